@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Grammar says how a role's command line is read.
+type Grammar struct {
+	Name    string // shown in help and messages
+	Summary string
+	// Argp accepts GNU argp habits: unambiguous prefixes of long options, options after operands.
+	Argp bool
+	// Version is printed for --version under an upstream name, as "<program> <version>".
+	Version string
+}
+
+// Main parses args for cmd, runs it until it ends or the process is told to stop, and returns the exit code. SIGINT
+// and SIGTERM cancel the context.
+func Main(env *Env, g Grammar, cmd Command, args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return Run(ctx, env, g, cmd, args)
+}
+
+// Run is Main without the signals, for tests and for roles that start others in-process.
+func Run(ctx context.Context, env *Env, g Grammar, cmd Command, args []string) int {
+	env.Name = g.Name
+	exit := -1
+	parser, err := kong.New(cmd,
+		kong.Name(g.Name),
+		kong.Description(g.Summary),
+		kong.Writers(env.Stdout, env.Stderr),
+		kong.Exit(func(code int) { exit = code; panic(errExit) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+	)
+	if err != nil {
+		// A grammar that kong refuses is a programmer's error; every role's grammar is built in a test.
+		panic(fmt.Sprintf("grammar of %s: %v", g.Name, err))
+	}
+	if g.Argp {
+		if args, err = ArgpRewrite(parser.Model, args); err != nil {
+			return Report(env, usageError(g, err))
+		}
+	}
+	kctx, code, err := parse(parser, args, &exit)
+	if code >= 0 {
+		return code
+	}
+	if err != nil {
+		return Report(env, usageError(g, err))
+	}
+	selected, err := selectedCommand(kctx, cmd)
+	if err != nil {
+		return Report(env, usageError(g, err))
+	}
+	return Report(env, selected.Run(ctx, env))
+}
+
+var errExit = errors.New("exit")
+
+// parse turns kong's way of ending the process (--help) into a return value.
+func parse(p *kong.Kong, args []string, exit *int) (kctx *kong.Context, code int, err error) {
+	code = -1
+	defer func() {
+		switch r := recover(); {
+		case r == nil:
+		case r == any(errExit):
+			code = *exit
+		default:
+			panic(r)
+		}
+	}()
+	kctx, err = p.Parse(args)
+	return kctx, code, err
+}
+
+// selectedCommand is the deepest command struct on the chosen path that can run; the role itself when it has none.
+func selectedCommand(kctx *kong.Context, root Command) (Command, error) {
+	for i := len(kctx.Path) - 1; i >= 0; i-- {
+		node := kctx.Path[i].Node()
+		if node == nil || !node.Target.IsValid() || !node.Target.CanAddr() {
+			continue
+		}
+		if c, ok := node.Target.Addr().Interface().(Command); ok {
+			return c, nil
+		}
+	}
+	return root, nil
+}
+
+func usageError(g Grammar, err error) error {
+	return Fail(Usage, err, fmt.Sprintf("try '%s --help'", g.Name))
+}
