@@ -1,0 +1,237 @@
+package httpc
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Limits of a request unless Options say otherwise.
+const (
+	DefaultTimeout      = 10 * time.Second
+	DefaultMaxBody      = 1 << 20
+	DefaultMaxRedirects = 3
+
+	maxHeader   = 64 << 10
+	dialTimeout = 5 * time.Second
+
+	// idleTime is shorter than the 5 s after which Apache and Node close an idle connection: a request that is written
+	// to a connection the server is just closing has an unknown outcome, which may cost a refresh token.
+	idleTime = 3 * time.Second
+)
+
+// Options bound a Client. The zero value is usable and strict.
+type Options struct {
+	Timeout      time.Duration            // whole request, answer read; 0 = 10 s
+	MaxBody      int64                    // bytes of the answer; 0 = 1 MiB
+	CAFile       string                   // PEM; replaces the system's certificates, as cert_path of oidc-agent does
+	UserAgent    string                   // "" = "oidcbox"
+	Getenv       func(string) string      // SSL_CERT_FILE (as CAFile, which wins), proxies; nil = empty environment
+	AllowHTTP    bool                     // plain http to any host; for laboratories
+	MaxRedirects int                      // for GET; 0 = 3, negative = none
+	Trace        func(*http.Request, int) // sees each answer's status; for debug logs, nil = none
+}
+
+// Client sends bounded requests. It is safe for concurrent use.
+type Client struct {
+	follow    *http.Client // GET
+	stay      *http.Client // everything else
+	guard     *guard
+	transport *http.Transport
+	timeout   time.Duration
+	redirects int
+}
+
+// Response is an answer that was read to its end.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// New returns a client. It reads the CA file at once, so that a wrong one is found out before the first request.
+func New(o Options) (*Client, error) {
+	if o.Getenv == nil {
+		o.Getenv = func(string) string { return "" }
+	}
+	roots, err := loadRoots(cmp.Or(o.CAFile, o.Getenv("SSL_CERT_FILE")))
+	if err != nil {
+		return nil, err
+	}
+	t := &http.Transport{
+		Proxy:                  newProxy(o.Getenv).find,
+		DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSHandshakeTimeout:    dialTimeout,
+		DisableCompression:     true,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           16,
+		MaxIdleConnsPerHost:    2,
+		MaxConnsPerHost:        32,
+		IdleConnTimeout:        idleTime,
+		MaxResponseHeaderBytes: maxHeader,
+	}
+	c := &Client{
+		transport: t,
+		timeout:   cmp.Or(o.Timeout, DefaultTimeout),
+		redirects: max(cmp.Or(o.MaxRedirects, DefaultMaxRedirects), 0),
+	}
+	c.guard = &guard{
+		next: t, maxBody: cmp.Or(o.MaxBody, DefaultMaxBody), allowHTTP: o.AllowHTTP,
+		agent: cmp.Or(o.UserAgent, "oidcbox"), trace: o.Trace,
+	}
+	c.follow = &http.Client{Transport: c.guard, CheckRedirect: c.checkRedirect, Timeout: c.timeout}
+	c.stay = &http.Client{Transport: c.guard, CheckRedirect: never, Timeout: c.timeout}
+	return c, nil
+}
+
+// Std returns an http.Client with the same limits for a library that wants one. It never follows redirects; a body that
+// is too large ends in ErrTooLarge while it is read.
+func (c *Client) Std() *http.Client { return c.stay }
+
+// CloseIdle closes the connections that are kept for reuse.
+func (c *Client) CloseIdle() { c.transport.CloseIdleConnections() }
+
+// Do sends req and reads the whole answer. Any status is an answer; the error is an *Error.
+//
+// Redirects (RFC 9110 15.4) are followed for GET without an Authorization header only; otherwise the redirect itself is
+// the answer.
+func (c *Client) Do(ctx context.Context, req *http.Request) (*Response, error) {
+	hc := c.stay
+	if req.Method == http.MethodGet && req.Header.Get("Authorization") == "" {
+		hc = c.follow
+	}
+	resp, err := hc.Do(req.WithContext(ctx))
+	if err != nil {
+		return nil, asError(req, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, &Error{Method: req.Method, URL: bare(req.URL), Sent: true, Err: plain(err)}
+	}
+	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
+}
+
+// Get fetches a URL.
+func (c *Client) Get(ctx context.Context, target string) (*Response, error) {
+	req, err := newRequest(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return nil, err
+	}
+	return c.Do(ctx, req)
+}
+
+// PostForm sends form as application/x-www-form-urlencoded and asks for JSON. edit may change the request (headers,
+// basic authentication); it may be nil.
+func (c *Client) PostForm(
+	ctx context.Context, target string, form url.Values, edit func(*http.Request),
+) (*Response, error) {
+	return c.post(ctx, target, payload{"application/x-www-form-urlencoded", []byte(form.Encode())}, edit)
+}
+
+// PostJSON sends body, which is JSON, and asks for JSON. edit may be nil.
+func (c *Client) PostJSON(
+	ctx context.Context, target string, body []byte, edit func(*http.Request),
+) (*Response, error) {
+	return c.post(ctx, target, payload{"application/json", body}, edit)
+}
+
+type payload struct {
+	mediaType string
+	bytes     []byte
+}
+
+func (c *Client) post(ctx context.Context, target string, p payload, edit func(*http.Request)) (*Response, error) {
+	defer clear(p.bytes) // may hold a token
+	req, err := newRequest(ctx, http.MethodPost, target, bytes.NewReader(p.bytes))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", p.mediaType)
+	req.Header.Set("Accept", "application/json")
+	if edit != nil {
+		edit(req)
+	}
+	return c.Do(ctx, req)
+}
+
+func newRequest(ctx context.Context, method, target string, body io.Reader) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err != nil {
+		// The error of net/url quotes the whole URL, query included.
+		return nil, &Error{Method: method, URL: "(not a URL)", Err: ErrInsecure}
+	}
+	return req, nil
+}
+
+func never(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// checkRedirect lets a GET go on, within limits: not from another host to this machine, whose services trust it.
+func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
+	switch {
+	case len(via) > c.redirects:
+		return fmt.Errorf("%w: more than %d", ErrRedirect, c.redirects)
+	case req.URL.User != nil:
+		return fmt.Errorf("%w: it carries a password", ErrRedirect)
+	case loopback(req.URL) && !loopback(via[0].URL):
+		return fmt.Errorf("%w: to this machine", ErrRedirect)
+	}
+	if err := checkURL(req.URL, c.guard.allowHTTP); err != nil {
+		return fmt.Errorf("%w: %w", ErrRedirect, err)
+	}
+	return nil
+}
+
+// checkURL allows https, and http where it cannot leave the machine.
+func checkURL(u *url.URL, allowHTTP bool) error {
+	switch {
+	case u.Host == "":
+		return fmt.Errorf("%w: no host", ErrInsecure)
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme == "http" && (allowHTTP || loopback(u)):
+		return nil
+	}
+	return fmt.Errorf("%w: scheme %q to host %q", ErrInsecure, u.Scheme, u.Hostname())
+}
+
+// loopback reports whether a URL means this machine: localhost and names below it (RFC 6761 6.3), 127/8, ::1.
+func loopback(u *url.URL) bool {
+	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && (ip.IsLoopback() || ip.IsUnspecified())
+}
+
+// asError takes off the *url.Error, which quotes the query.
+func asError(req *http.Request, err error) error {
+	e := &Error{Method: req.Method, URL: bare(req.URL), Err: plain(err)}
+	var sent *sentError
+	e.Sent = errors.As(err, &sent) || errors.Is(err, ErrRedirect)
+	return e
+}
+
+// plain removes the layers of net/http that repeat the URL, and our mark.
+func plain(err error) error {
+	var outer *url.Error
+	if errors.As(err, &outer) {
+		err = outer.Err
+	}
+	var sent *sentError
+	if errors.As(err, &sent) {
+		err = sent.err
+	}
+	return err
+}

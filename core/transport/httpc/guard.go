@@ -1,0 +1,84 @@
+package httpc
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+)
+
+// guard is the RoundTripper under every request, also under those of a library: it judges the URL, marks what may have
+// reached the server and cuts long answers.
+type guard struct {
+	next      http.RoundTripper
+	maxBody   int64
+	allowHTTP bool
+	agent     string
+	trace     func(*http.Request, int)
+}
+
+// sentError marks a failure after a connection was there.
+type sentError struct{ err error }
+
+func (e *sentError) Error() string { return e.err.Error() }
+func (e *sentError) Unwrap() error { return e.err }
+
+func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := checkURL(req.URL, g.allowHTTP); err != nil {
+		return nil, err
+	}
+	var connected atomic.Bool
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	})
+	req = req.Clone(ctx)
+	req.Header.Set("User-Agent", g.agent)
+	resp, err := g.next.RoundTrip(req)
+	if err != nil {
+		if connected.Load() {
+			err = &sentError{err}
+		}
+		return nil, err
+	}
+	if g.trace != nil {
+		g.trace(req, resp.StatusCode)
+	}
+	return g.bound(resp)
+}
+
+func (g *guard) bound(resp *http.Response) (*http.Response, error) {
+	enc := strings.ToLower(resp.Header.Get("Content-Encoding"))
+	if enc != "" && enc != "identity" {
+		resp.Body.Close()
+		return nil, &sentError{ErrEncoded}
+	}
+	if resp.ContentLength > g.maxBody {
+		resp.Body.Close()
+		return nil, &sentError{fmt.Errorf("%w: %d bytes of %d", ErrTooLarge, resp.ContentLength, g.maxBody)}
+	}
+	resp.Body = &boundBody{ReadCloser: resp.Body, left: g.maxBody}
+	return resp, nil
+}
+
+// boundBody fails instead of ending early, so that half an answer is never taken for a whole one.
+type boundBody struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *boundBody) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return 0, ErrTooLarge
+	}
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.left -= int64(n)
+	if b.left < 0 {
+		return 0, ErrTooLarge
+	}
+	return n, err
+}
