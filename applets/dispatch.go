@@ -19,18 +19,6 @@ import (
 // program is the name of the binary itself.
 const program = "oidcbox"
 
-// Role is one row of the table.
-type Role struct {
-	Name string   // "token": the sub-command
-	Also []string // "oidc-token": names of its own, found by argv[0] or as a sub-command
-	Sum  string   // one line, no capital, no full stop
-	// Upstream are those of Also under which the original's exit codes and messages hold.
-	Upstream []string
-	Argp     bool // GNU argp habits
-	Hidden   bool // not listed in help
-	New      func() cli.Command
-}
-
 // Main finds the role and runs it. env.Args is the whole argument vector, argv[0] included.
 func Main(env *cli.Env) int {
 	name, args := "", env.Args
@@ -59,7 +47,7 @@ func Main(env *cli.Env) int {
 	return start(env, role, name, args)
 }
 
-func start(env *cli.Env, role Role, name string, args []string) int {
+func start(env *cli.Env, role cli.Role, name string, args []string) int {
 	env.Command, env.Args = name, args
 	env.Upstream = slices.Contains(role.Upstream, name)
 	g := cli.Grammar{Name: program + " " + name, Summary: role.Sum, Argp: role.Argp, Version: Version()}
@@ -76,13 +64,22 @@ func commandName(argv0 string) string {
 	return strings.TrimSuffix(name, ".exe")
 }
 
-func find(name string) (Role, bool) {
-	for _, r := range All {
+// find looks a command name up; "oidcbox-token" is the role token, for links that cannot clash with anybody's.
+func find(name string) (cli.Role, bool) {
+	roles := All()
+	for _, r := range roles {
 		if r.Name == name || slices.Contains(r.Also, name) {
 			return r, true
 		}
 	}
-	return Role{}, false
+	if short, ok := strings.CutPrefix(name, program+"-"); ok {
+		for _, r := range roles {
+			if r.Name == short {
+				return r, true
+			}
+		}
+	}
+	return cli.Role{}, false
 }
 
 // help prints the list of roles, or hands "--help" to one.
@@ -101,7 +98,7 @@ func help(env *cli.Env, args []string) int {
 
 func usage(w io.Writer) {
 	fmt.Fprintf(w, "usage: %s COMMAND [ARGUMENTS]\n\ncommands:\n", program)
-	for _, r := range All {
+	for _, r := range All() {
 		if !r.Hidden {
 			fmt.Fprintf(w, "  %-12s %s\n", r.Name, r.Sum)
 		}

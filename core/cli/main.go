@@ -33,12 +33,9 @@ func Main(env *Env, g Grammar, cmd Command, args []string) int {
 func Run(ctx context.Context, env *Env, g Grammar, cmd Command, args []string) int {
 	env.Name = g.Name
 	exit := -1
-	parser, err := kong.New(cmd,
-		kong.Name(g.Name),
-		kong.Description(g.Summary),
+	parser, err := newParser(g, cmd, env.Upstream,
 		kong.Writers(env.Stdout, env.Stderr),
 		kong.Exit(func(code int) { exit = code; panic(errExit) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 	)
 	if err != nil {
 		// A grammar that kong refuses is a programmer's error; every role's grammar is built in a test.
@@ -56,11 +53,35 @@ func Run(ctx context.Context, env *Env, g Grammar, cmd Command, args []string) i
 	if err != nil {
 		return Report(env, usageError(g, err))
 	}
-	selected, err := selectedCommand(kctx, cmd)
-	if err != nil {
-		return Report(env, usageError(g, err))
+	return Report(env, selectedCommand(kctx, cmd).Run(ctx, env))
+}
+
+// newParser builds the grammar of one role. Under an upstream name it also has the options every original program has.
+func newParser(g Grammar, cmd Command, upstream bool, opts ...kong.Option) (*kong.Kong, error) {
+	opts = append(opts,
+		kong.Name(g.Name),
+		kong.Description(g.Summary),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+	)
+	if upstream {
+		opts = append(opts, kong.Embed(&upstreamFlags{}), kong.Vars{"version": g.Name + " " + g.Version})
 	}
-	return Report(env, selected.Run(ctx, env))
+	return kong.New(cmd, opts...)
+}
+
+// upstreamFlags are the options GNU argp gives every program.
+type upstreamFlags struct {
+	Version kong.VersionFlag `short:"V" help:"Print program version."`
+	Usage   usageFlag        `hidden:"" help:"Give a short usage message."`
+}
+
+type usageFlag bool
+
+// BeforeReset prints the one usage line and ends, as argp does.
+func (usageFlag) BeforeReset(app *kong.Kong) error {
+	_, _ = fmt.Fprintf(app.Stdout, "Usage: %s\n", app.Model.Summary())
+	app.Exit(0)
+	return nil
 }
 
 var errExit = errors.New("exit")
@@ -81,18 +102,18 @@ func parse(p *kong.Kong, args []string, exit *int) (kctx *kong.Context, code int
 	return kctx, code, err
 }
 
-// selectedCommand is the deepest command struct on the chosen path that can run; the role itself when it has none.
-func selectedCommand(kctx *kong.Context, root Command) (Command, error) {
+// selectedCommand is the deepest command struct on the chosen path that can run; the role itself when there is none.
+func selectedCommand(kctx *kong.Context, root Command) Command {
 	for i := len(kctx.Path) - 1; i >= 0; i-- {
 		node := kctx.Path[i].Node()
 		if node == nil || !node.Target.IsValid() || !node.Target.CanAddr() {
 			continue
 		}
 		if c, ok := node.Target.Addr().Interface().(Command); ok {
-			return c, nil
+			return c
 		}
 	}
-	return root, nil
+	return root
 }
 
 func usageError(g Grammar, err error) error {

@@ -1,0 +1,57 @@
+set shell := ["bash", "-euo", "pipefail", "-c"]
+export CGO_ENABLED := "0"
+
+# list the recipes
+default:
+    @just --list
+
+# a static, stripped binary
+build out="bin/oidcbox":
+    go build -trimpath -ldflags "-s -w -X github.com/oidcbox/oidcbox/applets.version=$(git describe --tags --always --dirty)" -o {{out}} .
+
+test *args:
+    go test ./... {{args}}
+
+race *args:
+    CGO_ENABLED=1 go test -race ./... {{args}}
+
+# each fuzz target for a while
+fuzz t="5s":
+    .ci/fuzz {{t}}
+
+# format, vet and staticcheck
+lint:
+    .ci/format
+    go vet ./...
+    go run -modfile=.ci/tools.mod honnef.co/go/tools/cmd/staticcheck ./...
+
+# renew the reviewed list of linked packages
+deps:
+    .ci/deps > .ci/deps.txt
+
+# the walk through the main job
+demo *args:
+    go run . demo {{args}}
+
+# start-up of the tiny roles beside a bare Go program
+bench-start:
+    go test -run '^$' -bench Start -benchtime 200x ./applets
+
+# oidc-token and requests per second beside the original's programs
+bench-agent:
+    .ci/bench-agent
+
+# token checks beside the bare signature check
+bench-verify:
+    go test -run '^$' -bench Verify -benchmem ./core/token/...
+
+man dir="bin/man": build
+    mkdir -p {{dir}} && bin/oidcbox self man --dir {{dir}}
+
+# everything CI does
+ci:
+    .ci/run
+
+# the long kill loops
+torture:
+    .ci/full
