@@ -1,0 +1,34 @@
+package sock
+
+import (
+	"fmt"
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// PeerOf returns who is at the other end (SO_PEERCRED). ErrNoPeer for a connection that is no Unix socket.
+func PeerOf(c net.Conn) (Peer, error) {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return Peer{}, ErrNoPeer
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return Peer{}, fmt.Errorf("read peer of socket: %w", err)
+	}
+	var cred *unix.Ucred
+	ctlErr := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	if ctlErr != nil {
+		return Peer{}, fmt.Errorf("read peer of socket: %w", ctlErr)
+	}
+	if err != nil {
+		return Peer{}, fmt.Errorf("%w: %w", ErrNoPeer, err)
+	}
+	// TCP sockets answer SO_PEERCRED with uid -1.
+	if cred.Uid == ^uint32(0) {
+		return Peer{}, ErrNoPeer
+	}
+	return Peer{UID: cred.Uid, GID: cred.Gid, PID: cred.Pid}, nil
+}
