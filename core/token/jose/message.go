@@ -1,0 +1,214 @@
+package jose
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strings"
+)
+
+// Limits of one token. A header is small; a payload may list many groups.
+const (
+	MaxToken       = 64 << 10
+	headerDepth    = 16
+	headerMembers  = 100
+	PayloadDepth   = 32
+	PayloadMembers = 1000
+)
+
+// Header is what the verifier uses of a JOSE header. jku, x5u, jwk, x5c and x5t are never looked at.
+type Header struct {
+	Alg      Alg
+	KeyID    string
+	HasKeyID bool
+	// Type is typ in lower case without an "application/" in front, "" when absent.
+	Type string
+}
+
+// Message is a well-formed compact JWS. Nothing in it may be believed before Verify has returned nil.
+type Message struct {
+	Header  Header
+	Payload []byte
+
+	input     []byte // what was signed: header, dot, payload, as they came
+	signature []byte
+}
+
+// Parse reads a compact JWS of at most MaxToken bytes. It checks the form, the encoding and the header, and leaves the
+// payload as bytes, because what it has to be (claims, or anything in a test vector) is the caller's matter. The message
+// refers to raw, which must not change while the message is in use. Errors repeat nothing of the token.
+func Parse(raw []byte) (*Message, error) { return ParseLimit(raw, MaxToken) }
+
+// ParseLimit is Parse with another size limit in bytes.
+func ParseLimit(raw []byte, limit int) (*Message, error) {
+	if len(raw) > limit {
+		return nil, ErrTooLarge
+	}
+	first, second, err := split(raw)
+	if err != nil {
+		return nil, err
+	}
+	// One buffer for all three parts; each is at most 3/4 of its text.
+	buf := make([]byte, 0, len(raw))
+	header, buf, err := decodePart(buf, raw[:first])
+	if err != nil {
+		return nil, err
+	}
+	payload, buf, err := decodePart(buf, raw[first+1:second])
+	if err != nil {
+		return nil, err
+	}
+	signature, _, err := decodePart(buf, raw[second+1:])
+	if err != nil {
+		return nil, err
+	}
+	h, err := parseHeader(header)
+	if err != nil {
+		return nil, err
+	}
+	return &Message{Header: h, Payload: payload, input: raw[:second], signature: signature}, nil
+}
+
+// split returns the places of the two dots.
+func split(raw []byte) (first, second int, err error) {
+	if len(raw) > 0 && raw[0] == '{' {
+		return 0, 0, ErrSerialization
+	}
+	if !bearerCharacters(raw) {
+		return 0, 0, ErrCharacters
+	}
+	switch bytes.Count(raw, []byte{'.'}) {
+	case 2:
+	case 4:
+		return 0, 0, ErrEncrypted
+	default:
+		return 0, 0, ErrShape
+	}
+	first, second = bytes.IndexByte(raw, '.'), bytes.LastIndexByte(raw, '.')
+	if first == 0 || second == first+1 || second == len(raw)-1 {
+		return 0, 0, ErrShape
+	}
+	return first, second, nil
+}
+
+// bearerCharacters checks the grammar b64token of RFC 6750 section 2.1.
+func bearerCharacters(raw []byte) bool {
+	end := len(bytes.TrimRight(raw, "="))
+	for _, c := range raw[:end] {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '-', c == '_', c == '.', c == '~', c == '+', c == '/':
+		default:
+			return false
+		}
+	}
+	return end > 0
+}
+
+// decodePart appends the bytes of one part to buf and returns them alone, and the buffer.
+func decodePart(buf, part []byte) (decoded, grown []byte, err error) {
+	grown, err = base64.RawURLEncoding.AppendDecode(buf, part)
+	if err != nil || !canonical(part) {
+		return nil, nil, ErrBase64
+	}
+	n := len(buf)
+	return grown[n:len(grown):len(grown)], grown, nil
+}
+
+// canonical reports whether the unused low bits of the last character are zero. base64.Encoding.Strict does the same,
+// at the price of a copy of its tables for every decoder that is not kept in a variable. The decoder itself skips line
+// breaks, so they are looked for too.
+func canonical(part []byte) bool {
+	if len(part) == 0 || bytes.ContainsAny(part, "\r\n") {
+		return false
+	}
+	unused := unusedBits(len(part) % 4)
+	return base64Value(part[len(part)-1])&unused == 0
+}
+
+// unusedBits is the mask of the bits that the last character does not use.
+func unusedBits(rest int) byte {
+	switch rest {
+	case 2:
+		return 0x0f
+	case 3:
+		return 0x03
+	}
+	return 0
+}
+
+func base64Value(c byte) byte {
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return c - 'A'
+	case 'a' <= c && c <= 'z':
+		return c - 'a' + 26
+	case '0' <= c && c <= '9':
+		return c - '0' + 52
+	case c == '-':
+		return 62
+	}
+	return 63
+}
+
+func parseHeader(b []byte) (Header, error) {
+	o, err := StrictObject(b, headerDepth, headerMembers)
+	if err != nil {
+		return Header{}, err
+	}
+	if err := o.RefuseVariants("alg", "kid", "typ", "cty", "crit", "b64"); err != nil {
+		return Header{}, err
+	}
+	if !o.Has("alg") {
+		return Header{}, &AlgorithmError{}
+	}
+	name, err := o.String("alg")
+	if err != nil {
+		return Header{}, err
+	}
+	h := Header{HasKeyID: o.Has("kid")}
+	if h.Alg, err = ParseAlg(name); err != nil {
+		return Header{}, err
+	}
+	if h.KeyID, err = o.String("kid"); err != nil {
+		return Header{}, err
+	}
+	if o.Has("crit") || o.Has("b64") {
+		return Header{}, ErrCritical
+	}
+	if o.Has("cty") {
+		return Header{}, ErrNested
+	}
+	typ, err := o.String("typ")
+	if err != nil {
+		return Header{}, err
+	}
+	h.Type = mediaType(typ)
+	return h, nil
+}
+
+// mediaType folds a typ (RFC 7515 section 4.1.9): case does not matter and "application/" may be left out.
+func mediaType(typ string) string {
+	return strings.TrimPrefix(strings.ToLower(typ), "application/")
+}
+
+// Verify checks the signature with k, which has to fit the algorithm of the header. The error is ErrKeyMismatch or
+// ErrSignature.
+func (m *Message) Verify(k *PublicKey) error {
+	if !k.Fits(m.Header.Alg) {
+		return ErrKeyMismatch
+	}
+	if !checkSignature(m.Header.Alg, k.key, m.input, m.signature) {
+		return ErrSignature
+	}
+	return nil
+}
+
+// AccessTokenType reports whether typ is absent or one that an access token may have: jwt or at+jwt. Any other is
+// another kind of token (logout+jwt, dpop+jwt, secevent+jwt ...).
+func (h Header) AccessTokenType() error {
+	switch h.Type {
+	case "", "jwt", "at+jwt":
+		return nil
+	}
+	return ErrTokenType
+}

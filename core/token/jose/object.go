@@ -1,0 +1,375 @@
+package jose
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Object is one JSON object read strictly. The zero value is an empty object. It is not changed after it was made.
+type Object struct{ members []member }
+
+type member struct{ name, value string }
+
+// decoders keeps the machinery of finished reads; it never keeps their input.
+var decoders sync.Pool
+
+// StrictObject reads b as exactly one JSON object: no repeated member at any level, UTF-8 without byte order mark,
+// nothing after it, at most maxDepth levels (the object itself is the first) and maxMembers members in all its objects
+// together. The error wraps ErrJSON, ErrDepth or ErrMembers and repeats nothing of b. b may be changed afterwards.
+func StrictObject(b []byte, maxDepth, maxMembers int) (Object, error) {
+	return readObject(b, limits{depth: maxDepth, members: maxMembers})
+}
+
+type limits struct {
+	depth, members int
+	plainNames     bool // refuse names that we would not write
+}
+
+func readObject(b []byte, l limits) (Object, error) {
+	dec, ok := decoders.Get().(*jsontext.Decoder)
+	if !ok {
+		dec = new(jsontext.Decoder)
+	}
+	dec.Reset(bytes.NewBuffer(b))
+	r := objectReader{dec: dec, src: string(b), limits: l}
+	o, err := r.read()
+	dec.Reset(eof{})
+	decoders.Put(dec)
+	if err != nil {
+		return Object{}, err
+	}
+	return o, nil
+}
+
+type eof struct{}
+
+func (eof) Read([]byte) (int, error) { return 0, io.EOF }
+
+// objectReader makes the one pass. The strings it returns are parts of src, so that names and values cost no allocation.
+type objectReader struct {
+	dec *jsontext.Decoder
+	src string
+	limits
+	seen int // members
+}
+
+func (r *objectReader) read() (Object, error) {
+	if r.dec.PeekKind() != '{' {
+		return Object{}, ErrJSON
+	}
+	if _, err := r.dec.ReadToken(); err != nil {
+		return Object{}, strictError(err)
+	}
+	// Most tokens have fewer members than this.
+	o := Object{members: make([]member, 0, 16)}
+	for r.dec.PeekKind() == '"' {
+		name, err := r.name()
+		if err != nil {
+			return Object{}, err
+		}
+		value, err := r.value()
+		if err != nil {
+			return Object{}, err
+		}
+		o.members = append(o.members, member{name, value})
+	}
+	if _, err := r.dec.ReadToken(); err != nil { // the closing brace, or what is wrong in its place
+		return Object{}, strictError(err)
+	}
+	if _, err := r.dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return Object{}, fmt.Errorf("%w: something follows the object", ErrJSON)
+	}
+	return o, nil
+}
+
+func (r *objectReader) name() (string, error) {
+	if r.seen++; r.seen > r.members {
+		return "", ErrMembers
+	}
+	raw, err := r.dec.ReadValue()
+	if err != nil {
+		return "", strictError(err)
+	}
+	end := int(r.dec.InputOffset())
+	name, err := unquote(r.src[end-len(raw) : end])
+	if err == nil && r.plainNames && !plainName(name) {
+		err = ErrName
+	}
+	return name, err
+}
+
+// value returns the raw text of the next value, having walked through it.
+func (r *objectReader) value() (string, error) {
+	kind := r.dec.PeekKind()
+	if kind != '{' && kind != '[' {
+		raw, err := r.dec.ReadValue()
+		if err != nil {
+			return "", strictError(err)
+		}
+		end := int(r.dec.InputOffset())
+		return r.src[end-len(raw) : end], nil
+	}
+	if _, err := r.dec.ReadToken(); err != nil {
+		return "", strictError(err)
+	}
+	start := int(r.dec.InputOffset()) - 1
+	if err := r.inside(); err != nil {
+		return "", err
+	}
+	return r.src[start:int(r.dec.InputOffset())], nil
+}
+
+// inside reads up to the end of the object or array that was just opened.
+func (r *objectReader) inside() error {
+	for open := r.dec.StackDepth(); r.dec.StackDepth() >= open; {
+		if r.dec.StackDepth() > r.depth {
+			return ErrDepth
+		}
+		if in, n := r.dec.StackIndex(r.dec.StackDepth()); in == '{' && n%2 == 0 && r.dec.PeekKind() == '"' {
+			if _, err := r.name(); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := r.dec.ReadToken(); err != nil {
+			return strictError(err)
+		}
+	}
+	return nil
+}
+
+// strictError keeps the kind of fault and its place, and nothing of the input.
+func strictError(err error) error {
+	var syntax *jsontext.SyntacticError
+	if errors.Is(err, jsontext.ErrDuplicateName) {
+		return fmt.Errorf("%w: a member is there twice", ErrJSON)
+	}
+	if errors.As(err, &syntax) {
+		return fmt.Errorf("%w: fault at byte %d", ErrJSON, syntax.ByteOffset)
+	}
+	return fmt.Errorf("%w: it ends too early", ErrJSON)
+}
+
+func unquote(raw string) (string, error) {
+	if len(raw) >= 2 && !strings.Contains(raw, `\`) {
+		return raw[1 : len(raw)-1], nil
+	}
+	b, err := jsontext.AppendUnquote(nil, raw)
+	if err != nil {
+		return "", ErrJSON
+	}
+	return string(b), nil
+}
+
+// plainName reports whether name may be written by us (no escaping is ever needed for it).
+func plainName(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("._:/-", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return name != ""
+}
+
+// RefuseVariants returns ErrCaseVariant when a member differs from one of the known names (lower case) in case only, as
+// "Exp" from "exp": readers that fold case would take it for the real one.
+func (o Object) RefuseVariants(known ...string) error {
+	for _, m := range o.members {
+		if !strings.ContainsFunc(m.name, func(r rune) bool { return r >= 0x80 || 'A' <= r && r <= 'Z' }) {
+			continue
+		}
+		for _, k := range known {
+			if m.name != k && strings.EqualFold(m.name, k) {
+				return fmt.Errorf("%w (%s)", ErrCaseVariant, k)
+			}
+		}
+	}
+	return nil
+}
+
+// Len returns the number of members.
+func (o Object) Len() int { return len(o.members) }
+
+// All yields the members in their order, values as raw JSON.
+func (o Object) All() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for _, m := range o.members {
+			if !yield(m.name, m.value) {
+				return
+			}
+		}
+	}
+}
+
+// Raw returns the JSON text of a member and whether it is there. null counts as there.
+func (o Object) Raw(name string) (string, bool) {
+	for _, m := range o.members {
+		if m.name == name {
+			return m.value, true
+		}
+	}
+	return "", false
+}
+
+// Has reports whether the member is there.
+func (o Object) Has(name string) bool {
+	_, ok := o.Raw(name)
+	return ok
+}
+
+// String returns a string member, "" when absent. Another type is a *MemberError.
+func (o Object) String(name string) (string, error) {
+	raw, ok := o.Raw(name)
+	if !ok {
+		return "", nil
+	}
+	return stringValue(name, raw)
+}
+
+func stringValue(name, raw string) (string, error) {
+	if raw[0] != '"' {
+		return "", &MemberError{name, "a string"}
+	}
+	return unquote(raw)
+}
+
+// Strings returns a member that is an array of strings, nil when absent. Another type is a *MemberError.
+func (o Object) Strings(name string) ([]string, error) {
+	raw, ok := o.Raw(name)
+	if !ok {
+		return nil, nil
+	}
+	if raw[0] != '[' {
+		return nil, &MemberError{name, "an array of strings"}
+	}
+	return stringsValue(name, raw)
+}
+
+// OneOrMore returns a member that is a string or an array of strings (as aud), nil when absent. Another type is a
+// *MemberError.
+func (o Object) OneOrMore(name string) ([]string, error) {
+	raw, ok := o.Raw(name)
+	if !ok {
+		return nil, nil
+	}
+	switch raw[0] {
+	case '"':
+		s, err := unquote(raw)
+		return []string{s}, err
+	case '[':
+		return stringsValue(name, raw)
+	}
+	return nil, &MemberError{name, "a string or an array of strings"}
+}
+
+// stringsValue splits an array that was read strictly before.
+func stringsValue(name, raw string) ([]string, error) {
+	list := make([]string, 0, 4)
+	for rest := raw[1:]; ; {
+		rest = strings.TrimLeft(rest, " \t\r\n,")
+		if rest[0] == ']' {
+			return list, nil
+		}
+		if rest[0] != '"' {
+			return nil, &MemberError{name, "an array of strings"}
+		}
+		n := stringEnd(rest)
+		s, err := unquote(rest[:n])
+		if err != nil {
+			return nil, err
+		}
+		list, rest = append(list, s), rest[n:]
+	}
+}
+
+// stringEnd returns the length of the JSON string that s begins with, quotes included.
+func stringEnd(s string) int {
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(s)
+}
+
+// Bool returns a boolean member, false when absent. Another type is a *MemberError.
+func (o Object) Bool(name string) (bool, error) {
+	raw, ok := o.Raw(name)
+	switch {
+	case !ok || raw == "false":
+		return false, nil
+	case raw == "true":
+		return true, nil
+	}
+	return false, &MemberError{name, "true or false"}
+}
+
+// Int returns a member that is a whole number that int64 can hold, and whether it is there.
+func (o Object) Int(name string) (int64, bool, error) {
+	raw, ok := o.Raw(name)
+	if !ok {
+		return 0, false, nil
+	}
+	n, err := strconv.ParseInt(raw, 10, 64)
+	if err != nil {
+		return 0, true, &MemberError{name, "a whole number"}
+	}
+	return n, true, nil
+}
+
+// maxSeconds is the last second of the year 9999. What lies beyond it is milliseconds or nonsense.
+const maxSeconds = 253402300799
+
+// Time returns a member that is a NumericDate (RFC 7519 section 2: seconds since 1970, fractions allowed), the zero Time
+// when absent. A string, a negative number and a time after the year 9999 are *MemberErrors.
+func (o Object) Time(name string) (time.Time, error) {
+	raw, ok := o.Raw(name)
+	if !ok {
+		return time.Time{}, nil
+	}
+	return timeValue(name, raw)
+}
+
+func timeValue(name, raw string) (time.Time, error) {
+	if c := raw[0]; c != '-' && (c < '0' || c > '9') {
+		return time.Time{}, &MemberError{name, "a number"}
+	}
+	if n, err := strconv.ParseInt(raw, 10, 64); err == nil && 0 <= n && n <= maxSeconds {
+		return time.Unix(n, 0), nil
+	}
+	f, err := strconv.ParseFloat(raw, 64)
+	if err != nil || !(f >= 0 && f <= maxSeconds) {
+		return time.Time{}, &MemberError{name, "a time in seconds"}
+	}
+	whole, part := math.Modf(f)
+	return time.Unix(int64(whole), int64(part*1e9)), nil
+}
+
+// Object returns a member that is an object, and whether it is there. Another type is a *MemberError.
+func (o Object) Object(name string) (Object, bool, error) {
+	raw, ok := o.Raw(name)
+	if !ok {
+		return Object{}, false, nil
+	}
+	if raw[0] != '{' {
+		return Object{}, true, &MemberError{name, "an object"}
+	}
+	inner, err := StrictObject([]byte(raw), math.MaxInt, math.MaxInt) // bounded when the outer one was read
+	return inner, true, err
+}
