@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -53,6 +54,9 @@ func Run(ctx context.Context, env *Env, g Grammar, cmd Command, args []string) i
 	if err != nil {
 		return Report(env, usageError(g, err))
 	}
+	if err := complete(kctx); err != nil {
+		return Report(env, usageError(g, err))
+	}
 	return Report(env, selectedCommand(kctx, cmd).Run(ctx, env))
 }
 
@@ -79,7 +83,7 @@ type usageFlag bool
 
 // BeforeReset prints the one usage line and ends, as argp does.
 func (usageFlag) BeforeReset(app *kong.Kong) error {
-	_, _ = fmt.Fprintf(app.Stdout, "Usage: %s\n", app.Model.Summary())
+	_, _ = fmt.Fprintf(app.Stdout, "Usage: %s %s\n", app.Model.Name, strings.TrimSpace(app.Model.Summary()))
 	app.Exit(0)
 	return nil
 }
@@ -100,6 +104,25 @@ func parse(p *kong.Kong, args []string, exit *int) (kctx *kong.Context, code int
 	}()
 	kctx, err = p.Parse(args)
 	return kctx, code, err
+}
+
+// complete refuses a command line that stops at a branch. kong lets it pass where the branch has a Run method, and every
+// role has one.
+func complete(kctx *kong.Context) error {
+	node := kctx.Model.Node
+	if sel := kctx.Selected(); sel != nil {
+		node = sel
+	}
+	var names []string
+	for _, child := range node.Children {
+		if !child.Hidden {
+			names = append(names, child.Name)
+		}
+	}
+	if len(node.Children) == 0 {
+		return nil
+	}
+	return fmt.Errorf("a sub-command is missing: one of %s", strings.Join(names, ", "))
 }
 
 // selectedCommand is the deepest command struct on the chosen path that can run; the role itself when there is none.
