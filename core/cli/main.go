@@ -27,6 +27,7 @@ type Grammar struct {
 func Main(env *Env, g Grammar, cmd Command, args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	reapOrphans(ctx)
 	return Run(ctx, env, g, cmd, args)
 }
 
