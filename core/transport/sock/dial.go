@@ -1,0 +1,65 @@
+package sock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+)
+
+// Dial connects to the socket at path once it is sure whose it is: directory and socket are ours or root's and nobody
+// else can replace them, and the process that listens runs as us or root. The errors are ErrNobody (no socket, or a
+// dead one), ErrForeign, ErrNotSocket, ErrPathTooLong, or the system's.
+func Dial(ctx context.Context, path string) (net.Conn, error) {
+	if err := checkLength(path); err != nil {
+		return nil, err
+	}
+	if err := checkSocket(path); err != nil {
+		return nil, err
+	}
+	c, err := dialRaw(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkListener(c, path); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func dialRaw(ctx context.Context, path string) (net.Conn, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", path)
+	switch {
+	case err == nil:
+		return c, nil
+	case refused(err):
+		return nil, fmt.Errorf("socket %s: %w", path, ErrNobody)
+	}
+	return nil, fmt.Errorf("connect to socket: %w", err)
+}
+
+// checkListener closes the gap between looking at the file and connecting: the kernel says who listens.
+func checkListener(c net.Conn, path string) error {
+	p, err := PeerOf(c)
+	if errors.Is(err, ErrNoPeer) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !trusted(p) {
+		return fmt.Errorf("socket %s is served by uid %d: %w", path, p.UID, ErrForeign)
+	}
+	return nil
+}
+
+// checkLength says what the kernel would call "invalid argument".
+func checkLength(path string) error {
+	// One byte is kept for the NUL at the end.
+	if len(path) >= maxPath {
+		return fmt.Errorf("%s: %w (%d bytes, at most %d)", path, ErrPathTooLong, len(path), maxPath-1)
+	}
+	return nil
+}

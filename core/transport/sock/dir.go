@@ -1,0 +1,37 @@
+package sock
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// RuntimeDir returns the directory for sockets of this person's daemons: $XDG_RUNTIME_DIR/oidcbox, else
+// /tmp/oidcbox-<uid>. It is made with mode 0700 if need be; one that belongs to somebody else or that others may enter
+// is ErrForeign.
+func RuntimeDir(getenv func(string) string) (string, error) {
+	dir := RuntimePath(getenv)
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("make directory for sockets: %w", err)
+	}
+	// Lstat: in /tmp somebody else may have put a link there.
+	fi, err := os.Lstat(dir)
+	if err != nil {
+		return "", fmt.Errorf("look at directory for sockets: %w", err)
+	}
+	if err := privateDir(dir, fi); err != nil {
+		return "", err
+	}
+	return dir, nil
+}
+
+// RuntimePath is the name RuntimeDir gives, without looking at it.
+func RuntimePath(getenv func(string) string) string {
+	if base := getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(base) {
+		return filepath.Join(base, "oidcbox")
+	}
+	return filepath.Join(tempDir(getenv), "oidcbox-"+strconv.Itoa(os.Getuid()))
+}
