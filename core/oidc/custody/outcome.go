@@ -1,0 +1,132 @@
+package custody
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/oidcbox/oidcbox/core/oidc/flow"
+	"github.com/oidcbox/oidcbox/core/transport/httpc"
+)
+
+// outcome is what a call to the provider means for the refresh token that was sent.
+type outcome int
+
+const (
+	unknown outcome = iota // it may have been used up: an answer got lost, or the provider failed while answering
+	answered
+	refused // the provider wants a new login
+	denied  // the provider answered with another error and left the token alone
+	unsent  // the provider never saw it
+)
+
+func judge(err error, sent bool) outcome {
+	var said *flow.Error
+	switch {
+	case err == nil:
+		return answered
+	case flow.NeedsLogin(err):
+		return refused
+	case errors.As(err, &said) && leavesAlone(said):
+		return denied
+	case !sent || isDial(err) || isOurs(err):
+		return unsent
+	default:
+		return unknown
+	}
+}
+
+// leavesAlone reports whether an answer shows that the token was not used up: a refusal that is no fault of the
+// server's, or of a limit before it.
+func leavesAlone(e *flow.Error) bool {
+	if e.Status == http.StatusTooManyRequests {
+		return true
+	}
+	return (e.Status >= 400 || e.Code != "") && !flow.Temporary(e)
+}
+
+// isOurs reports whether a request was found impossible before it was made.
+func isOurs(err error) bool {
+	return errors.Is(err, flow.ErrNoEndpoint) || errors.Is(err, flow.ErrAudience) || errors.Is(err, flow.ErrAuthMethod) ||
+		errors.Is(err, httpc.ErrInsecure)
+}
+
+// cut reports whether a connection broke before an answer came: worth one more attempt at once, while the grace period
+// of the provider lasts. A provider that said something, or was slow, is not asked twice.
+func cut(err error) bool {
+	var said *flow.Error
+	if errors.As(err, &said) && said.Status != 0 {
+		return false
+	}
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
+		return false
+	}
+	return flow.Temporary(err) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+}
+
+func isDial(err error) bool {
+	var op *net.OpError
+	var dns *net.DNSError
+	return errors.As(err, &op) && op.Op == "dial" || errors.As(err, &dns)
+}
+
+// watch returns a context that notices whether a request could reach a server. A Refresher that makes no HTTP
+// requests counts as having sent.
+func watch(ctx context.Context) (_ context.Context, sent func() bool) {
+	var wanted, connected atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { wanted.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	})
+	return ctx, func() bool { return connected.Load() || !wanted.Load() }
+}
+
+// words are what a provider said, bounded and fit for one line.
+func words(err error) flow.Error {
+	var said *flow.Error
+	if !errors.As(err, &said) {
+		return flow.Error{Op: "refresh", Code: "invalid_grant"}
+	}
+	return flow.Error{
+		Op: line(said.Op), Issuer: line(said.Issuer), Status: said.Status,
+		Code: line(said.Code), Description: line(said.Description),
+	}
+}
+
+func line(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < 0x20 || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	if len(s) > maxReason {
+		s = strings.ToValidUTF8(s[:maxReason], "")
+	}
+	return s
+}
+
+// requestHash names what is asked for: callers that ask for the same share one answer. The order of scopes does not
+// matter.
+func requestHash(r flow.Request) (h hash, bare bool) {
+	scopes := slices.Sorted(slices.Values(r.Scope))
+	b, err := json.Marshal(struct {
+		Scope, Audience []string
+		Extra           url.Values
+	}{scopes, r.Audience, r.Extra})
+	if err != nil {
+		panic("custody: strings that cannot be encoded: " + err.Error())
+	}
+	sum := sha256.Sum256(b)
+	copy(h[:], sum[:])
+	return h, len(r.Scope) == 0 && len(r.Audience) == 0 && len(r.Extra) == 0
+}

@@ -1,0 +1,253 @@
+package custody
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/oidc/flow"
+	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/store"
+)
+
+const (
+	// maxTries bounds the calls to the provider in one Refresh: each after the first has its own reason, such as a
+	// newer token that another node saved.
+	maxTries = maxSpares + 2
+	// spareRoom is reserved beyond twice the size of the record before a token is sent: room for a longer token.
+	spareRoom = 8 << 10
+	// lastPrecision keeps side by side refreshes from writing each time.
+	lastPrecision = time.Minute
+)
+
+// errAnew sends a side by side refresh to the line of those that go one at a time.
+var errAnew = errors.New("the refresh token has changed")
+
+// run is one flight.
+func (k *Keeper) run(ctx context.Context, f *flight, l *login) (flow.Tokens, error) {
+	t, err := k.beside(ctx, f, l)
+	if !errors.Is(err, errAnew) {
+		return t, err
+	}
+	return k.alone(ctx, f, l)
+}
+
+// beside refreshes side by side with others, when the provider keeps refresh tokens. errAnew: it may not.
+func (k *Keeper) beside(ctx context.Context, f *flight, l *login) (flow.Tokens, error) {
+	rec, err := k.load(ctx, f.id)
+	if err != nil {
+		return flow.Tokens{}, err
+	}
+	habit := rec.Habit
+	rec.wipe()
+	if habit != HabitKeeps {
+		return flow.Tokens{}, errAnew
+	}
+	if err := k.takeTurn(ctx, f, l, 1); err != nil {
+		return flow.Tokens{}, err
+	}
+	defer l.turn.Release(1)
+	if rec, err = k.load(ctx, f.id); err != nil {
+		return flow.Tokens{}, err
+	}
+	defer rec.wipe()
+	if rec.Habit != HabitKeeps || rec.Intent != nil || k.newest(l, rec) != nil {
+		return flow.Tokens{}, errAnew
+	}
+	if rec.Refused.covers(f.request) {
+		return flow.Tokens{}, again(&rec.Refused.Said)
+	}
+	s := f.sending(rec)
+	defer s.token.Wipe()
+	t, sent, err := k.call(ctx, f, s)
+	switch {
+	case !t.Refresh.Empty() && hashOf(t.Refresh) != s.hash:
+		k.opts.Log.WarnContext(ctx, "the provider replaced a refresh token that it was thought to keep",
+			"login", f.id, "old", s.hash.id(), "tokid", t.Refresh.ID())
+		k.save(ctx, f.id, l, s, t.Refresh)
+	case err == nil:
+		k.noteLast(ctx, f.id, rec, s)
+	case judge(err, sent) == refused:
+		return flow.Tokens{}, errAnew
+	case judge(err, sent) == unknown:
+		k.note(ctx, f.id, func(r *record) error { r.begin(k.opts.Now()); return nil })
+	}
+	return t, err
+}
+
+// noteLast keeps LastRefresh, to the minute.
+func (k *Keeper) noteLast(ctx context.Context, id string, rec *record, s sending) {
+	now := k.opts.Now()
+	if rec.Refused == nil && now.Sub(when(rec.Last)).Abs() < lastPrecision {
+		return
+	}
+	k.note(ctx, id, func(r *record) error { r.answered(s, secret.Text{}, now); return nil })
+}
+
+// takeTurn waits for the right to refresh this login in this process: alone, or side by side with weight 1.
+func (k *Keeper) takeTurn(ctx context.Context, f *flight, l *login, weight int64) error {
+	ctx, done := k.wait(ctx, f)
+	defer done()
+	if err := l.turn.Acquire(ctx, weight); err != nil {
+		return waited(ctx)
+	}
+	return nil
+}
+
+// waited says why a wait ended.
+func waited(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, context.DeadlineExceeded) {
+		return ErrBusy
+	}
+	return cause
+}
+
+// alone refreshes with nobody else refreshing the same login, on any node.
+func (k *Keeper) alone(ctx context.Context, f *flight, l *login) (flow.Tokens, error) {
+	if err := k.takeTurn(ctx, f, l, all); err != nil {
+		return flow.Tokens{}, err
+	}
+	defer l.turn.Release(all)
+	if err := k.takeHold(ctx, f, l); err != nil {
+		return flow.Tokens{}, err
+	}
+	defer k.dropHold(ctx, f.id, l)
+
+	recut := true
+	for try := 1; ; try++ {
+		t, how, err := k.attempt(ctx, f, l)
+		switch {
+		case how == another && try < maxTries:
+		case how == unknown && recut && cut(err) && try < maxTries:
+			recut = false
+		default:
+			return t, err
+		}
+	}
+}
+
+// another is an outcome beside those of a call: the token was refused, and there is another one to try.
+const another outcome = -1
+
+// attempt sends the newest refresh token once.
+func (k *Keeper) attempt(ctx context.Context, f *flight, l *login) (flow.Tokens, outcome, error) {
+	s, err := k.begin(ctx, f, l)
+	if err != nil {
+		return flow.Tokens{}, unsent, err
+	}
+	defer s.token.Wipe()
+	t, sent, err := k.call(ctx, f, s)
+	how := judge(err, sent)
+	if how == answered || !t.Refresh.Empty() {
+		k.save(ctx, f.id, l, s, t.Refresh)
+		return t, how, err
+	}
+	switch how {
+	case refused:
+		var more bool
+		k.note(ctx, f.id, func(r *record) error { more = r.refused(s, err, k.opts.Now()); return nil })
+		if more {
+			k.forgetUnsaved(l, s)
+			return t, another, again(err)
+		}
+		k.opts.Log.WarnContext(ctx, "the provider refused a refresh token",
+			"login", f.id, "tokid", s.hash.id(), "answer_lost", s.before != nil, "err", err)
+		return t, how, again(err)
+	case denied, unsent:
+		k.note(ctx, f.id, func(r *record) error { r.undone(s); return nil })
+	default:
+		k.opts.Log.WarnContext(ctx, "it is not known whether the provider took a refresh token",
+			"login", f.id, "tokid", s.hash.id(), "err", err)
+	}
+	return t, how, err
+}
+
+func again(err error) error { return fmt.Errorf("%w: %w", ErrLoginAgain, err) }
+
+// begin reads the newest token, which may come from another node, makes sure of room for the next one, and records
+// durably what is about to be sent.
+func (k *Keeper) begin(ctx context.Context, f *flight, l *login) (sending, error) {
+	select {
+	case <-f.gone:
+		return sending{}, errAbandoned
+	default:
+	}
+	rec, err := k.load(ctx, f.id)
+	if err != nil {
+		return sending{}, err
+	}
+	defer rec.wipe()
+	if u := k.newest(l, rec); u != nil && !k.saveAgain(ctx, f.id, l) {
+		// Its loss with this process can no more be prevented by not using it.
+		return f.sendingUnsaved(u), nil
+	}
+	if err := k.reserve(ctx, rec); err != nil {
+		return sending{}, fmt.Errorf("make room for the next refresh token: %w", err)
+	}
+	var s sending
+	err = k.changeHeld(ctx, f.id, func(r *record) error {
+		if r.Refused.covers(f.request) {
+			return again(&r.Refused.Said)
+		}
+		s.token.Wipe()
+		s = f.sending(r)
+		s.before = r.begin(k.opts.Now())
+		return nil
+	}, false, l.lease())
+	if errors.Is(err, store.ErrFenced) {
+		err = ErrBusy
+	}
+	if err != nil {
+		s.token.Wipe()
+		return sending{}, err
+	}
+	return s, nil
+}
+
+func (k *Keeper) reserve(ctx context.Context, rec *record) error {
+	r, ok := k.eng.(store.Reserver)
+	if !ok {
+		return nil
+	}
+	b, err := rec.encode()
+	if err != nil {
+		return err
+	}
+	defer clear(b)
+	return r.Reserve(ctx, min(2*len(b)+spareRoom, store.MaxValue))
+}
+
+// sending takes a copy of the record's current token along.
+func (f *flight) sending(rec *record) sending {
+	h := hashOf(rec.RT)
+	return sending{
+		token: rec.RT.Clone(), hash: h, stored: h, family: rec.Family, request: f.request, bare: f.bare,
+	}
+}
+
+func (f *flight) sendingUnsaved(u *unsaved) sending {
+	s := u.sending
+	s.token, s.hash = u.token.Clone(), hashOf(u.token)
+	s.request, s.bare, s.before = f.request, f.bare, nil
+	return s
+}
+
+// call asks the provider. Its time is bounded by the keeper, not by any caller.
+func (k *Keeper) call(ctx context.Context, f *flight, s sending) (_ flow.Tokens, sent bool, _ error) {
+	ctx, cancel := context.WithTimeout(ctx, k.opts.Timeout)
+	defer cancel()
+	ctx, reached := watch(ctx)
+	t, err := f.r.Refresh(ctx, s.token, f.req)
+	return t, reached(), err
+}
+
+// note changes the record where a failure to do so is not worth failing for: the next refresh sorts it out.
+func (k *Keeper) note(ctx context.Context, id string, edit func(*record) error) {
+	ctx, cancel := context.WithTimeout(ctx, k.opts.Wait)
+	defer cancel()
+	if err := k.change(ctx, id, edit); err != nil && !errors.Is(err, ErrUnknownLogin) {
+		k.opts.Log.WarnContext(ctx, "the state of a login was not saved", "login", id, "err", err)
+	}
+}

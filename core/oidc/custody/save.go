@@ -1,0 +1,282 @@
+package custody
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/store"
+)
+
+const (
+	// saveTries are made at once when the store says that others were in the way.
+	saveTries = 4
+	// Between later attempts the wait doubles from the first to the last of these.
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+)
+
+// unsaved is a refresh token that is newer than what the store has. Only this process knows it.
+type unsaved struct {
+	sending // the call it came from; hash and stored name the token in the store
+	token   secret.Text
+}
+
+// save makes a new refresh token durable. When that fails the token stays in memory and saving goes on in the
+// background, because the access token that came with it is good and the old refresh token is not any more.
+func (k *Keeper) save(ctx context.Context, id string, l *login, s sending, fresh secret.Text) {
+	err := k.saveOnce(ctx, id, l, s, fresh)
+	changed := !fresh.Empty() && hashOf(fresh) != s.hash
+	switch {
+	case err == nil:
+		k.setUnsaved(l, nil)
+		if changed {
+			k.opts.Log.DebugContext(ctx, "refresh token replaced", "login", id, "old", s.hash.id(), "tokid", fresh.ID())
+		}
+	case errors.Is(err, ErrUnknownLogin):
+		k.setUnsaved(l, nil)
+		k.opts.Log.InfoContext(ctx, "refresh token dropped: its login was removed meanwhile", "login", id)
+	case !changed:
+		k.opts.Log.WarnContext(ctx, "the state of a login was not saved", "login", id, "err", err)
+	default:
+		k.opts.Log.ErrorContext(ctx, "a new refresh token could not be saved and is in memory only; still trying",
+			"login", id, "tokid", fresh.ID(), "err", err)
+		k.keepTrying(ctx, id, l, &unsaved{sending: s, token: fresh.Clone()})
+	}
+}
+
+func (k *Keeper) saveOnce(ctx context.Context, id string, l *login, s sending, fresh secret.Text) error {
+	ctx, cancel := context.WithTimeout(ctx, k.opts.Wait)
+	defer cancel()
+	edit := func(r *record) error { r.answered(s, fresh, k.opts.Now()); return nil }
+	held := l.lease()
+	var err error
+	for range saveTries {
+		err = k.changeHeld(ctx, id, edit, false, held)
+		switch {
+		case errors.Is(err, store.ErrFenced):
+			// Another node took over. The rules of the record settle which token is current; none is dropped.
+			held = nil
+		case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrUnknown):
+		default:
+			return err
+		}
+	}
+	return err
+}
+
+// newest returns the token in memory that is newer than rec, if there is one.
+func (k *Keeper) newest(l *login, rec *record) *unsaved {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l == nil || l.unsaved == nil || l.unsaved.family != rec.Family {
+		return nil
+	}
+	return l.unsaved
+}
+
+// newestOf is newest for those who take no part in a refresh.
+func (k *Keeper) newestOf(id string, rec *record) *unsaved {
+	k.mu.Lock()
+	l := k.logins[id]
+	k.mu.Unlock()
+	return k.newest(l, rec)
+}
+
+// setUnsaved replaces the token in memory. The old one is wiped by garbage collection only: others may be copying it.
+func (k *Keeper) setUnsaved(l *login, u *unsaved) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l.unsaved = u
+}
+
+func (k *Keeper) forgetUnsaved(l *login, s sending) {
+	if s.hash != s.stored {
+		k.setUnsaved(l, nil)
+	}
+}
+
+// saveAgain tries once more to save the token in memory, and reports whether there is none left.
+func (k *Keeper) saveAgain(ctx context.Context, id string, l *login) bool {
+	k.mu.Lock()
+	u := l.unsaved
+	k.mu.Unlock()
+	if u == nil {
+		return true
+	}
+	err := k.saveOnce(ctx, id, l, u.sending, u.token)
+	if err != nil && !errors.Is(err, ErrUnknownLogin) {
+		return false
+	}
+	k.opts.Log.InfoContext(ctx, "a refresh token that was in memory only is saved", "login", id, "tokid", u.token.ID())
+	k.setUnsaved(l, nil)
+	return true
+}
+
+// keepTrying holds u in memory and sees to it that one goroutine tries to save it until Close.
+func (k *Keeper) keepTrying(ctx context.Context, id string, l *login, u *unsaved) {
+	k.mu.Lock()
+	running := l.unsaved != nil
+	l.unsaved = u
+	k.mu.Unlock()
+	if running {
+		return
+	}
+	k.wg.Go(func() {
+		k.enter(id)
+		defer k.exit(id, l)
+		for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
+			last := !k.pause(pause)
+			if k.tryInTurn(ctx, id, l) {
+				return
+			}
+			if last {
+				k.lost(ctx, id, l)
+				return
+			}
+		}
+	})
+}
+
+func (k *Keeper) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-k.stop:
+		return false
+	}
+}
+
+// tryInTurn saves between refreshes, not beside one.
+func (k *Keeper) tryInTurn(ctx context.Context, id string, l *login) bool {
+	ctx, cancel := context.WithTimeout(ctx, k.opts.Wait+maxTries*k.opts.Timeout)
+	defer cancel()
+	if l.turn.Acquire(ctx, all) != nil {
+		return false
+	}
+	defer l.turn.Release(all)
+	if !k.saveAgain(ctx, id, l) {
+		return false
+	}
+	k.dropHold(ctx, id, l)
+	return true
+}
+
+func (k *Keeper) lost(ctx context.Context, id string, l *login) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l.unsaved == nil {
+		return
+	}
+	k.notSaved = append(k.notSaved, fmt.Errorf("%s: %w", id, ErrNotSaved))
+	k.opts.Log.ErrorContext(ctx, "a new refresh token could not be saved until the end", "login", id,
+		"tokid", l.unsaved.token.ID())
+}
+
+// Close waits for the requests in flight, whose answers must be saved, and makes a last attempt to save what could
+// not be saved so far. Refreshes that wait for their turn fail with ErrClosed. The error wraps ErrNotSaved when a
+// refresh token is lost, or is that of ctx when it ended first.
+func (k *Keeper) Close(ctx context.Context) error {
+	k.mu.Lock()
+	if !k.closed {
+		k.closed = true
+		close(k.stop)
+	}
+	k.mu.Unlock()
+	idle := make(chan struct{})
+	go func() { k.wg.Wait(); close(idle) }()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		return fmt.Errorf("wait for refreshes in flight: %w", context.Cause(ctx))
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return errors.Join(k.notSaved...)
+}
+
+// hold is the lease of a login, renewed until it is dropped.
+type hold struct {
+	lease store.Lease
+	lost  atomic.Bool
+	stop  context.CancelFunc
+	wg    sync.WaitGroup
+}
+
+// lease is what a change of the record depends on, nil where there is none.
+func (l *login) lease() store.Lease {
+	if l.hold == nil || l.hold.lost.Load() {
+		return nil
+	}
+	return l.hold.lease
+}
+
+// takeHold makes this process the only one that refreshes the login. It may be already, when saving failed before.
+func (k *Keeper) takeHold(ctx context.Context, f *flight, l *login) error {
+	if l.hold != nil && !l.hold.lost.Load() {
+		return nil
+	}
+	k.endHold(ctx, f.id, l)
+	waiting, done := k.wait(ctx, f)
+	defer done()
+	lease, err := k.eng.Lease(waiting, "refresh/"+f.id, k.opts.LeaseTTL)
+	if err != nil && waiting.Err() != nil {
+		return waited(waiting)
+	}
+	if err != nil {
+		return fmt.Errorf("wait for other processes: %w", err)
+	}
+	renewing, stop := context.WithCancel(ctx)
+	l.hold = &hold{lease: lease, stop: stop}
+	l.hold.wg.Go(func() { k.renew(renewing, f.id, l.hold) })
+	return nil
+}
+
+func (k *Keeper) renew(ctx context.Context, id string, h *hold) {
+	tick := time.NewTicker(k.opts.LeaseTTL / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := h.lease.Renew(ctx, k.opts.LeaseTTL)
+		if errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrClosed) {
+			h.lost.Store(true)
+			k.opts.Log.WarnContext(ctx, "another process took over the refreshing of a login", "login", id, "err", err)
+			return
+		}
+	}
+}
+
+// dropHold lets other processes refresh the login again, unless there is a token that they do not see yet.
+func (k *Keeper) dropHold(ctx context.Context, id string, l *login) {
+	k.mu.Lock()
+	keep := l.unsaved != nil
+	k.mu.Unlock()
+	if !keep {
+		k.endHold(ctx, id, l)
+	}
+}
+
+func (k *Keeper) endHold(ctx context.Context, id string, l *login) {
+	h := l.hold
+	if h == nil {
+		return
+	}
+	l.hold = nil
+	h.stop()
+	h.wg.Wait()
+	ctx, cancel := context.WithTimeout(ctx, k.opts.Wait)
+	defer cancel()
+	if err := h.lease.Release(ctx); err != nil {
+		k.opts.Log.WarnContext(ctx, "other processes have to wait: a lease was not given back", "login", id, "err", err)
+	}
+}
