@@ -18,6 +18,8 @@ var (
 	ErrClosed = errors.New("store is closed")
 	// ErrTooLarge is returned by Put for a key or value above the limits, and for one write too many in an Update.
 	ErrTooLarge = errors.New("record or transaction exceeds the limits of the store")
+	// ErrKey is returned for a table, lease or key without a name: a mistake of the caller.
+	ErrKey = errors.New("record is not named")
 	// ErrSealed is returned when a sealed value does not open: wrong key, moved between rows, or changed on disk.
 	ErrSealed = errors.New("sealed value does not open")
 	// ErrReadOnly is returned by Update on a store opened for reading.

@@ -8,7 +8,8 @@
 //
 // Every engine enforces the same limits, so that a test on one finds what would break on another:
 //
-//   - an encoded key is at most [MaxKey] bytes, a value at most [MaxValue], an Update writes at most [MaxWrites] records;
+//   - a key has one to [MaxParts] parts and at most [MaxKey] bytes encoded, a value at most [MaxValue] bytes, an Update
+//     makes at most [MaxWrites] calls of Put and Delete;
 //   - slices handed out are copies: the caller may keep and change them;
 //   - transactions do not nest, and fn does no I/O and has no effects outside its transaction, because Update may run
 //     it more than once;
@@ -25,13 +26,6 @@ import (
 	"time"
 )
 
-// Limits of the contract.
-const (
-	MaxKey    = 512
-	MaxValue  = 64 << 10
-	MaxWrites = 64
-)
-
 // Table names a table and says how store/sealed treats it.
 type Table struct {
 	Name string
@@ -40,6 +34,9 @@ type Table struct {
 	HideKeys bool
 	// Plain leaves values unsealed. Only for what must be read before the keystore is unlocked (its own header).
 	Plain bool
+	// Sealed is set by store/sealed alone on its way to the engine: the key is hashed and the value encrypted, and
+	// both may be longer by MaxSealing.
+	Sealed bool
 }
 
 // Key is a list of parts. Parts may hold any bytes; a prefix matches whole parts only.
