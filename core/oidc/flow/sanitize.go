@@ -1,0 +1,76 @@
+package flow
+
+import (
+	"net/url"
+	"strings"
+	"unicode"
+)
+
+const (
+	maxCode        = 64
+	maxDescription = 300
+	echoLength     = 12 // this much of a secret is taken for an echo of it
+)
+
+// code keeps an error code if it looks like one (RFC 6749 5.2 allows more, nobody uses it).
+func code(s string) string {
+	if len(s) > maxCode {
+		return "unreadable_error"
+	}
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("_-.:/", rune(c)) {
+			return "unreadable_error"
+		}
+	}
+	return s
+}
+
+// describe makes a provider's text fit for one line of a log or terminal: printable, short, without the secrets of the
+// request. Real providers repeat the refresh token they refuse.
+func describe(s string, secrets []string) string {
+	s = mask(s, secrets)
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool {
+		return unicode.IsSpace(r) || !unicode.IsPrint(r) || r == unicode.ReplacementChar
+	}), " ")
+	if len(s) <= maxDescription {
+		return s
+	}
+	cut := strings.ToValidUTF8(s[:maxDescription], "")
+	return cut + "..."
+}
+
+// mask replaces what s repeats of a secret, also when it stops in the middle of it.
+func mask(s string, secrets []string) string {
+	for _, sec := range secrets {
+		if len(sec) < 4 {
+			continue
+		}
+		head := sec[:min(len(sec), echoLength)]
+		for at := strings.Index(s, head); at >= 0; at = strings.Index(s, head) {
+			n := len(head)
+			for n < len(sec) && at+n < len(s) && s[at+n] == sec[n] {
+				n++
+			}
+			s = s[:at] + "[secret]" + s[at+n:]
+			if strings.Contains("[secret]", head) {
+				break
+			}
+		}
+	}
+	return s
+}
+
+// secretsOf lists what of a form must not come back in an error.
+func secretsOf(form url.Values) []string {
+	var list []string
+	for _, name := range []string{
+		"refresh_token", "code", "code_verifier", "device_code", "client_secret", "password", "subject_token",
+		"actor_token", "token", "client_assertion",
+	} {
+		for _, v := range form[name] {
+			list = append(list, v, url.QueryEscape(v))
+		}
+	}
+	return list
+}
