@@ -158,7 +158,6 @@ func send(ctx context.Context, hc *httpc.Client, q exchange) (Client, error) {
 }
 
 func (q exchange) do(ctx context.Context, hc *httpc.Client) (*httpc.Response, error) {
-	defer clear(q.body)
 	req, err := http.NewRequestWithContext(ctx, q.method, q.url, bytes.NewReader(q.body))
 	if err != nil || req.URL.User != nil {
 		return nil, fmt.Errorf("%s: %w: not a URL", q.op, ErrNoEndpoint)

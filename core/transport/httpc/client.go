@@ -152,7 +152,6 @@ type payload struct {
 }
 
 func (c *Client) post(ctx context.Context, target string, p payload, edit func(*http.Request)) (*Response, error) {
-	defer clear(p.bytes) // may hold a token
 	req, err := newRequest(ctx, http.MethodPost, target, bytes.NewReader(p.bytes))
 	if err != nil {
 		return nil, err
