@@ -45,10 +45,10 @@ type Keys struct {
 	log    *slog.Logger
 
 	done    chan struct{} // closed by Close
-	closing sync.Once
 	fetches sync.WaitGroup
 
 	mu      sync.Mutex
+	closed  bool
 	entries map[string]*entry
 }
 
@@ -83,7 +83,12 @@ func NewKeys(hc Getter, o KeysOptions) *Keys {
 // Close ends running fetches and waits for them. Candidates fails with ErrClosed afterwards unless it has its answer at
 // hand.
 func (k *Keys) Close() {
-	k.closing.Do(func() { close(k.done) })
+	k.mu.Lock() // so that no fetch starts after Wait began
+	if !k.closed {
+		k.closed = true
+		close(k.done)
+	}
+	k.mu.Unlock()
 	k.fetches.Wait()
 }
 
@@ -193,6 +198,11 @@ func (k *Keys) wait(ctx context.Context, issuer string, flight chan struct{}) (*
 // Close ends it.
 func (k *Keys) start(ctx context.Context, issuer string, e *entry) chan struct{} {
 	flight := make(chan struct{})
+	if k.closed {
+		e.err = ErrClosed
+		close(flight)
+		return flight
+	}
 	e.flight = flight
 	fetchCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 	k.fetches.Go(func() {
@@ -230,11 +240,6 @@ func (k *Keys) finish(issuer string, e *entry, set *jose.KeySet, refresh time.Du
 }
 
 func (k *Keys) fetch(ctx context.Context, issuer string) (*jose.KeySet, time.Duration, error) {
-	select {
-	case <-k.done:
-		return nil, 0, ErrClosed
-	default:
-	}
 	md, err := Discover(ctx, k.hc, issuer)
 	if err != nil {
 		return nil, 0, err

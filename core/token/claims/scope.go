@@ -63,12 +63,13 @@ func (s Scope) String() string {
 	return s.Name + ":" + s.Path.String()
 }
 
-// Covers reports whether whoever holds s may be given o: the same name, and o's path at or below that of s.
+// Covers reports whether whoever holds s may be given o: the same name, and o's path at or below that of s. From a
+// directory (a slash at the end) one cannot get to the file of that name.
 func (s Scope) Covers(o Scope) bool {
 	if s.Name != o.Name || s.HasPath != o.HasPath {
 		return false
 	}
-	return !s.HasPath || s.Path.covers(o.Path, true)
+	return !s.HasPath || s.Path.covers(o.Path, false)
 }
 
 // takesPath reports whether a scope of this name has to have a path in profile p. An unknown storage scope counts: a

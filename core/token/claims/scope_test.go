@@ -99,7 +99,8 @@ func TestScopeCovers(t *testing.T) {
 	}{
 		{"storage.read:/", "storage.read:/a", true},
 		{"storage.read:/a", "storage.read:/a", true},
-		{"storage.read:/a/", "storage.read:/a", true},
+		{"storage.read:/a/", "storage.read:/a", false},
+		{"storage.read:/a", "storage.read:/a/", true},
 		{"storage.read:/a", "storage.read:/ab", false},
 		{"storage.read:/a/b", "storage.read:/a", false},
 		{"storage.modify:/a", "storage.create:/a", false},
