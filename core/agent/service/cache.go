@@ -1,0 +1,167 @@
+package service
+
+import (
+	"container/list"
+	"sync"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/secret/vault"
+)
+
+// Bounds of the access-token cache. A client chooses scopes and audience freely, so without a bound it could make the
+// agent grow.
+const (
+	maxCachedPerLogin = 64
+	maxCached         = 1024
+)
+
+// cacheKey is what makes two requests want the same token. Lists are in the form of setOf.
+type cacheKey struct{ login, scope, audience string }
+
+// token is an access token as it is handed out.
+type token struct {
+	access  secret.Text
+	issuer  string
+	expires time.Time // zero: unknown
+}
+
+type cacheEntry struct {
+	key     cacheKey
+	sealed  vault.Sealed
+	issuer  string
+	expires time.Time
+}
+
+// cache keeps access tokens sealed until they expire; the one used longest ago goes first when it is full.
+type cache struct {
+	vault *vault.Vault
+	now   func() time.Time
+
+	mu    sync.Mutex
+	rows  map[cacheKey]*list.Element
+	order *list.List // front: used last
+	count map[string]int
+}
+
+func newCache(v *vault.Vault, now func() time.Time) *cache {
+	return &cache{
+		vault: v, now: now,
+		rows: make(map[cacheKey]*list.Element), order: list.New(), count: make(map[string]int),
+	}
+}
+
+// get returns a token that is valid for longer than minValid. The caller wipes it.
+func (c *cache) get(k cacheKey, minValid time.Duration) (token, bool) {
+	e, ok := c.find(k, minValid)
+	if !ok {
+		return token{}, false
+	}
+	access, err := c.vault.Open(e.sealed)
+	if err != nil {
+		// Nothing is lost: a token that does not open is fetched again.
+		c.drop(k)
+		return token{}, false
+	}
+	return token{access: access, issuer: e.issuer, expires: e.expires}, true
+}
+
+func (c *cache) find(k cacheKey, minValid time.Duration) (cacheEntry, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	el, ok := c.rows[k]
+	if !ok {
+		return cacheEntry{}, false
+	}
+	e := el.Value.(cacheEntry)
+	left := e.expires.Sub(c.now())
+	if left <= 0 {
+		c.remove(el)
+		return cacheEntry{}, false
+	}
+	if left <= minValid {
+		return cacheEntry{}, false
+	}
+	c.order.MoveToFront(el)
+	return e, true
+}
+
+// put keeps t, unless its expiry is unknown: such a token may be dead at any time.
+func (c *cache) put(k cacheKey, t token) {
+	if t.expires.IsZero() || !t.expires.After(c.now()) {
+		return
+	}
+	sealed, err := c.vault.Seal(t.access)
+	if err != nil {
+		return // an uncached token costs a refresh, nothing more
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if el, ok := c.rows[k]; ok {
+		c.remove(el)
+	}
+	if c.count[k.login] >= maxCachedPerLogin {
+		c.removeOldest(func(e cacheEntry) bool { return e.key.login == k.login })
+	}
+	if c.order.Len() >= maxCached {
+		c.removeOldest(func(cacheEntry) bool { return true })
+	}
+	c.rows[k] = c.order.PushFront(cacheEntry{key: k, sealed: sealed, issuer: t.issuer, expires: t.expires})
+	c.count[k.login]++
+}
+
+func (c *cache) drop(k cacheKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if el, ok := c.rows[k]; ok {
+		c.remove(el)
+	}
+}
+
+// forget drops every token of a login.
+func (c *cache) forget(login string) {
+	c.dropIf(func(e cacheEntry) bool { return e.key.login == login })
+}
+
+func (c *cache) clear() { c.dropIf(func(cacheEntry) bool { return true }) }
+
+// sweep drops what has expired.
+func (c *cache) sweep() {
+	now := c.now()
+	c.dropIf(func(e cacheEntry) bool { return !e.expires.After(now) })
+}
+
+func (c *cache) dropIf(match func(cacheEntry) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for el := c.order.Front(); el != nil; {
+		next := el.Next()
+		if match(el.Value.(cacheEntry)) {
+			c.remove(el)
+		}
+		el = next
+	}
+}
+
+func (c *cache) len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.order.Len()
+}
+
+func (c *cache) removeOldest(match func(cacheEntry) bool) {
+	for el := c.order.Back(); el != nil; el = el.Prev() {
+		if match(el.Value.(cacheEntry)) {
+			c.remove(el)
+			return
+		}
+	}
+}
+
+func (c *cache) remove(el *list.Element) {
+	e := c.order.Remove(el).(cacheEntry)
+	delete(c.rows, e.key)
+	if c.count[e.key.login]--; c.count[e.key.login] == 0 {
+		delete(c.count, e.key.login)
+	}
+}

@@ -1,0 +1,108 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/oidc/flow"
+	"github.com/oidcbox/oidcbox/core/secret"
+)
+
+// deviceObject is oidc_device on the socket.
+type deviceObject struct {
+	DeviceCode      string `json:"device_code"`
+	UserCode        string `json:"user_code"`
+	VerificationURI string `json:"verification_uri"`
+	Complete        string `json:"verification_uri_complete,omitempty"`
+	ExpiresIn       int64  `json:"expires_in"`
+	Interval        int64  `json:"interval"`
+}
+
+// deviceFlow begins a device flow. The client shows the code, waits, and asks with "device".
+func (s *Service) deviceFlow(ctx context.Context, st setup) (proto.Reply, error) {
+	if st.md.DeviceAuthorizationEndpoint == "" && !st.cfg.DeviceEndpointSetByUser {
+		return proto.Reply{}, fail(proto.TextNoDeviceFlow, "")
+	}
+	cl, err := s.clientAt(st.cfg, st.md, words(st.cfg.Audience))
+	if err != nil {
+		return proto.Reply{}, err
+	}
+	dev, err := cl.StartDevice(ctx, st.request())
+	if err != nil {
+		return proto.Reply{}, err
+	}
+	now := s.opts.Now()
+	until := dev.Expires
+	if until.IsZero() || until.After(now.Add(waitingLife)) {
+		until = now.Add(waitingLife)
+	}
+	s.pending.put(&waiter{key: deviceKey(dev.Code), setup: st.kept(), expires: until, device: dev, client: cl})
+	text, err := deviceText(dev, until.Sub(now))
+	return proto.Reply{Status: proto.StatusAccepted, Device: text}, err
+}
+
+// deviceKey names a device code without keeping it.
+func deviceKey(code secret.Text) string { return "device " + code.ID() }
+
+func deviceText(dev flow.Device, left time.Duration) (secret.Text, error) {
+	b, err := json.Marshal(deviceObject{
+		DeviceCode: dev.Code.Expose(), UserCode: dev.UserCode, VerificationURI: dev.URI,
+		Complete: dev.URIComplete, ExpiresIn: int64(left / time.Second),
+		Interval: int64(dev.Interval / time.Second),
+	})
+	if err != nil {
+		return secret.Text{}, fmt.Errorf("encode the device code: %w", err)
+	}
+	return secret.New(b), nil
+}
+
+// device asks the provider once whether the person has approved.
+func (s *Service) device(ctx context.Context, r proto.Request) (proto.Reply, error) {
+	var code secret.Text
+	err := r.Device.Use(func(b []byte) error {
+		var o deviceObject
+		if err := json.Unmarshal(b, &o); err != nil {
+			return err
+		}
+		code = secret.FromString(o.DeviceCode)
+		return nil
+	})
+	if err != nil || code.Empty() {
+		return proto.Reply{}, badRequest("oidc_device is not usable")
+	}
+	defer code.Wipe()
+	w, ok := s.pending.get(deviceKey(code))
+	if !ok {
+		return proto.Reply{}, fail(proto.TextWrongDeviceCode, "No login waits for this code; it may have waited too long.")
+	}
+	return s.pollDevice(ctx, w)
+}
+
+func (s *Service) pollDevice(ctx context.Context, w *waiter) (proto.Reply, error) {
+	if !w.begin() {
+		return proto.Reply{}, fail(proto.TextPending, "")
+	}
+	toks, err := w.client.PollDevice(ctx, w.device)
+	switch {
+	case errors.Is(err, flow.ErrSlowDown):
+		w.again()
+		return proto.Reply{}, fail(proto.TextSlowDown, "")
+	case errors.Is(err, flow.ErrAuthorizationPending), err != nil && flow.Temporary(err):
+		w.again()
+		return proto.Reply{}, fail(proto.TextPending, "")
+	}
+	s.pending.remove(w.key)
+	if err != nil {
+		toks.Wipe()
+		return proto.Reply{}, err
+	}
+	out, err := s.conclude(ctx, w.setup, toks)
+	if err != nil {
+		return proto.Reply{}, err
+	}
+	return s.outcomeReply(out)
+}

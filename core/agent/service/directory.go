@@ -1,0 +1,218 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/agent/login"
+	"github.com/oidcbox/oidcbox/core/oidc/flow"
+	"github.com/oidcbox/oidcbox/core/oidc/provider"
+	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/transport/httpc"
+)
+
+// Bounds of what is remembered of providers.
+const (
+	metadataLife  = time.Hour
+	maxProviders  = 64
+	maxHTTPClient = 16
+)
+
+// where says how a provider is found: its issuer, or a discovery document elsewhere, and whose certificates count.
+type where struct{ issuer, document, caFile string }
+
+func whereOf(cfg login.Config) where {
+	return where{issuer: cfg.Issuer, document: cfg.ConfigEndpoint, caFile: cfg.CertPath}
+}
+
+// directory finds providers and remembers what they said of themselves, so that a refresh costs one request.
+type directory struct {
+	http func(caFile string) (*httpc.Client, error)
+	now  func() time.Time
+
+	mu      sync.Mutex
+	rows    map[where]directoryRow
+	clients map[string]access
+	asking  flights[*provider.Metadata]
+}
+
+// access is the way to providers under one CA bundle.
+type access struct {
+	http *httpc.Client
+	keys *provider.Keys
+}
+
+type directoryRow struct {
+	md    *provider.Metadata
+	until time.Time
+}
+
+func newDirectory(o Options) *directory {
+	return &directory{
+		http: o.HTTP, now: o.Now,
+		rows: make(map[where]directoryRow), clients: make(map[string]access),
+	}
+}
+
+// access returns the HTTP client and the keys for a CA bundle. A bundle that cannot be read is an error each time: it
+// may be mended.
+func (d *directory) access(caFile string) (access, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if a, ok := d.clients[caFile]; ok {
+		return a, nil
+	}
+	hc, err := d.http(caFile)
+	if err != nil {
+		return access{}, err
+	}
+	if len(d.clients) >= maxHTTPClient {
+		return access{}, fmt.Errorf("use CA bundle %s: %w", caFile, ErrTooMany)
+	}
+	a := access{http: hc, keys: provider.NewKeys(hc, provider.KeysOptions{Now: d.now})}
+	d.clients[caFile] = a
+	return a, nil
+}
+
+// close ends what the key caches run in the background.
+func (d *directory) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, a := range d.clients {
+		a.keys.Close()
+	}
+	clear(d.clients)
+}
+
+// metadata returns what the provider says of itself, at most metadataLife old.
+func (d *directory) metadata(ctx context.Context, w where) (*provider.Metadata, error) {
+	d.mu.Lock()
+	r, ok := d.rows[w]
+	d.mu.Unlock()
+	if ok && r.until.After(d.now()) {
+		return r.md, nil
+	}
+	id := strings.Join([]string{w.issuer, w.document, w.caFile}, "\x00")
+	return d.asking.do(ctx, id, func(ctx context.Context) (*provider.Metadata, error) {
+		ctx, cancel := context.WithTimeout(ctx, workTimeout)
+		defer cancel()
+		md, err := d.discover(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		d.keep(w, md)
+		return md, nil
+	})
+}
+
+func (d *directory) discover(ctx context.Context, w where) (*provider.Metadata, error) {
+	a, err := d.access(w.caFile)
+	if err != nil {
+		return nil, err
+	}
+	hc := a.http
+	if w.document == "" {
+		// The issuer of an account file was typed by a person once: the original adds or drops its last slash.
+		md, _, err := provider.DiscoverTyped(ctx, hc, w.issuer)
+		return md, err
+	}
+	md, err := provider.DiscoverAt(ctx, hc, w.document)
+	if err != nil {
+		return nil, err
+	}
+	if w.issuer != "" && !sameIssuer(md.Issuer, w.issuer) {
+		return nil, &provider.IssuerError{Want: w.issuer, Got: md.Issuer}
+	}
+	return md, nil
+}
+
+func (d *directory) keep(w where, md *provider.Metadata) {
+	md.Raw = nil // up to 1 MiB that nobody reads here
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.rows) >= maxProviders {
+		clear(d.rows)
+	}
+	d.rows[w] = directoryRow{md: md, until: d.now().Add(metadataLife)}
+}
+
+// client returns a client for a login. audience is what will be asked for: the style depends on it.
+func (s *Service) client(ctx context.Context, cfg login.Config, audience []string) (*flow.Client, error) {
+	md, err := s.issuers.metadata(ctx, whereOf(cfg))
+	if err != nil {
+		return nil, err
+	}
+	return s.clientAt(cfg, md, audience)
+}
+
+func (s *Service) clientAt(cfg login.Config, md *provider.Metadata, audience []string) (*flow.Client, error) {
+	a, err := s.issuers.access(cfg.CertPath)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.DeviceEndpointSetByUser && cfg.DeviceEndpoint != "" {
+		own := *md
+		own.DeviceAuthorizationEndpoint = cfg.DeviceEndpoint
+		md = &own
+	}
+	cc := flow.ClientConfig{
+		ID: cfg.ClientID, Secret: cfg.ClientSecret, OAuth2: cfg.OAuth2 || md.OAuth2, Public: cfg.PublicClient,
+		AuthMethod: knownAuthMethod(cfg),
+	}
+	return flow.New(a.http, md, cc, flow.Options{
+		Keys: a.keys, Now: s.opts.Now, Audience: audienceStyle(md.Issuer, audience), Extra: extraFor(md.Issuer),
+	}), nil
+}
+
+// extraFor are parameters that one provider needs beside those of the standards.
+func extraFor(issuer string) func(request string) url.Values {
+	return func(request string) url.Values {
+		if request == flow.RequestAuthURL && sameIssuer(issuer, googleIssuer) {
+			return url.Values{"access_type": {"offline"}}
+		}
+		return nil
+	}
+}
+
+// audienceStyle is how the provider wants to hear an audience. INDIGO IAM takes "audience" at a refresh, and
+// "resource" only where the authorization had it already. What is no absolute URI cannot go as a resource.
+func audienceStyle(issuer string, audience []string) flow.AudienceStyle {
+	if legacyAudience(issuer) {
+		return flow.AudienceJoined
+	}
+	for _, a := range audience {
+		u, err := url.Parse(a)
+		if err != nil || !u.IsAbs() || u.Host == "" || u.Fragment != "" {
+			return flow.AudienceParam
+		}
+	}
+	return flow.AudienceResource
+}
+
+// legacyAudience lists the providers for which the original has legacy_aud_mode.
+func legacyAudience(issuer string) bool {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return false
+	}
+	switch u.Hostname() {
+	case "iam-demo.cloud.cnaf.infn.it", "iam-test.indigo-datacloud.eu", "iam.deep-hybrid-datacloud.eu",
+		"iam.extreme-datacloud.eu", "wlcg.cloud.cnaf.infn.it", "dteam-auth.cern.ch",
+		"alice-auth.web.cern.ch", "atlas-auth.web.cern.ch", "cms-auth.web.cern.ch", "lhcb-auth.web.cern.ch",
+		"alice-auth.cern.ch", "atlas-auth.cern.ch", "cms-auth.cern.ch", "lhcb-auth.cern.ch":
+		return true
+	}
+	return false
+}
+
+// clone copies a configuration with secrets of its own.
+func clone(cfg login.Config) login.Config {
+	for _, t := range []*secret.Text{&cfg.ClientSecret, &cfg.RefreshToken, &cfg.RegistrationToken} {
+		*t = t.Clone()
+	}
+	return cfg
+}

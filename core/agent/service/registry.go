@@ -1,0 +1,126 @@
+package service
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxLoaded bounds the logins a client can load.
+const maxLoaded = 512
+
+// loaded is a login that is served. It holds nothing secret: configuration and tokens stay on the shelf.
+type loaded struct {
+	name    string
+	issuer  string
+	stored  bool      // on the disk shelf
+	expires time.Time // zero: never
+	order   int
+	// place is held for reading while the refresh token is in use, and for writing while the login moves to another
+	// shelf. Every put makes a new one, so that who waited can see that the login is not the same any more.
+	place *sync.RWMutex
+
+	confirm    bool // ask the person before each token
+	allowIDTok bool // id tokens without asking
+}
+
+// registry is the list of logins that are served, by name.
+type registry struct {
+	now func() time.Time
+
+	mu   sync.Mutex
+	rows map[string]loaded
+	next int
+}
+
+func newRegistry(now func() time.Time) *registry {
+	return &registry{now: now, rows: make(map[string]loaded)}
+}
+
+// put adds or replaces a login. A replaced one keeps its place in the order.
+func (r *registry) put(l loaded) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old, there := r.rows[l.name]
+	if !there && len(r.rows) >= maxLoaded {
+		return ErrTooMany
+	}
+	l.order, l.place = old.order, new(sync.RWMutex)
+	if !there {
+		r.next++
+		l.order = r.next
+	}
+	r.rows[l.name] = l
+	return nil
+}
+
+func (r *registry) get(name string) (loaded, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l, ok := r.rows[name]
+	return l, ok && !r.expired(l)
+}
+
+func (r *registry) remove(name string) (loaded, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l, ok := r.rows[name]
+	delete(r.rows, name)
+	return l, ok && !r.expired(l)
+}
+
+// list gives the logins in the order they were loaded.
+func (r *registry) list() []loaded {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]loaded, 0, len(r.rows))
+	for _, l := range r.rows {
+		if !r.expired(l) {
+			out = append(out, l)
+		}
+	}
+	slices.SortFunc(out, func(a, b loaded) int { return cmp.Compare(a.order, b.order) })
+	return out
+}
+
+// forIssuer is the login for a request by issuer: the one loaded last.
+func (r *registry) forIssuer(issuer string) (loaded, bool) {
+	list := r.list()
+	for _, l := range slices.Backward(list) {
+		if sameIssuer(l.issuer, issuer) {
+			return l, true
+		}
+	}
+	return loaded{}, false
+}
+
+// takeExpired removes and returns the logins whose lifetime is over.
+func (r *registry) takeExpired() []loaded {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []loaded
+	for name, l := range r.rows {
+		if r.expired(l) {
+			out = append(out, l)
+			delete(r.rows, name)
+		}
+	}
+	return out
+}
+
+// takeStored removes and returns the logins of the disk shelf.
+func (r *registry) takeStored() []loaded {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []loaded
+	for name, l := range r.rows {
+		if l.stored {
+			out = append(out, l)
+			delete(r.rows, name)
+		}
+	}
+	return out
+}
+
+func (r *registry) expired(l loaded) bool { return !l.expires.IsZero() && !l.expires.After(r.now()) }

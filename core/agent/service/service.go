@@ -1,0 +1,224 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/oidc/custody"
+	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/secret/vault"
+	"github.com/oidcbox/oidcbox/core/transport/httpc"
+	"github.com/oidcbox/oidcbox/store"
+	"github.com/oidcbox/oidcbox/store/sealed"
+)
+
+// Limits of one piece of work and of housekeeping.
+const (
+	workTimeout  = 60 * time.Second // one answer, the provider's slowness included
+	housekeeping = 30 * time.Second
+)
+
+// File is where the person's keystore lies. The role chooses the engine.
+type File interface {
+	Path() string
+	Exists(ctx context.Context) (bool, error)
+	// Open opens the file that is there, or fails with fs.ErrNotExist.
+	Open(ctx context.Context) (store.Engine, error)
+	// Make opens it, making it where there is none.
+	Make(ctx context.Context) (store.Engine, error)
+}
+
+// Options of a Service.
+type Options struct {
+	Vault  *vault.Vault
+	Memory store.Engine // for logins that are not saved; sealed by the service, closed by it
+	File   File         // nil: no keystore
+	// HTTP returns the client for a CA bundle, "" for the system's.
+	HTTP func(caFile string) (*httpc.Client, error)
+	Now  func() time.Time
+	Log  *slog.Logger
+
+	// Configured reports whether an account file of this name exists; nil: none does.
+	Configured func(name string) bool
+	// Confirm asks the person; nil: nobody can be asked, which counts as no.
+	Confirm func(ctx context.Context, question string) (bool, error)
+	// Shutdown makes the process end.
+	Shutdown func()
+
+	Version string
+	PID     int
+	Socket  string // for status answers
+	Switches
+}
+
+// Switches are the agent's command-line options that its answers depend on.
+type Switches struct {
+	Lifetime           time.Duration // of a loaded login, 0 for ever
+	Confirm            bool
+	NoAutoload         bool
+	NoReauthenticate   bool
+	NoScheme           bool
+	NoWebserver        bool
+	AlwaysAllowIDToken bool
+	Group              string
+	Console            bool
+	Debug              bool
+	LogStderr          bool
+	CommandLine        []string
+}
+
+// Service is the agent. It implements proto.Handler and control.Backend; its methods are safe for concurrent use.
+// Close it at the end.
+type Service struct {
+	opts    Options
+	started time.Time
+
+	gate    gate
+	logins  *registry
+	tokens  *cache
+	issuers *directory
+	pending *waiting
+	fetches flights[granted]
+
+	changing chan struct{} // holds one while somebody locks, unlocks or changes the keystore
+	wrong    attempts      // passwords that did not fit; used by the holder of changing
+
+	mu   sync.Mutex // guards what follows
+	mem  *shelf
+	disk *shelf // nil while the keystore is locked or absent
+
+	stop chan struct{}
+	wg   sync.WaitGroup
+}
+
+// New returns a running service. Options.Vault, Memory and HTTP must be set.
+func New(o Options) (*Service, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	keys, err := o.Vault.NewSealer()
+	if err != nil {
+		return nil, fmt.Errorf("make the keys for logins in memory: %w", err)
+	}
+	s := &Service{
+		opts: o, started: o.Now(), stop: make(chan struct{}),
+		logins: newRegistry(o.Now), tokens: newCache(o.Vault, o.Now),
+		issuers: newDirectory(o), pending: newWaiting(o.Now), changing: make(chan struct{}, 1),
+	}
+	s.mem = s.newShelf(o.Memory, sealed.New(o.Memory, keys), keys)
+	s.wg.Go(s.keepHouse)
+	return s, nil
+}
+
+// Close ends the service: pending flows are dropped, running refreshes are waited for until ctx ends, keys are wiped.
+// The vault is the caller's.
+func (s *Service) Close(ctx context.Context) error {
+	close(s.stop)
+	s.pending.clear()
+	s.issuers.close()
+	s.wg.Wait()
+	err := s.gate.close(ctx)
+	if errors.Is(err, ErrLocked) {
+		err = nil
+	}
+	s.tokens.clear()
+	s.mu.Lock()
+	mem, disk := s.mem, s.disk
+	s.disk = nil
+	s.mu.Unlock()
+	err = errors.Join(err, mem.close(ctx))
+	if disk != nil {
+		err = errors.Join(err, disk.close(ctx))
+	}
+	return err
+}
+
+// keepHouse drops what has expired.
+func (s *Service) keepHouse() {
+	tick := time.NewTicker(housekeeping)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+			s.sweep(context.Background())
+		}
+	}
+}
+
+func (s *Service) sweep(ctx context.Context) {
+	s.tokens.sweep()
+	s.pending.sweep()
+	if s.gate.enter() != nil {
+		return // the memory shelf cannot be changed while it is locked; expired logins are not served meanwhile
+	}
+	defer s.gate.leave()
+	for _, l := range s.logins.takeExpired() {
+		s.unload(ctx, l)
+	}
+}
+
+// unload forgets what belongs to a login that was taken from the registry.
+func (s *Service) unload(ctx context.Context, l loaded) {
+	s.tokens.forget(l.name)
+	if l.stored {
+		return // the keystore keeps it
+	}
+	if err := s.memory().remove(ctx, l.name); err != nil {
+		s.opts.Log.WarnContext(ctx, "login not removed from memory", "login", l.name, "err", err)
+	}
+}
+
+func (s *Service) memory() *shelf {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mem
+}
+
+// keystore returns the disk shelf, or ErrNoKeystore or ErrKeystoreLocked.
+func (s *Service) keystore() (*shelf, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.opts.File == nil:
+		return nil, ErrNoKeystore
+	case s.disk == nil:
+		return nil, ErrKeystoreLocked
+	}
+	return s.disk, nil
+}
+
+// shelfOf is where a served login lives.
+func (s *Service) shelfOf(l loaded) (*shelf, error) {
+	if l.stored {
+		return s.keystore()
+	}
+	return s.memory(), nil
+}
+
+func (s *Service) newShelf(raw, eng store.Engine, k keys) *shelf {
+	return &shelf{
+		raw: raw, eng: eng, keys: k,
+		keeper: custody.New(eng, custody.Options{Now: s.opts.Now, Log: s.opts.Log}),
+	}
+}
+
+// keys are what a shelf's records are sealed with.
+type keys interface{ Drop() }
+
+// locker are keys that can be put away under a password and fetched back.
+type locker interface {
+	keys
+	Lock(ctx context.Context, password secret.Text) error
+	Unlock(ctx context.Context, password secret.Text) error
+}
+
+var _ locker = (*vault.Keys)(nil)

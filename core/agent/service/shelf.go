@@ -1,0 +1,168 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/oidcbox/oidcbox/core/agent/login"
+	"github.com/oidcbox/oidcbox/core/oidc/custody"
+	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/store"
+)
+
+// shelf is one place where logins live: a sealed engine with a row per login and its refresh token in custody.
+type shelf struct {
+	eng    store.Engine // sealed
+	keeper *custody.Keeper
+	keys   keys
+	raw    store.Engine // below eng
+}
+
+func loginTable() store.Table { return store.Table{Name: "agent-logins", HideKeys: true} }
+
+// row is what is kept of a login beside its refresh token. Config is the account JSON without it.
+type row struct {
+	Version            int             `json:"v"`
+	Config             json.RawMessage `json:"config"`
+	Confirm            bool            `json:"confirm,omitempty"`
+	AlwaysAllowIDToken bool            `json:"always_allow_id_token,omitempty"`
+}
+
+const rowVersion = 1
+
+// save keeps the configuration of a login. The refresh token in it is not part of the row: it belongs to custody.
+func (sh *shelf) save(ctx context.Context, cfg login.Config, confirm, allowIDToken bool) error {
+	cfg.RefreshToken = secret.Text{}
+	plain, err := cfg.Encode()
+	if err != nil {
+		return fmt.Errorf("encode login %s: %w", cfg.Name, err)
+	}
+	defer clear(plain)
+	value, err := json.Marshal(row{
+		Version: rowVersion, Config: plain, Confirm: confirm, AlwaysAllowIDToken: allowIDToken,
+	})
+	if err != nil {
+		return fmt.Errorf("encode login %s: %w", cfg.Name, err)
+	}
+	defer clear(value)
+	err = sh.eng.Update(ctx, func(tx store.WTx) error {
+		return tx.Put(loginTable(), store.Record{Key: store.Key{cfg.Name}, Value: value})
+	})
+	if err != nil {
+		return fmt.Errorf("save login %s: %w", cfg.Name, err)
+	}
+	return nil
+}
+
+// config reads a login, or fails with ErrUnknownLogin.
+func (sh *shelf) config(ctx context.Context, name string) (login.Config, row, error) {
+	var rec store.Record
+	err := sh.eng.View(ctx, func(tx store.Tx) (err error) {
+		rec, err = tx.Get(loginTable(), store.Key{name})
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return login.Config{}, row{}, fmt.Errorf("login %s: %w", name, ErrUnknownLogin)
+	}
+	if err != nil {
+		return login.Config{}, row{}, fmt.Errorf("read login %s: %w", name, err)
+	}
+	defer clear(rec.Value)
+	return decodeRow(name, rec.Value)
+}
+
+func decodeRow(name string, value []byte) (login.Config, row, error) {
+	var r row
+	if err := json.Unmarshal(value, &r); err != nil {
+		return login.Config{}, row{}, fmt.Errorf("read login %s: %w", name, err)
+	}
+	defer clear(r.Config)
+	if r.Version != rowVersion {
+		return login.Config{}, row{}, fmt.Errorf("read login %s: %w", name, store.ErrVersion)
+	}
+	cfg, err := login.ParseConfig(r.Config)
+	if err != nil {
+		return login.Config{}, row{}, fmt.Errorf("read login %s: %w", name, err)
+	}
+	return cfg, row{Version: r.Version, Confirm: r.Confirm, AlwaysAllowIDToken: r.AlwaysAllowIDToken}, nil
+}
+
+// full is config with the current refresh token in it.
+func (sh *shelf) full(ctx context.Context, name string) (login.Config, error) {
+	cfg, _, err := sh.config(ctx, name)
+	if err != nil {
+		return login.Config{}, err
+	}
+	cfg.RefreshToken, err = sh.keeper.Token(ctx, name)
+	return cfg, err
+}
+
+// each calls fn for every login in the order of the engine.
+func (sh *shelf) each(ctx context.Context, fn func(login.Config, row)) error {
+	err := sh.eng.View(ctx, func(tx store.Tx) error {
+		for rec, err := range tx.Scan(loginTable(), nil) {
+			if err != nil {
+				return err
+			}
+			cfg, r, err := decodeRow(rec.Key[0], rec.Value)
+			clear(rec.Value)
+			if err != nil {
+				return err
+			}
+			fn(cfg, r)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("list logins: %w", err)
+	}
+	return nil
+}
+
+// remove deletes a login and its refresh token. That it is not there is no error.
+func (sh *shelf) remove(ctx context.Context, name string) error {
+	err := sh.eng.Update(ctx, func(tx store.WTx) error {
+		return tx.Delete(loginTable(), store.Key{name})
+	})
+	if err != nil {
+		return fmt.Errorf("remove login %s: %w", name, err)
+	}
+	return sh.keeper.Forget(ctx, name)
+}
+
+// close waits for refresh tokens that are still to be saved, wipes the keys and closes the file.
+func (sh *shelf) close(ctx context.Context) error {
+	err := sh.keeper.Close(ctx)
+	sh.keys.Drop()
+	return errors.Join(err, sh.raw.Close())
+}
+
+// all lists the configurations without secrets, by name.
+func (sh *shelf) all(ctx context.Context) ([]login.Config, error) {
+	var out []login.Config
+	err := sh.each(ctx, func(cfg login.Config, _ row) { out = append(out, cfg.WithoutSecrets()); cfg.Wipe() })
+	slices.SortFunc(out, func(a, b login.Config) int { return strings.Compare(a.Name, b.Name) })
+	return out, err
+}
+
+// unmarshalMember decodes one member of a JSON object.
+func unmarshalMember(object []byte, name string, v any) error {
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(object, &m); err != nil {
+		return err
+	}
+	defer func() {
+		for _, raw := range m {
+			clear(raw)
+		}
+	}()
+	raw, ok := m[name]
+	if !ok {
+		return store.ErrNotFound
+	}
+	return json.Unmarshal(raw, v)
+}

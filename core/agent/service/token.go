@@ -1,0 +1,270 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/agent/login"
+	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/oidc/flow"
+	"github.com/oidcbox/oidcbox/core/secret"
+)
+
+// want is a request for a token, whoever asks.
+type want struct {
+	login    string // or
+	issuer   string
+	scope    string
+	audience string
+	hint     string
+	minValid time.Duration
+	force    bool // no cached token will do
+}
+
+func wantOf(r proto.Request) want {
+	w := want{
+		login: r.Account, issuer: r.Issuer, scope: r.Scope, audience: r.Audience, hint: r.Hint,
+		force: r.MinValid == proto.ForceNew,
+	}
+	if r.MinValid > 0 {
+		w.minValid = seconds(r.MinValid)
+	}
+	return w
+}
+
+// seconds is a count of seconds from a stranger as a duration that did not overflow.
+func seconds(n int64) time.Duration {
+	const most = int64(100 * 365 * 24 * time.Hour / time.Second)
+	return time.Duration(min(max(n, 0), most)) * time.Second
+}
+
+// granted is what the provider gave.
+type granted struct {
+	token token
+	id    secret.Text
+}
+
+func (s *Service) accessToken(ctx context.Context, r proto.Request) (proto.Reply, error) {
+	t, err := s.token(ctx, wantOf(r))
+	if err != nil {
+		return proto.Reply{}, err
+	}
+	return accessReply(t), nil
+}
+
+func accessReply(t token) proto.Reply {
+	rep := proto.Reply{Status: proto.StatusSuccess, AccessToken: t.access, Issuer: t.issuer}
+	if !t.expires.IsZero() {
+		rep.ExpiresAt = t.expires.Unix()
+	}
+	return rep
+}
+
+// token returns an access token, from the cache when that is good enough. The caller wipes it.
+func (s *Service) token(ctx context.Context, w want) (token, error) {
+	l, err := s.find(ctx, w)
+	if err != nil {
+		return token{}, err
+	}
+	if err := s.mayHave(ctx, l, "an access token", w.hint); err != nil {
+		return token{}, err
+	}
+	key := cacheKey{login: l.name, scope: setOf(w.scope), audience: setOf(w.audience)}
+	if !w.force {
+		if t, ok := s.tokens.get(key, w.minValid); ok {
+			return t, nil
+		}
+	}
+	g, err := s.fetch(ctx, l, key, words(w.scope))
+	if err != nil {
+		return token{}, err
+	}
+	g.id.Wipe()
+	return g.token, nil
+}
+
+// idToken always asks the provider: an ID token speaks of a login that was just looked at.
+func (s *Service) idToken(ctx context.Context, r proto.Request) (proto.Reply, error) {
+	l, err := s.find(ctx, want{login: r.Account, issuer: r.Issuer})
+	if err != nil {
+		return proto.Reply{}, err
+	}
+	if !l.allowIDTok && !s.opts.AlwaysAllowIDToken {
+		if err := s.ask(ctx, l, "an id token", r.Hint); err != nil {
+			return proto.Reply{}, err
+		}
+	}
+	scopes := words(r.Scope)
+	if len(scopes) > 0 {
+		scopes = words(scopeOpenID + " " + r.Scope)
+	}
+	key := cacheKey{login: l.name, scope: setOf(strings.Join(scopes, " ")), audience: ""}
+	g, err := s.fetch(ctx, l, key, scopes)
+	if err != nil {
+		return proto.Reply{}, err
+	}
+	g.token.access.Wipe()
+	if g.id.Empty() {
+		return proto.Reply{}, fail("The provider gave no id token", "Not every provider gives one with a refresh; "+
+			"the login needs the scope openid for it.")
+	}
+	return proto.Reply{Status: proto.StatusSuccess, IDToken: g.id, Issuer: g.token.issuer}, nil
+}
+
+// find is the served login that w means.
+func (s *Service) find(ctx context.Context, w want) (loaded, error) {
+	switch {
+	case w.login != "":
+		if err := login.CheckName(w.login); err != nil {
+			return loaded{}, badRequest("%v", err)
+		}
+		if l, ok := s.logins.get(w.login); ok {
+			return l, nil
+		}
+		return loaded{}, s.whyNot(ctx, w.login)
+	case w.issuer != "":
+		if l, ok := s.logins.forIssuer(w.issuer); ok {
+			return l, nil
+		}
+		return loaded{}, fail(proto.TextNotLoaded, "No login for this issuer is loaded.")
+	}
+	return loaded{}, fail(proto.TextNotYet, "Name a login or an issuer.")
+}
+
+// whyNot says why a login of this name is not served.
+func (s *Service) whyNot(ctx context.Context, name string) error {
+	load := "Load it with: oidc-add " + name
+	sh, err := s.keystore()
+	switch {
+	case err == nil:
+		if _, _, err := sh.config(ctx, name); err == nil {
+			return fail(proto.TextNotLoaded, load)
+		}
+	case errors.Is(err, ErrKeystoreLocked):
+		if there, _ := s.opts.File.Exists(ctx); there {
+			return fail(proto.TextNotLoaded, helpUnlock)
+		}
+	}
+	if s.opts.Configured != nil && s.opts.Configured(name) {
+		return fail(proto.TextNotLoaded, load)
+	}
+	return fail(proto.TextNotConfigured, "Set it up with: oidc-gen "+name)
+}
+
+// mayHave asks the person where the login or the agent wants that.
+func (s *Service) mayHave(ctx context.Context, l loaded, what, hint string) error {
+	if !l.confirm && !s.opts.Switches.Confirm {
+		return nil
+	}
+	return s.ask(ctx, l, what, hint)
+}
+
+func (s *Service) ask(ctx context.Context, l loaded, what, hint string) error {
+	forbidden := &problem{text: proto.TextForbidden, help: "The agent has nobody to ask whether this is allowed."}
+	if s.opts.Confirm == nil {
+		return forbidden
+	}
+	if hint == "" {
+		hint = "A program"
+	}
+	ok, err := s.opts.Confirm(ctx, fmt.Sprintf("%s asks for %s of login %s. Allow it?", hint, what, l.name))
+	if err != nil {
+		forbidden.err = err
+		return forbidden
+	}
+	if !ok {
+		return fail(proto.TextForbidden, "")
+	}
+	return nil
+}
+
+// fetch gets a token from the provider, once for all who ask for the same at the same time. Each caller gets a copy of
+// its own and wipes it.
+func (s *Service) fetch(ctx context.Context, l loaded, key cacheKey, scopes []string) (granted, error) {
+	id := strings.Join([]string{key.login, key.scope, key.audience}, "\x00")
+	g, err := s.fetches.do(ctx, id, func(ctx context.Context) (granted, error) {
+		ctx, cancel := context.WithTimeout(ctx, workTimeout)
+		defer cancel()
+		if err := s.gate.enter(); err != nil {
+			return granted{}, err
+		}
+		defer s.gate.leave()
+		g, err := s.refresh(ctx, l.name, scopes, words(key.audience))
+		if err != nil {
+			s.opts.Log.InfoContext(ctx, "no access token", "login", l.name, "err", err)
+			return granted{}, err
+		}
+		s.tokens.put(key, g.token)
+		return g, nil
+	})
+	return g.clone(), err
+}
+
+// refresh uses the refresh token of a login. The login stays on its shelf meanwhile.
+func (s *Service) refresh(ctx context.Context, name string, scopes, audience []string) (granted, error) {
+	l, release, err := s.hold(name)
+	if err != nil {
+		return granted{}, err
+	}
+	defer release()
+	sh, err := s.shelfOf(l)
+	if err != nil {
+		return granted{}, err
+	}
+	cfg, _, err := sh.config(ctx, name)
+	if err != nil {
+		return granted{}, err
+	}
+	cl, err := s.client(ctx, cfg, audience)
+	if err != nil {
+		return granted{}, err
+	}
+	usual := withUsualScopes{Client: cl, scopes: refreshScopes("", cfg.RefreshScope, cfg.AuthScope, cfg.Scope)}
+	toks, err := sh.keeper.Refresh(ctx, name, usual, flow.Request{Scope: refreshScopes(joined(scopes)), Audience: audience})
+	if err != nil {
+		return granted{}, err
+	}
+	return granted{token: token{access: toks.Access, issuer: cfg.Issuer, expires: toks.Expires}, id: toks.ID}, nil
+}
+
+// withUsualScopes sends the login's own scopes where nothing was asked for: some providers need the parameter. Custody
+// sees the bare request, so that a refusal counts as one of the login and not of a choice of scopes.
+type withUsualScopes struct {
+	*flow.Client
+	scopes []string
+}
+
+func (u withUsualScopes) Refresh(ctx context.Context, rt secret.Text, r flow.Request) (flow.Tokens, error) {
+	if len(r.Scope) == 0 {
+		r.Scope = u.scopes
+	}
+	return u.Client.Refresh(ctx, rt, r)
+}
+
+// hold keeps a login from being moved to the other shelf or replaced until release is called.
+func (s *Service) hold(name string) (l loaded, release func(), err error) {
+	for {
+		l, ok := s.logins.get(name)
+		if !ok {
+			return loaded{}, nil, fail(proto.TextNotLoaded, "")
+		}
+		l.place.RLock()
+		if now, ok := s.logins.get(name); ok && now.place == l.place {
+			return l, l.place.RUnlock, nil
+		}
+		l.place.RUnlock()
+	}
+}
+
+func (g granted) clone() granted {
+	g.token.access, g.id = g.token.access.Clone(), g.id.Clone()
+	return g
+}
+
+func (g granted) wipe() {
+	g.token.access.Wipe()
+	g.id.Wipe()
+}
