@@ -10,7 +10,7 @@ var (
 	ErrTooLarge = errors.New("input is too large")
 	// ErrCharacters: the token has characters that RFC 6750 section 2.1 does not allow in a bearer token.
 	ErrCharacters = errors.New("token has characters that no bearer token has")
-	// ErrShape: not three non-empty parts between two dots. The token may be an opaque one.
+	// ErrShape: not three parts between two dots, or one that must not be empty is. The token may be an opaque one.
 	ErrShape = errors.New("not a signed JWT: it has not the form of three parts between two dots")
 	// ErrEncrypted: five parts, a JWE.
 	ErrEncrypted = errors.New("encrypted tokens (JWE) are not accepted")

@@ -164,6 +164,8 @@ func rsaKey(o Object) (*rsa.PublicKey, error) {
 		return nil, fmt.Errorf("%w: RSA with more than %d bits", ErrKey, maxRSABits)
 	case k.N.Bit(0) == 0:
 		return nil, fmt.Errorf("%w: RSA modulus is even", ErrKey)
+	case rocaWeak(k.N):
+		return nil, fmt.Errorf("%w: RSA key made by a faulty library (ROCA)", ErrWeakKey)
 	}
 	exponent := new(big.Int).SetBytes(e)
 	// 31 bits are what crypto/rsa takes.

@@ -34,7 +34,7 @@ type Message struct {
 }
 
 // Parse reads a compact JWS of at most MaxToken bytes. It checks the form, the encoding and the header, and leaves the
-// payload as bytes, because what it has to be (claims, or anything in a test vector) is the caller's matter. The message
+// payload as bytes (none are allowed), because what it has to be is the caller's matter. The message
 // refers to raw, which must not change while the message is in use. Errors repeat nothing of the token.
 func Parse(raw []byte) (*Message, error) { return ParseLimit(raw, MaxToken) }
 
@@ -84,7 +84,7 @@ func split(raw []byte) (first, second int, err error) {
 		return 0, 0, ErrShape
 	}
 	first, second = bytes.IndexByte(raw, '.'), bytes.LastIndexByte(raw, '.')
-	if first == 0 || second == first+1 || second == len(raw)-1 {
+	if first == 0 || second == len(raw)-1 {
 		return 0, 0, ErrShape
 	}
 	return first, second, nil
@@ -118,8 +118,11 @@ func decodePart(buf, part []byte) (decoded, grown []byte, err error) {
 // at the price of a copy of its tables for every decoder that is not kept in a variable. The decoder itself skips line
 // breaks, so they are looked for too.
 func canonical(part []byte) bool {
-	if len(part) == 0 || bytes.ContainsAny(part, "\r\n") {
+	if bytes.ContainsAny(part, "\r\n") {
 		return false
+	}
+	if len(part) == 0 {
+		return true
 	}
 	unused := unusedBits(len(part) % 4)
 	return base64Value(part[len(part)-1])&unused == 0

@@ -37,6 +37,9 @@ func (v *Verifier) Verify(ctx context.Context, token []byte) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
+	if len(m.Payload) == 0 {
+		return Identity{}, jose.ErrShape
+	}
 	if err := m.Header.AccessTokenType(); err != nil {
 		return Identity{}, err
 	}
