@@ -1,0 +1,362 @@
+package keystore
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/store"
+	"github.com/oidcbox/oidcbox/store/sealed"
+)
+
+const (
+	// markTTL is how long a mark outlives a process that was killed in the middle of a Rekey. Every batch renews it.
+	markTTL = time.Minute
+	// batch leaves room for the mark within store.MaxWrites, and bounds the plaintext in memory to 2 MiB.
+	batch = 32
+)
+
+// RekeyOptions says what becomes of the slots. A slot can only be carried over by its credential, because the new data
+// key has to be wrapped by it: a keystore that kept the wrapping keys would let everybody in who had the old data key.
+type RekeyOptions struct {
+	Keep       []Credential
+	DropOthers bool // remove the slots that no credential of Keep opens, instead of failing with ErrSlotsUncovered
+}
+
+// Rekey makes a new data key and seals everything again under it.
+//
+// The new records are written beside the old ones, into tables that carry the number of the new data key, and one
+// Update of the header then makes them the true ones. A process that is killed before leaves the old state, one that
+// is killed after it the new state; what is left over is cleared by the next Open. Meanwhile other transactions of
+// this process wait, and other processes get ErrBusy, then ErrRekeyed.
+func (k *Keystore) Rekey(ctx context.Context, o RekeyOptions) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.rekey(ctx, o); err != nil {
+		return fmt.Errorf("give the keystore a new data key: %w", err)
+	}
+	return nil
+}
+
+func (k *Keystore) rekey(ctx context.Context, o RekeyOptions) error {
+	m, err := k.mark(ctx)
+	if err != nil {
+		return err
+	}
+	defer m.release(ctx)
+	h, err := k.verified(ctx)
+	if err != nil {
+		return err
+	}
+	newKey := randomKey()
+	defer newKey.Wipe()
+	next, err := successor(ctx, h, newKey, o)
+	if err != nil {
+		return err
+	}
+	if err := m.clearStale(ctx); err != nil {
+		return err
+	}
+	if err := m.setStale(ctx, next.epoch); err != nil {
+		return err
+	}
+	keys, err := k.vault.Sealer(newKey)
+	if err != nil {
+		return err
+	}
+	defer keys.Drop()
+	if err := m.copyAll(ctx, sealed.New(k.inner, keys), next.epoch); err != nil {
+		return err
+	}
+	if err := m.commit(ctx, next, newKey); err != nil {
+		return err
+	}
+	old := k.keys
+	if err := k.unlock(next.epoch, newKey); err != nil {
+		return err
+	}
+	old.Drop()
+	return m.clearStale(ctx)
+}
+
+// successor is the header after the change: the slots that a credential opens, around the new key.
+func successor(ctx context.Context, h *header, newKey secret.Text, o RekeyOptions) (*header, error) {
+	next := &header{epoch: h.epoch + 1, stale: h.epoch, id: h.id, created: h.created}
+	var lost []string
+	for _, s := range h.slots {
+		kek, ok := o.find(ctx, h, &s)
+		if !ok {
+			lost = append(lost, fmt.Sprintf("%x (%v)", s.id, s.kind))
+			continue
+		}
+		err := next.wrap(&s, kek, newKey)
+		kek.Wipe()
+		if err != nil {
+			return nil, err
+		}
+		next.slots = append(next.slots, s)
+	}
+	if len(lost) > 0 && (!o.DropOthers || len(next.slots) == 0) {
+		return nil, fmt.Errorf("%w: %s", ErrSlotsUncovered, strings.Join(lost, ", "))
+	}
+	return next, next.sign(newKey)
+}
+
+// find returns the wrapping key of s if one of the credentials opens it.
+func (o RekeyOptions) find(ctx context.Context, h *header, s *slot) (secret.Text, bool) {
+	for _, c := range o.Keep {
+		if !slices.Contains(c.kinds, s.kind) {
+			continue
+		}
+		key, err := c.key(ctx, s.describe())
+		if err != nil {
+			continue
+		}
+		kek, err := s.kek(ctx, key)
+		key.Wipe()
+		if err != nil {
+			continue
+		}
+		dataKey, err := h.unwrap(s, kek)
+		dataKey.Wipe()
+		if err == nil {
+			return kek, true
+		}
+		kek.Wipe()
+	}
+	return secret.Text{}, false
+}
+
+// marker holds the mark that keeps every other writer out. Each of its Updates checks and renews it.
+type marker struct {
+	k     *Keystore
+	owner string
+}
+
+// mark sets the mark, or fails with ErrBusy. k.mu is held for writing, or k is not shared yet.
+func (k *Keystore) mark(ctx context.Context) (*marker, error) {
+	m := &marker{k: k, owner: rand.Text()}
+	err := k.inner.Update(ctx, func(tx store.WTx) error {
+		if err := k.checkWritable(tx); err != nil {
+			return err
+		}
+		return m.put(tx)
+	})
+	return m, err
+}
+
+func (m *marker) put(tx store.WTx) error {
+	return tx.Put(plainTable(), store.Record{
+		Key: store.Key{partRekey}, Value: []byte(m.owner), Expires: m.k.now().Add(markTTL),
+	})
+}
+
+// update runs fn on eng while the mark is ours.
+func (m *marker) update(ctx context.Context, eng store.Engine, fn func(store.WTx) error) error {
+	return eng.Update(ctx, func(tx store.WTx) error {
+		r, err := tx.GetForUpdate(plainTable(), store.Key{partRekey})
+		if errors.Is(err, store.ErrNotFound) || err == nil && string(r.Value) != m.owner {
+			return fmt.Errorf("took too long: %w", ErrBusy)
+		}
+		if err != nil {
+			return err
+		}
+		if err := m.put(tx); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
+// release removes the mark also when ctx is done; if that fails, it expires.
+func (m *marker) release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = m.update(ctx, m.k.inner, func(tx store.WTx) error {
+		return tx.Delete(plainTable(), store.Key{partRekey})
+	})
+}
+
+// editHeader changes the header under the present data key.
+func (m *marker) editHeader(ctx context.Context, edit func(*header)) error {
+	dataKey, err := m.k.dataKey()
+	if err != nil {
+		return err
+	}
+	defer dataKey.Wipe()
+	return m.update(ctx, m.k.inner, func(tx store.WTx) error {
+		r, err := tx.GetForUpdate(plainTable(), headerKey())
+		if err != nil {
+			return err
+		}
+		h, err := parseHeader(r.Value)
+		if err != nil {
+			return err
+		}
+		if err := h.verify(dataKey); err != nil {
+			return err
+		}
+		edit(h)
+		return putHeader(tx, h, dataKey)
+	})
+}
+
+func (m *marker) setStale(ctx context.Context, epoch uint32) error {
+	return m.editHeader(ctx, func(h *header) { h.stale = epoch })
+}
+
+// commit is the moment the new data key becomes the keystore's.
+func (m *marker) commit(ctx context.Context, next *header, newKey secret.Text) error {
+	return m.update(ctx, m.k.inner, func(tx store.WTx) error { return putHeader(tx, next, newKey) })
+}
+
+// copyAll seals every record again into the tables of another epoch.
+func (m *marker) copyAll(ctx context.Context, to store.Engine, epoch uint32) error {
+	tables, err := m.k.allTables(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range tables {
+		if err := m.copyTable(ctx, t, to, epoch); err != nil {
+			return fmt.Errorf("table %s: %w", t.Name, err)
+		}
+	}
+	return nil
+}
+
+func (m *marker) copyTable(ctx context.Context, t store.Table, to store.Engine, epoch uint32) error {
+	keys, err := scanKeys(ctx, m.k.eng, m.k.physical(t))
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(keys, batch) {
+		records, err := m.read(ctx, m.k.physical(t), some)
+		if err != nil {
+			return err
+		}
+		err = m.update(ctx, to, func(tx store.WTx) error {
+			for _, r := range records {
+				if err := tx.Put(physicalAt(t, epoch), r); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		for _, r := range records {
+			clear(r.Value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read fetches some records; one that has expired since it was listed is left out.
+func (m *marker) read(ctx context.Context, t store.Table, keys []store.Key) ([]store.Record, error) {
+	var records []store.Record
+	err := m.k.eng.View(ctx, func(tx store.Tx) error {
+		for _, key := range keys {
+			r, err := tx.Get(t, key)
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			records = append(records, r)
+		}
+		return nil
+	})
+	return records, err
+}
+
+// clearStale deletes what the header says is left over. Leftovers need not open any more, so it works below the seal.
+func (m *marker) clearStale(ctx context.Context) error {
+	h, err := m.k.verified(ctx)
+	if err != nil || h.stale == 0 {
+		return err
+	}
+	tables, err := m.k.allTables(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range tables {
+		raw := physicalAt(t, h.stale)
+		raw.HideKeys, raw.Sealed = false, true
+		if err := m.clearTable(ctx, raw); err != nil {
+			return fmt.Errorf("clear table %s: %w", raw.Name, err)
+		}
+	}
+	return m.setStale(ctx, 0)
+}
+
+func (m *marker) clearTable(ctx context.Context, raw store.Table) error {
+	keys, err := scanKeys(ctx, m.k.inner, raw)
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(keys, batch) {
+		err := m.update(ctx, m.k.inner, func(tx store.WTx) error {
+			for _, key := range some {
+				if err := tx.Delete(raw, key); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *Keystore) clearStale(ctx context.Context) error {
+	m, err := k.mark(ctx)
+	if err != nil {
+		return err
+	}
+	defer m.release(ctx)
+	return m.clearStale(ctx)
+}
+
+// allTables is the inner table and every table that any process has ever written to. It reads the list anew.
+func (k *Keystore) allTables(ctx context.Context) ([]store.Table, error) {
+	all := []store.Table{innerTable()}
+	err := k.eng.View(ctx, func(tx store.Tx) error {
+		all = all[:1]
+		for r, err := range tx.Scan(k.physical(innerTable()), store.Key{partTable}) {
+			if err != nil {
+				return fmt.Errorf("read the list of tables: %w", err)
+			}
+			t, err := parseTable(r)
+			if err != nil {
+				return err
+			}
+			all = append(all, t)
+		}
+		return nil
+	})
+	return all, err
+}
+
+func scanKeys(ctx context.Context, eng store.Engine, t store.Table) ([]store.Key, error) {
+	var keys []store.Key
+	err := eng.View(ctx, func(tx store.Tx) error {
+		for r, err := range tx.Scan(t, nil) {
+			if err != nil {
+				return err
+			}
+			clear(r.Value)
+			keys = append(keys, r.Key)
+		}
+		return nil
+	})
+	return keys, err
+}
