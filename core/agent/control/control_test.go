@@ -1,0 +1,328 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/transport/sock"
+)
+
+// backend notes what it was asked and answers what it is told.
+type backend struct {
+	calls  []string
+	err    error
+	backup []byte
+	cut    bool
+	hold   chan struct{}
+	kept   []secret.Text
+}
+
+func (b *backend) note(format string, args ...any) error {
+	b.calls = append(b.calls, fmt.Sprintf(format, args...))
+	return b.err
+}
+
+func (b *backend) keep(t secret.Text) string {
+	b.kept = append(b.kept, t)
+	return t.Expose()
+}
+
+func (b *backend) Status(ctx context.Context) (Status, error) {
+	if b.hold != nil {
+		close(b.hold)
+		<-ctx.Done()
+	}
+	return Status{Version: "1", PID: 7, Keystore: KeystoreLocked, Loaded: []string{"a"}}, b.note("status")
+}
+
+func (b *backend) Create(_ context.Context, p secret.Text) error {
+	return b.note("create %s", b.keep(p))
+}
+
+func (b *backend) Unlock(_ context.Context, u Unlock) error {
+	return b.note("unlock %s|%s|%v", b.keep(u.Passphrase), u.KeyFile, u.Keyring)
+}
+
+func (b *backend) Lock(context.Context) error { return b.note("lock") }
+
+func (b *backend) Logins(context.Context) ([]Login, error) {
+	return []Login{{Name: "a", Issuer: "https://op.example.org", Stored: true}}, b.note("logins")
+}
+
+func (b *backend) SaveLogin(_ context.Context, c secret.Text) error {
+	return b.note("save %s", b.keep(c))
+}
+
+func (b *backend) LoadLogin(_ context.Context, name string, o LoadOptions) (string, error) {
+	return "Lifetime set", b.note("load %s %v %d", name, o.Confirm, *o.Lifetime)
+}
+
+func (b *backend) ExportLogin(_ context.Context, name string) (secret.Text, error) {
+	return secret.FromString(`{"name":"a"}`), b.note("export %s", name)
+}
+
+func (b *backend) RemoveLogin(_ context.Context, name string) error { return b.note("remove %s", name) }
+
+func (b *backend) Backup(_ context.Context, w io.Writer) error {
+	_, _ = w.Write(b.backup)
+	if b.cut {
+		return errors.New("disk is gone")
+	}
+	return b.note("backup")
+}
+
+func (b *backend) Slots(context.Context) ([]Slot, error) {
+	return []Slot{{ID: "1", Kind: "passphrase"}}, b.note("slots")
+}
+
+func (b *backend) AddSlot(_ context.Context, n NewSlot) (Slot, error) {
+	return Slot{ID: "2", Kind: n.Kind, Label: n.Label}, b.note("add slot %s %s %s", n.Kind, n.KeyFile, b.keep(n.Passphrase))
+}
+
+func (b *backend) RemoveSlot(_ context.Context, id string) error { return b.note("remove slot %s", id) }
+
+func (b *backend) Token(_ context.Context, r TokenRequest) (Token, error) {
+	return Token{Access: secret.FromString("at"), Issuer: "https://op.example.org", Expires: time.Unix(5, 0)},
+		b.note("token %s %s %d", r.Login, r.Scope, r.MinValid)
+}
+
+func (b *backend) Shutdown(context.Context) error { return b.note("shutdown") }
+
+func start(t *testing.T, b Backend) Client {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "control")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, SockName)
+	ln, err := sock.Listen(path, sock.ListenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- Serve(ctx, ln, b, nil) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		_ = os.RemoveAll(dir)
+	})
+	return Client{Path: path}
+}
+
+func TestEveryCall(t *testing.T) {
+	ctx := t.Context()
+	b := &backend{backup: []byte("bolt")}
+	c := start(t, b)
+	hour := int64(3600)
+	pw := secret.FromString("pass \"word\"")
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	st, err := c.Status(ctx)
+	check(err)
+	if st.PID != 7 || st.Keystore != KeystoreLocked || !reflect.DeepEqual(st.Loaded, []string{"a"}) {
+		t.Errorf("status is %+v", st)
+	}
+	check(c.Create(ctx, pw))
+	check(c.Unlock(ctx, Unlock{Passphrase: pw}))
+	check(c.Unlock(ctx, Unlock{KeyFile: "/k"}))
+	check(c.Unlock(ctx, Unlock{Keyring: true}))
+	check(c.Lock(ctx))
+	l, err := c.Logins(ctx)
+	check(err)
+	if len(l) != 1 || l[0].Name != "a" || !l[0].Stored || !l[0].Expires.IsZero() {
+		t.Errorf("logins are %+v", l)
+	}
+	check(c.SaveLogin(ctx, secret.FromString(`{"name":"a"}`)))
+	info, err := c.LoadLogin(ctx, "a b/c", LoadOptions{Lifetime: &hour, Confirm: true})
+	check(err)
+	if info != "Lifetime set" {
+		t.Errorf("info is %q", info)
+	}
+	config, err := c.ExportLogin(ctx, "a")
+	check(err)
+	if config.Expose() != `{"name":"a"}` {
+		t.Errorf("config is %q", config.Expose())
+	}
+	check(c.RemoveLogin(ctx, "a?b"))
+	var out bytes.Buffer
+	check(c.Backup(ctx, &out))
+	if out.String() != "bolt" {
+		t.Errorf("backup is %q", out.String())
+	}
+	s, err := c.Slots(ctx)
+	check(err)
+	if len(s) != 1 || s[0].ID != "1" {
+		t.Errorf("slots are %+v", s)
+	}
+	slot, err := c.AddSlot(ctx, NewSlot{Kind: "passphrase", Label: "spare", Passphrase: pw})
+	check(err)
+	if slot.ID != "2" || slot.Label != "spare" {
+		t.Errorf("new slot is %+v", slot)
+	}
+	check(c.RemoveSlot(ctx, "1"))
+	tok, err := c.Token(ctx, TokenRequest{Login: "a", Scope: "s", MinValid: -1})
+	check(err)
+	if tok.Access.Expose() != "at" || tok.Expires.Unix() != 5 || tok.Issuer != "https://op.example.org" {
+		t.Errorf("token is %+v", tok)
+	}
+	check(c.Shutdown(ctx))
+	want := []string{
+		"status", `create pass "word"`, `unlock pass "word"||false`, "unlock |/k|false", "unlock ||true", "lock", "logins",
+		`save {"name":"a"}`, "load a b/c true 3600", "export a", "remove a?b", "backup", "slots",
+		`add slot passphrase  pass "word"`, "remove slot 1", "token a s -1", "shutdown",
+	}
+	if !reflect.DeepEqual(b.calls, want) {
+		t.Errorf("calls are\n%s\nwant\n%s", strings.Join(b.calls, "\n"), strings.Join(want, "\n"))
+	}
+	for i, k := range b.kept {
+		if !k.Empty() {
+			t.Errorf("secret %d was not wiped", i)
+		}
+	}
+}
+
+func TestErrorsKeepCodeAndHint(t *testing.T) {
+	b := &backend{}
+	c := start(t, b)
+	for _, code := range []int{cli.No, cli.Usage, cli.NotFound, cli.Denied, cli.Temporary, cli.Human} {
+		b.err = fmt.Errorf("unlock: %w", cli.Fail(code, errors.New("why"), "do this"))
+		err := c.Unlock(t.Context(), Unlock{})
+		var e *cli.Error
+		if !errors.As(err, &e) || e.Code != code || e.Hint != "do this" || err.Error() != "unlock: why" {
+			t.Errorf("code %d: %#v", code, err)
+		}
+	}
+	b.err = errors.New("bare")
+	var e *cli.Error
+	if err := c.Lock(t.Context()); !errors.As(err, &e) || e.Code != cli.No || e.Hint != "" {
+		t.Errorf("bare error: %#v", err)
+	}
+}
+
+func TestBackupCutShort(t *testing.T) {
+	b := &backend{backup: bytes.Repeat([]byte("x"), 1<<20), cut: true}
+	c := start(t, b)
+	if err := c.Backup(t.Context(), io.Discard); !errors.Is(err, ErrCut) {
+		t.Errorf("error is %v", err)
+	}
+	b.backup = nil // nothing written yet: the error itself arrives
+	if err := c.Backup(t.Context(), io.Discard); err == nil || !strings.Contains(err.Error(), "disk is gone") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	c := start(t, &backend{})
+	for name, in := range map[string]struct {
+		method, path, body, want string
+		status                   int
+	}{
+		"unknown path":    {"GET", "/v1/nothing", "", "there is no GET /v1/nothing", 400},
+		"wrong method":    {"DELETE", "/v1/status", "", "there is no DELETE /v1/status", 400},
+		"other version":   {"GET", "/v2/status", "", "there is no GET /v2/status", 400},
+		"unknown member":  {"POST", "/v1/unlock", `{"pass":"eA=="}`, "unknown field", 400},
+		"no JSON":         {"POST", "/v1/unlock", `{"passphrase":"hunter2`, "read body", 400},
+		"two values":      {"POST", "/v1/unlock", `{} {}`, "something follows", 400},
+		"text for bytes":  {"POST", "/v1/unlock", `{"passphrase":7}`, "member passphrase has the wrong type", 400},
+		"no base64":       {"POST", "/v1/unlock", `{"passphrase":"hunter2!"}`, "read body", 400},
+		"too large":       {"POST", "/v1/logins", strings.Repeat("x", maxBody+1), "too large", 400},
+		"a secret in it?": {"POST", "/v1/unlock", `{"passphrase":["hunter2"]}`, "wrong type", 400},
+	} {
+		resp := raw(t, c, in.method, in.path, in.body)
+		if resp.StatusCode != in.status {
+			t.Errorf("%s: status %d", name, resp.StatusCode)
+		}
+		b, err := io.ReadAll(resp.Body)
+		if err != nil || !strings.Contains(string(b), in.want) || strings.Contains(string(b), "hunter2") {
+			t.Errorf("%s: %s, %v", name, b, err)
+		}
+	}
+}
+
+func raw(t *testing.T, c Client, method, path, body string) *http.Response {
+	t.Helper()
+	conn, err := c.dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://agent"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Close = true
+	resp, err := exchange(conn, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp
+}
+
+func TestNoAgent(t *testing.T) {
+	c := Client{Path: filepath.Join(t.TempDir(), "none")}
+	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNoAgent) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestClientGoneEndsTheCall(t *testing.T) {
+	b := &backend{hold: make(chan struct{})}
+	c := start(t, b)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Status(ctx)
+		done <- err
+	}()
+	<-b.hold
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v", err)
+	}
+	// The cleanup would hang if the backend still waited.
+}
+
+// TCP has no credentials: nobody can be told apart there.
+func TestServeRefusesWithoutCredentials(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- Serve(ctx, ln, &backend{}, nil) }()
+	conn, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = conn.Write([]byte("GET /v1/status HTTP/1.1\r\nHost: a\r\n\r\n"))
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if b, _ := io.ReadAll(conn); len(b) > 0 {
+		t.Errorf("answered %q", b)
+	}
+	_ = conn.Close()
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
