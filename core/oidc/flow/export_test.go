@@ -1,0 +1,14 @@
+package flow
+
+import (
+	"context"
+	"time"
+)
+
+// RecordSleep makes c wait no time and write down for how long it would have.
+func RecordSleep(c *Client, waits *[]time.Duration) {
+	c.sleep = func(ctx context.Context, d time.Duration) error {
+		*waits = append(*waits, d)
+		return ctx.Err()
+	}
+}
