@@ -23,7 +23,7 @@ func ParsePath(s string) (Path, error) {
 	if !strings.HasPrefix(s, "/") {
 		return Path{}, ErrScopePath
 	}
-	p := Path{dir: strings.HasSuffix(s, "/")}
+	p := Path{dir: strings.HasSuffix(s, "/"), segments: make([]string, 0, strings.Count(s, "/"))}
 	for raw := range strings.SplitSeq(s, "/") {
 		segment, ok := decodeFully(raw)
 		if !ok {

@@ -2,6 +2,7 @@ package claims
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +15,7 @@ func ParseScopes(claim string) Scopes { return splitScopes([]string{claim}) }
 func splitScopes(values []string) Scopes {
 	var list Scopes
 	for _, v := range values {
+		list = slices.Grow(list, strings.Count(v, " ")+1)
 		for s := range strings.SplitSeq(v, " ") {
 			if s != "" {
 				list = append(list, s)
@@ -96,7 +98,7 @@ func (t *Token) Capabilities(p Profile) (Capabilities, error) { return t.Scopes.
 
 // Capabilities is that of Token, for a scope claim alone. Unknown names are other people's scopes and ignored.
 func (s Scopes) Capabilities(p Profile) (Capabilities, error) {
-	c := Capabilities{profile: p}
+	c := Capabilities{profile: p, list: make([]Scope, 0, len(s))}
 	for _, one := range s {
 		name, _, _ := strings.Cut(one, ":")
 		switch {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 )
 
 // minRSABits is the least RFC 7518 section 3.3 allows; maxRSABits keeps one check from costing milliseconds.
@@ -247,7 +248,7 @@ func bytesMember(o Object, name string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s %w", ErrKey, name, ErrMissing)
 	}
 	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || !canonical([]byte(s)) {
+	if err != nil || !canonical(s) || strings.ContainsAny(s, "\r\n") {
 		return nil, fmt.Errorf("%w: %s: %w", ErrKey, name, ErrBase64)
 	}
 	return b, nil
