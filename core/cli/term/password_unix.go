@@ -1,0 +1,23 @@
+//go:build unix
+
+package term
+
+import (
+	"os"
+	"syscall"
+	"time"
+)
+
+func openTerminal() (*terminal, error) {
+	f, err := os.OpenFile("/dev/tty", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return nil, err
+	}
+	// Some systems cannot poll a terminal: then a read goes on until the next key.
+	return &terminal{in: f, out: f, interruptible: f.SetReadDeadline(time.Time{}) == nil}, nil
+}
+
+func (t *terminal) interrupt() { _ = t.in.SetReadDeadline(time.Unix(1, 0)) }
+
+// Close closes it once.
+func (t *terminal) Close() error { return t.in.Close() }
