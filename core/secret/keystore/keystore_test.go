@@ -129,7 +129,7 @@ func TestCreateOpen(t *testing.T) {
 	})
 	t.Run("wrong_kind", func(t *testing.T) {
 		_, err := Open(t.Context(), eng, newVault(t), KeyFile("/nonexistent"))
-		if !errors.Is(err, ErrNoSlot) || !strings.Contains(err.Error(), "it opens by passphrase, not by key-file") {
+		if !errors.Is(err, ErrNoSlot) || !strings.Contains(err.Error(), "it opens by passphrase, not by keyfile") {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -20,15 +20,16 @@ const (
 	KindKeyring    Kind = 4 // random bytes in the keyring of the operating system
 )
 
-// String is the word used in commands and in JSON.
+// String is the word used in commands and in JSON. It goes into the derivation of a slot's key, so it is part of the
+// file format.
 func (k Kind) String() string {
 	switch k {
 	case KindPassphrase:
 		return "passphrase"
 	case KindKeyFile:
-		return "key-file"
+		return "keyfile"
 	case KindCredential:
-		return "credential"
+		return "systemd"
 	case KindKeyring:
 		return "keyring"
 	}
@@ -100,4 +101,14 @@ func parseParams(k Kind, b []byte) (params, error) {
 		return params{}, errParams
 	}
 	return p, nil
+}
+
+// ParseKind reverses String.
+func ParseKind(s string) (Kind, bool) {
+	for k := KindPassphrase; k <= KindKeyring; k++ {
+		if k.String() == s {
+			return k, true
+		}
+	}
+	return 0, false
 }
