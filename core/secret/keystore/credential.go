@@ -24,6 +24,8 @@ type Credential struct {
 	// key returns what the credential has for a slot; the caller wipes it.
 	key    func(ctx context.Context, s Slot) (secret.Text, error)
 	forget func() // wipes what the credential has read; may be nil
+	// slot describes a new slot that the credential opens; nil when that is a passphrase slot.
+	slot func() NewSlot
 }
 
 // Passphrase opens passphrase slots. It keeps p: the caller wipes it after Open.
@@ -41,6 +43,7 @@ func KeyFile(path string) Credential {
 	return Credential{
 		kinds: []Kind{KindKeyFile},
 		key:   func(context.Context, Slot) (secret.Text, error) { return readKeyFile(path) },
+		slot:  func() NewSlot { return NewSlot{Kind: KindKeyFile, Path: path} },
 	}
 }
 
@@ -55,6 +58,7 @@ func SystemdCredential(dir, name string) Credential {
 			}
 			return readCredentialLine(dir, name)
 		},
+		slot: func() NewSlot { return NewSlot{Kind: KindCredential, Dir: dir, Name: name} },
 	}
 }
 
@@ -68,6 +72,7 @@ func Keyring(service, user string) Credential {
 			}
 			return readKeyringEntry(ctx, service, user)
 		},
+		slot: func() NewSlot { return NewSlot{Kind: KindKeyring, Service: service, User: user} },
 	}
 }
 
@@ -79,6 +84,31 @@ func (c Credential) Forget() {
 	if c.forget != nil {
 		c.forget()
 	}
+}
+
+// NewSlot is a slot that c opens, for Create and AddSlot. A systemd credential that is too short for a key counts as a
+// passphrase. The caller wipes the passphrase in it.
+func (c Credential) NewSlot(ctx context.Context) (NewSlot, error) {
+	if c.None() {
+		return NewSlot{}, fmt.Errorf("no credential: %w", ErrUnfit)
+	}
+	if c.slot != nil {
+		n := c.slot()
+		if n.Kind != KindCredential {
+			return n, nil
+		}
+		key, err := c.key(ctx, Slot{Kind: KindCredential})
+		key.Wipe()
+		if err == nil || !errors.Is(err, ErrUnfit) {
+			return n, err
+		}
+	}
+	p, err := c.key(ctx, Slot{Kind: KindPassphrase})
+	if err != nil {
+		p.Wipe()
+		return NewSlot{}, err
+	}
+	return NewSlot{Kind: KindPassphrase, Passphrase: p}, nil
 }
 
 // open tries the slots of h that c may open and returns the data key and the slot's place.
