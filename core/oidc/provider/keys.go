@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -244,24 +243,35 @@ func (k *Keys) fetch(ctx context.Context, issuer string) (*jose.KeySet, time.Dur
 	if err != nil {
 		return nil, 0, err
 	}
-	if md.JWKSURI == "" {
-		return nil, 0, errors.New("discovery document has no jwks_uri")
-	}
-	r, err := k.hc.Get(ctx, md.JWKSURI)
-	if err != nil {
-		return nil, 0, err
-	}
-	if r.Status != http.StatusOK {
-		return nil, 0, &StatusError{URL: md.JWKSURI, Status: r.Status}
-	}
-	set, skipped, err := jose.ParseKeySet(r.Body)
-	if err != nil {
-		return nil, 0, err
-	}
+	set, skipped, refresh, err := fetchKeys(ctx, k.hc, md)
 	for _, s := range skipped {
 		k.log.Warn("key left out of the set", "iss", issuer, "err", s)
 	}
-	return set, refreshAfter(r.Header), nil
+	return set, refresh, err
+}
+
+// FetchKeys fetches the key set of a provider once, for a command that ends afterwards. skipped are the keys that were
+// left out, and why.
+func FetchKeys(ctx context.Context, hc Getter, md *Metadata) (set *jose.KeySet, skipped []error, err error) {
+	set, skipped, _, err = fetchKeys(ctx, hc, md)
+	return set, skipped, err
+}
+
+func fetchKeys(
+	ctx context.Context, hc Getter, md *Metadata,
+) (set *jose.KeySet, skipped []error, refresh time.Duration, err error) {
+	if md.JWKSURI == "" {
+		return nil, nil, 0, fmt.Errorf("%w: it has no jwks_uri", ErrMetadata)
+	}
+	r, err := hc.Get(ctx, md.JWKSURI)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	if r.Status != http.StatusOK {
+		return nil, nil, 0, &StatusError{URL: md.JWKSURI, Status: r.Status}
+	}
+	set, skipped, err = jose.ParseKeySet(r.Body)
+	return set, skipped, refreshAfter(r.Header), err
 }
 
 // refreshAfter is the max-age of the answer, kept within what is sensible.

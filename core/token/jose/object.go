@@ -214,6 +214,22 @@ func (o Object) All() iter.Seq2[string, string] {
 	}
 }
 
+// MarshalJSON writes the members in their order, values as they came.
+func (o Object) MarshalJSON() ([]byte, error) {
+	b := []byte{'{'}
+	for i, m := range o.members {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		quoted, err := jsontext.AppendQuote(b, m.name)
+		if err != nil {
+			return nil, fmt.Errorf("write object: %w", err)
+		}
+		b = append(append(quoted, ':'), m.value...)
+	}
+	return append(b, '}'), nil
+}
+
 // Raw returns the JSON text of a member and whether it is there. null counts as there.
 func (o Object) Raw(name string) (string, bool) {
 	for _, m := range o.members {

@@ -1,0 +1,264 @@
+package verifier
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/oidc/provider"
+	"github.com/oidcbox/oidcbox/core/token/claims"
+	"github.com/oidcbox/oidcbox/core/token/jose"
+	"github.com/oidcbox/oidcbox/core/token/verify"
+	"github.com/oidcbox/oidcbox/core/transport/httpc"
+)
+
+// fetchTimeout bounds discovery and key set together.
+const fetchTimeout = 20 * time.Second
+
+type tokenCmd struct {
+	JWKS      string   `name:"jwks" placeholder:"FILE" help:"Take the keys from this file (a JWK set) instead of fetching them."`
+	Issuer    string   `aliases:"iss" placeholder:"URL" help:"The issuer to trust. Without --jwks its keys are fetched."`
+	Audience  []string `aliases:"aud" sep:"none" placeholder:"AUDIENCE" help:"Who the token has to be for. May be given several times."`
+	Profile   string   `placeholder:"PROFILE" help:"Accept tokens of this profile only: generic, wlcg, scitokens or at+jwt."`
+	TokenFile string   `placeholder:"FILE" default:"-" help:"Where the token is; - is standard input (default)."`
+	CAFile    string   `name:"ca-file" placeholder:"FILE" help:"Certificates (PEM) to trust instead of the system's."`
+	JSON      bool     `name:"json" help:"Print the result and the claims as JSON."`
+
+	Rest []string `arg:"" optional:"" hidden:"" help:"None: a token on the command line can be read by everybody on the machine."`
+}
+
+// Run exits with 0 for an accepted token, 1 for a refused one, 2 for wrong usage and 5 when the keys cannot be had.
+func (c *tokenCmd) Run(ctx context.Context, env *cli.Env) error {
+	profiles, err := c.check(env)
+	if err != nil {
+		return err
+	}
+	token, err := c.readToken(env)
+	if err != nil {
+		return err
+	}
+	issuer, err := c.trusted(ctx, env)
+	if err != nil {
+		return err
+	}
+	issuer.Profiles = profiles
+	v, err := verify.New(verify.Config{
+		Issuers: []verify.Issuer{issuer}, AnyIssuer: issuer.URL == "", Audiences: c.Audience, Now: env.Now,
+	})
+	if err != nil {
+		return cli.Fail(cli.Usage, err, "")
+	}
+	id, err := v.Verify(ctx, token)
+	return c.report(env, id, err)
+}
+
+// check refuses what cannot work before anything is read or fetched.
+func (c *tokenCmd) check(env *cli.Env) ([]claims.Profile, error) {
+	switch {
+	case len(c.Rest) > 0:
+		return nil, cli.Fail(cli.Usage, errors.New("there are no arguments besides options, and a token is none either"),
+			"a token on the command line can be read by everybody on the machine: give it on standard input or by --token-file")
+	case c.JWKS == "" && c.Issuer == "":
+		return nil, cli.Fail(cli.Usage, errors.New("whom to trust is not given"), "use --issuer URL or --jwks FILE")
+	case len(c.Audience) == 0 || slices.Contains(c.Audience, ""):
+		return nil, cli.Fail(cli.Usage, errors.New("no audience is given"),
+			"use --audience with the name of your service: without it, tokens made for others would be accepted")
+	}
+	if c.Issuer != "" {
+		if err := provider.CheckIssuer(c.Issuer); err != nil {
+			return nil, cli.Fail(cli.Usage, fmt.Errorf("--issuer: %w", err), "")
+		}
+	}
+	if c.TokenFile == "-" && cli.IsTerminal(env.Stdin) {
+		return nil, cli.Fail(cli.Usage, errors.New("no token is given"), "pipe it to standard input or use --token-file FILE")
+	}
+	if c.Profile == "" {
+		return nil, nil
+	}
+	p := claims.Profile(c.Profile)
+	if !slices.Contains(claims.Profiles(), p) {
+		return nil, cli.Fail(cli.Usage, errors.New("there is no such profile"), fmt.Sprintf("profiles are %v", claims.Profiles()))
+	}
+	return []claims.Profile{p}, nil
+}
+
+// readToken reads a little more than a token may have, so that one that is too long is refused for that reason, and
+// takes off the white space that files and pipes have around it.
+func (c *tokenCmd) readToken(env *cli.Env) ([]byte, error) {
+	const limit = jose.MaxToken + 1<<10
+	in := env.Stdin
+	if c.TokenFile != "-" {
+		f, err := os.Open(within(env, c.TokenFile))
+		if err != nil {
+			// The name is not repeated: people put the token itself there.
+			var bare *os.PathError
+			if errors.As(err, &bare) {
+				err = bare.Err
+			}
+			return nil, cli.Fail(cli.Usage, fmt.Errorf("read token file: %w", err), "--token-file takes the name of a file")
+		}
+		defer f.Close()
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, limit))
+	if err != nil {
+		return nil, cli.Failf(cli.Usage, "read token: %w", err)
+	}
+	if b = bytes.Trim(b, " \t\n\v\f\r"); len(b) == 0 {
+		return nil, cli.Fail(cli.No, errors.New("token refused: there is none"), "the input is empty")
+	}
+	return b, nil
+}
+
+// trusted returns the issuer with its keys.
+func (c *tokenCmd) trusted(ctx context.Context, env *cli.Env) (verify.Issuer, error) {
+	if c.JWKS != "" {
+		keys, err := c.fileKeys(env)
+		return verify.Issuer{URL: c.Issuer, Keys: keys}, err
+	}
+	hc, err := httpc.New(httpc.Options{CAFile: c.caFile(env), Getenv: env.Getenv})
+	if err != nil {
+		return verify.Issuer{}, cli.Fail(cli.Usage, err, "")
+	}
+	defer hc.CloseIdle()
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	md, note, err := provider.DiscoverTyped(ctx, hc, c.Issuer)
+	if err != nil {
+		return verify.Issuer{}, unavailable(err)
+	}
+	if note != "" {
+		env.Warn("%s", note)
+	}
+	keys, skipped, err := provider.FetchKeys(ctx, hc, md)
+	if err != nil {
+		return verify.Issuer{}, unavailable(fmt.Errorf("fetch keys of %s: %w", md.Issuer, err))
+	}
+	warnSkipped(env, skipped)
+	return verify.Issuer{URL: md.Issuer, Keys: keys}, nil
+}
+
+func (c *tokenCmd) caFile(env *cli.Env) string {
+	if c.CAFile == "" {
+		return ""
+	}
+	return within(env, c.CAFile)
+}
+
+func (c *tokenCmd) fileKeys(env *cli.Env) (*jose.KeySet, error) {
+	f, err := os.Open(within(env, c.JWKS))
+	if err != nil {
+		return nil, cli.Fail(cli.Usage, fmt.Errorf("read keys: %w", err), "")
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, jose.MaxKeySet+1))
+	if err != nil {
+		return nil, cli.Fail(cli.Usage, fmt.Errorf("read keys: %w", err), "")
+	}
+	keys, skipped, err := jose.ParseKeySet(b)
+	if err != nil {
+		return nil, cli.Fail(cli.Usage, fmt.Errorf("%s: %w", c.JWKS, err), `the file has to be a JWK set: {"keys":[...]}`)
+	}
+	warnSkipped(env, skipped)
+	return keys, nil
+}
+
+func warnSkipped(env *cli.Env, skipped []error) {
+	for _, err := range skipped {
+		env.Warn("left out: %v", err)
+	}
+}
+
+func unavailable(err error) error {
+	hint := "nothing was decided about the token"
+	var other *provider.IssuerError
+	if errors.As(err, &other) {
+		hint = "the issuer has to be given exactly as its discovery document names it"
+	}
+	return cli.Fail(cli.Temporary, err, hint)
+}
+
+// result is what --json prints.
+type result struct {
+	Accepted bool            `json:"accepted"`
+	Reason   string          `json:"reason,omitempty"`
+	Issuer   string          `json:"issuer,omitempty"`
+	Subject  string          `json:"subject,omitempty"`
+	Profile  claims.Profile  `json:"profile,omitempty"`
+	Expires  int64           `json:"expires,omitempty"`
+	Claims   json.RawMessage `json:"claims,omitempty"`
+}
+
+func (c *tokenCmd) report(env *cli.Env, id verify.Identity, refused error) error {
+	if refused != nil {
+		if c.JSON {
+			if err := printJSON(env.Stdout, result{Reason: verify.Reason(refused)}); err != nil {
+				return err
+			}
+		}
+		if verify.Temporary(refused) {
+			return cli.Fail(cli.Temporary, refused, "nothing was decided about the token")
+		}
+		return cli.Fail(cli.No, errors.New("token refused: "+verify.Reason(refused)), hintFor(refused))
+	}
+	if c.JSON {
+		all, err := id.Claims.All.MarshalJSON()
+		if err != nil {
+			return err
+		}
+		return printJSON(env.Stdout, result{
+			Accepted: true, Issuer: id.Issuer, Subject: id.Subject, Profile: id.Profile,
+			Expires: id.Claims.Expiry.Unix(), Claims: all,
+		})
+	}
+	left := max(id.Claims.Expiry.Sub(env.Now()), 0).Round(time.Second) // less than 0 within the skew
+	_, err := fmt.Fprintln(env.Stdout, cli.Printable(oneLine(fmt.Sprintf("accepted: %s at %s, profile %s, valid for %v",
+		id.Subject, id.Issuer, id.Profile, left))))
+	return err
+}
+
+func hintFor(refused error) string {
+	switch {
+	case errors.Is(refused, verify.ErrUntrustedIssuer):
+		return "iss in the token has to be the issuer byte for byte, the slash at the end included"
+	case errors.Is(refused, jose.ErrShape):
+		return "only signed JWTs can be checked; an opaque token needs introspection"
+	}
+	return ""
+}
+
+// oneLine keeps a claim with line breaks from looking like more output of ours.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+func printJSON(w io.Writer, r result) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(r); err != nil {
+		return fmt.Errorf("write result: %w", err)
+	}
+	return nil
+}
+
+func within(env *cli.Env, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(env.Dir, path)
+}

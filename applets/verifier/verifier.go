@@ -1,0 +1,26 @@
+// Package verifier is the role that checks access tokens: "oidcbox verifier token" says yes or no to one.
+//
+// It prints and chooses exit codes; the judgement is core/token/verify's.
+//
+// Not a public API.
+package verifier
+
+import (
+	"context"
+
+	"github.com/oidcbox/oidcbox/core/cli"
+)
+
+// Cmd is the grammar of "oidcbox verifier".
+type Cmd struct {
+	// What is no command goes to token, which refuses it without repeating it: it may be a token.
+	Token tokenCmd `cmd:"" default:"withargs" help:"Check one access token, read from a file or standard input."`
+}
+
+// New returns the role.
+func New() cli.Command { return &Cmd{} }
+
+// Run is never reached: kong chooses a sub-command.
+func (*Cmd) Run(context.Context, *cli.Env) error {
+	return cli.Failf(cli.Usage, "a sub-command is missing")
+}
