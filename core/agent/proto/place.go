@@ -1,6 +1,10 @@
 package proto
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,6 +14,28 @@ import (
 
 // SockName is the name of our agent's socket in sock.RuntimeDir.
 const SockName = "agent.sock"
+
+// Find returns a client of the agent that the environment leads to: the first of Sockets at which one answers.
+func Find(getenv func(string) string) Client {
+	paths := Sockets(getenv)
+	return Client{Path: paths[0], Dial: func(ctx context.Context) (net.Conn, error) {
+		var missing error
+		for _, p := range paths {
+			c, err := sock.Dial(ctx, p)
+			if err == nil {
+				return c, nil
+			}
+			if !errors.Is(err, sock.ErrNobody) {
+				return nil, err
+			}
+			missing = err
+		}
+		if len(paths) > 1 {
+			missing = fmt.Errorf("OIDC_SOCK is not set: %w", sock.ErrNobody)
+		}
+		return nil, missing
+	}}
+}
 
 // Sockets returns the paths where an agent is looked for, best first: $OIDC_SOCK alone when it is set, else the socket
 // of oidc-agent-service and that of our agent.

@@ -41,14 +41,26 @@ func fake(_ context.Context, _ sock.Peer, r Request) Reply {
 	return Failure(TextUnknownType, "")
 }
 
-// start serves fake at a socket until the test ends.
+// start serves h at a socket until the test ends.
 func start(t testing.TB, o ServeOptions, h HandlerFunc) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "proto")
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	path := filepath.Join(dir, "s")
+	serve(t, path, o, h)
+	return path
+}
+
+func serveAt(t testing.TB, path string) {
+	t.Helper()
+	serve(t, path, ServeOptions{}, fake)
+}
+
+func serve(t testing.TB, path string, o ServeOptions, h HandlerFunc) {
+	t.Helper()
 	ln, err := sock.Listen(path, sock.ListenOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -66,9 +78,7 @@ func start(t testing.TB, o ServeOptions, h HandlerFunc) string {
 		case <-time.After(5 * time.Second):
 			t.Error("Serve did not end")
 		}
-		_ = os.RemoveAll(dir)
 	})
-	return path
 }
 
 func dial(t testing.TB, path string) *net.UnixConn {
