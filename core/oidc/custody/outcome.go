@@ -1,17 +1,14 @@
 package custody
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/oidcbox/oidcbox/core/oidc/flow"
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
@@ -28,7 +25,7 @@ const (
 	unsent  // the provider never saw it
 )
 
-func judge(err error, sent bool) outcome {
+func judge(err error) outcome {
 	var said *flow.Error
 	switch {
 	case err == nil:
@@ -37,7 +34,7 @@ func judge(err error, sent bool) outcome {
 		return refused
 	case errors.As(err, &said) && leavesAlone(said):
 		return denied
-	case !sent || isDial(err) || isOurs(err):
+	case httpc.Unsent(err) || isOurs(err):
 		return unsent
 	default:
 		return unknown
@@ -55,8 +52,7 @@ func leavesAlone(e *flow.Error) bool {
 
 // isOurs reports whether a request was found impossible before it was made.
 func isOurs(err error) bool {
-	return errors.Is(err, flow.ErrNoEndpoint) || errors.Is(err, flow.ErrAudience) || errors.Is(err, flow.ErrAuthMethod) ||
-		errors.Is(err, httpc.ErrInsecure)
+	return errors.Is(err, flow.ErrNoEndpoint) || errors.Is(err, flow.ErrAudience) || errors.Is(err, flow.ErrAuthMethod)
 }
 
 // cut reports whether a connection broke before an answer came: worth one more attempt at once, while the grace period
@@ -66,28 +62,8 @@ func cut(err error) bool {
 	if errors.As(err, &said) && said.Status != 0 {
 		return false
 	}
-	var ne net.Error
-	if errors.As(err, &ne) && ne.Timeout() {
-		return false
-	}
-	return flow.Temporary(err) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
-}
-
-func isDial(err error) bool {
-	var op *net.OpError
-	var dns *net.DNSError
-	return errors.As(err, &op) && op.Op == "dial" || errors.As(err, &dns)
-}
-
-// watch returns a context that notices whether a request could reach a server. A Refresher that makes no HTTP
-// requests counts as having sent.
-func watch(ctx context.Context) (_ context.Context, sent func() bool) {
-	var wanted, connected atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { wanted.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	})
-	return ctx, func() bool { return connected.Load() || !wanted.Load() }
+	var slow net.Error
+	return flow.Temporary(err) && !(errors.As(err, &slow) && slow.Timeout())
 }
 
 // words are what a provider said, bounded and fit for one line.

@@ -19,8 +19,10 @@ const (
 
 	// maxOld bounds each of the two lists of hashes of replaced refresh tokens.
 	maxOld = 256
-	// maxSpares bounds the refresh tokens that a provider gave beside the current one.
-	maxSpares = 3
+	// maxSpares and maxTokens bound the refresh tokens that a provider gave beside the current one: their number, and
+	// the bytes of all that are kept of a login.
+	maxSpares = 8
+	maxTokens = 40 << 10
 	// learned is how many answers in a row without a new refresh token make a provider one that keeps them.
 	learned = 3
 	// maxReason bounds what is kept of a provider's words.
@@ -95,6 +97,7 @@ type record struct {
 	// Outside says that RT was put in or exported, so that a copy may lie in an account file. The hashes of such
 	// tokens have a list of their own, which the rotations that only we have seen do not push out.
 	Outside    bool   `json:"outside,omitzero"`
+	Parent     hash   `json:"parent,omitzero"` // of the token whose use gave RT
 	OldOutside hashes `json:"old_outside,omitzero"`
 	OldInside  hashes `json:"old_inside,omitzero"`
 
@@ -222,11 +225,8 @@ func (r *record) replace(rt secret.Text, now time.Time) error {
 		return nil
 	}
 	r.set(rt.Clone(), true)
-	for _, s := range r.Spares {
-		r.OldInside = r.OldInside.with(hashOf(s))
-		s.Wipe()
-	}
-	r.Spares, r.Family = nil, rand.Text()
+	r.dropSpares(0)
+	r.Family, r.Parent = rand.Text(), hash{}
 	r.Intent, r.Refused, r.Kept = nil, nil, 0
 	if r.Habit == HabitKeeps {
 		r.Kept = learned
@@ -291,22 +291,55 @@ func (r *record) answered(s sending, fresh secret.Text, now time.Time) {
 	switch {
 	case h == s.stored:
 		r.keptOne(current == s.stored)
-	case h == current: // saved before, and the outcome of that was unknown
+	case h == current || r.isSpare(h): // saved before, and the outcome of that was unknown
 		r.Refused = nil
 	case current == s.stored:
 		r.set(fresh.Clone(), false)
+		r.Parent = s.stored
 		if s.hash != s.stored && s.hash != h {
 			r.OldInside = r.OldInside.with(s.hash)
 		}
 		r.Habit, r.Kept, r.Refused = HabitRotates, 0, nil
-	default:
-		// Two refreshes with one token ran side by side, or another node was faster than its lease. Both answers may
-		// be good: the one saved first stays, the other steps in should the first be refused.
-		r.Habit, r.Kept = HabitRotates, 0
-		if !r.superseded(h) {
-			r.spare(fresh)
+	case !r.superseded(h):
+		r.sibling(s, fresh)
+	}
+}
+
+// sibling takes in a second answer to one refresh token: two refreshes ran side by side, or another node was faster
+// than its lease. Both answers may be good, or only the later one. So the later one goes first, unless the earlier one
+// has been used meanwhile; the other steps in should the first be refused.
+func (r *record) sibling(s sending, fresh secret.Text) {
+	r.Habit, r.Kept = HabitRotates, 0
+	first := fresh.Clone()
+	if r.Parent == s.stored {
+		if r.Outside {
+			r.OldOutside = r.OldOutside.with(hashOf(r.RT))
+		}
+		r.RT, first, r.Outside = first, r.RT, false
+		r.Generation++
+	}
+	r.Spares = slices.Insert(r.Spares, 0, first)
+	total := r.RT.Len()
+	for i, t := range r.Spares {
+		total += t.Len()
+		if i >= maxSpares || total > maxTokens {
+			r.dropSpares(i)
+			return
 		}
 	}
+}
+
+func (r *record) isSpare(h hash) bool {
+	return slices.ContainsFunc(r.Spares, func(t secret.Text) bool { return hashOf(t) == h })
+}
+
+// dropSpares notes the spares from the i-th on as replaced.
+func (r *record) dropSpares(i int) {
+	for _, t := range r.Spares[i:] {
+		r.OldInside = r.OldInside.with(hashOf(t))
+		t.Wipe()
+	}
+	r.Spares = r.Spares[:i]
 }
 
 // keptOne learns from an answer without a new refresh token.
@@ -320,21 +353,6 @@ func (r *record) keptOne(current bool) {
 	}
 	if r.Kept++; r.Kept >= learned {
 		r.Habit = HabitKeeps
-	}
-}
-
-func (r *record) spare(fresh secret.Text) {
-	h := hashOf(fresh)
-	for _, s := range r.Spares {
-		if hashOf(s) == h {
-			return
-		}
-	}
-	r.Spares = slices.Insert(r.Spares, 0, fresh.Clone())
-	for len(r.Spares) > maxSpares {
-		last := len(r.Spares) - 1
-		r.Spares[last].Wipe()
-		r.Spares = r.Spares[:last]
 	}
 }
 

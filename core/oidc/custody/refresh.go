@@ -60,7 +60,7 @@ func (k *Keeper) beside(ctx context.Context, f *flight, l *login) (flow.Tokens, 
 	}
 	s := f.sending(rec)
 	defer s.token.Wipe()
-	t, sent, err := k.call(ctx, f, s)
+	t, err := k.call(ctx, f, s)
 	switch {
 	case !t.Refresh.Empty() && hashOf(t.Refresh) != s.hash:
 		k.opts.Log.WarnContext(ctx, "the provider replaced a refresh token that it was thought to keep",
@@ -68,9 +68,9 @@ func (k *Keeper) beside(ctx context.Context, f *flight, l *login) (flow.Tokens, 
 		k.save(ctx, f.id, l, s, t.Refresh)
 	case err == nil:
 		k.noteLast(ctx, f.id, rec, s)
-	case judge(err, sent) == refused:
+	case judge(err) == refused:
 		return flow.Tokens{}, errAnew
-	case judge(err, sent) == unknown:
+	case judge(err) == unknown:
 		k.note(ctx, f.id, func(r *record) error { r.begin(k.opts.Now()); return nil })
 	}
 	return t, err
@@ -138,8 +138,8 @@ func (k *Keeper) attempt(ctx context.Context, f *flight, l *login) (flow.Tokens,
 		return flow.Tokens{}, unsent, err
 	}
 	defer s.token.Wipe()
-	t, sent, err := k.call(ctx, f, s)
-	how := judge(err, sent)
+	t, err := k.call(ctx, f, s)
+	how := judge(err)
 	if how == answered || !t.Refresh.Empty() {
 		k.save(ctx, f.id, l, s, t.Refresh)
 		return t, how, err
@@ -235,12 +235,10 @@ func (f *flight) sendingUnsaved(u *unsaved) sending {
 }
 
 // call asks the provider. Its time is bounded by the keeper, not by any caller.
-func (k *Keeper) call(ctx context.Context, f *flight, s sending) (_ flow.Tokens, sent bool, _ error) {
+func (k *Keeper) call(ctx context.Context, f *flight, s sending) (flow.Tokens, error) {
 	ctx, cancel := context.WithTimeout(ctx, k.opts.Timeout)
 	defer cancel()
-	ctx, reached := watch(ctx)
-	t, err := f.r.Refresh(ctx, s.token, f.req)
-	return t, reached(), err
+	return f.r.Refresh(ctx, s.token, f.req)
 }
 
 // note changes the record where a failure to do so is not worth failing for: the next refresh sorts it out.

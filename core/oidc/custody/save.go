@@ -2,6 +2,8 @@ package custody
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
@@ -131,11 +133,7 @@ func (k *Keeper) keepTrying(ctx context.Context, id string, l *login, u *unsaved
 		defer k.exit(id, l)
 		for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
 			last := !k.pause(pause)
-			if k.tryInTurn(ctx, id, l) {
-				return
-			}
-			if last {
-				k.lost(ctx, id, l)
+			if k.tryInTurn(ctx, id, l, last) || last {
 				return
 			}
 		}
@@ -153,30 +151,37 @@ func (k *Keeper) pause(d time.Duration) bool {
 	}
 }
 
-// tryInTurn saves between refreshes, not beside one.
-func (k *Keeper) tryInTurn(ctx context.Context, id string, l *login) bool {
+// tryInTurn saves between refreshes, not beside one, and reports whether nothing is left to save. The last time it
+// lets other processes go on either way.
+func (k *Keeper) tryInTurn(ctx context.Context, id string, l *login, last bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, k.opts.Wait+maxTries*k.opts.Timeout)
 	defer cancel()
 	if l.turn.Acquire(ctx, all) != nil {
+		if last {
+			k.giveUp(ctx, id, l)
+		}
 		return false
 	}
 	defer l.turn.Release(all)
-	if !k.saveAgain(ctx, id, l) {
-		return false
+	saved := k.saveAgain(ctx, id, l)
+	if !saved && last {
+		k.giveUp(ctx, id, l)
 	}
 	k.dropHold(ctx, id, l)
-	return true
+	return saved
 }
 
-func (k *Keeper) lost(ctx context.Context, id string, l *login) {
+// giveUp notes for Close that the token in memory is lost.
+func (k *Keeper) giveUp(ctx context.Context, id string, l *login) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l.unsaved == nil {
 		return
 	}
-	k.notSaved = append(k.notSaved, fmt.Errorf("%s: %w", id, ErrNotSaved))
 	k.opts.Log.ErrorContext(ctx, "a new refresh token could not be saved until the end", "login", id,
 		"tokid", l.unsaved.token.ID())
+	k.notSaved = append(k.notSaved, fmt.Errorf("%s: %w", id, ErrNotSaved))
+	l.unsaved = nil
 }
 
 // Close waits for the requests in flight, whose answers must be saved, and makes a last attempt to save what could
@@ -225,7 +230,7 @@ func (k *Keeper) takeHold(ctx context.Context, f *flight, l *login) error {
 	k.endHold(ctx, f.id, l)
 	waiting, done := k.wait(ctx, f)
 	defer done()
-	lease, err := k.eng.Lease(waiting, "refresh/"+f.id, k.opts.LeaseTTL)
+	lease, err := k.eng.Lease(waiting, leaseName(f.id), k.opts.LeaseTTL)
 	if err != nil && waiting.Err() != nil {
 		return waited(waiting)
 	}
@@ -236,6 +241,16 @@ func (k *Keeper) takeHold(ctx context.Context, f *flight, l *login) error {
 	l.hold = &hold{lease: lease, stop: stop}
 	l.hold.wg.Go(func() { k.renew(renewing, f.id, l.hold) })
 	return nil
+}
+
+// leaseName keeps names short, as the store wants them.
+func leaseName(id string) string {
+	const kind = "refresh/"
+	if len(kind)+len(id) > store.MaxTable {
+		sum := sha256.Sum256([]byte(id))
+		id = hex.EncodeToString(sum[:])
+	}
+	return kind + id
 }
 
 func (k *Keeper) renew(ctx context.Context, id string, h *hold) {
