@@ -1,0 +1,139 @@
+package issuer
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/store"
+)
+
+// grant is one consent and all that was issued because of it: the family of RFC 9700. Deleting its row revokes every
+// token in it. Its refresh tokens are the digests in Live; the reuse of an older one is known by the MAC in the token
+// itself, so a family that was refreshed a thousand times is as small as a new one.
+type grant struct {
+	Client   string   `json:"client"`
+	Subject  string   `json:"sub"`
+	Scope    []string `json:"scope"`
+	Audience []string `json:"aud"`
+	AuthTime int64    `json:"auth_time,omitempty"`
+	Expires  int64    `json:"exp"`
+	Actor    *actor   `json:"act,omitempty"`
+	Live     []live   `json:"live,omitempty"`
+}
+
+// live is a refresh token that is good, or was until lately.
+type live struct {
+	Hash string `json:"h"`
+	Used int64  `json:"u,omitempty"` // milliseconds since 1970, 0: not used yet
+}
+
+// maxLive bounds the siblings that a grace window can make.
+const maxLive = 32
+
+const (
+	grantIDBytes = 12
+	rtSecret     = 32
+	rtMAC        = 16
+)
+
+func newGrantID() string { return random(grantIDBytes) }
+
+// mac binds a text to a purpose under the issuer's key.
+func (i *Issuer) mac(purpose, text string) []byte {
+	m := hmac.New(sha256.New, i.ring.mac)
+	m.Write([]byte(purpose + "\x00" + text))
+	return m.Sum(nil)
+}
+
+// newRefreshToken returns a token of the family id and the digest to keep of it. It is base64url of the family, 32 random
+// bytes and a MAC over both, which makes an old token of ours known from a made-up one.
+func (i *Issuer) newRefreshToken(id string) (secret.Text, string) {
+	raw, err := base64.RawURLEncoding.DecodeString(id)
+	if err != nil || len(raw) != grantIDBytes {
+		panic("issuer: grant id was not made by newGrantID")
+	}
+	body := make([]byte, grantIDBytes+rtSecret, grantIDBytes+rtSecret+rtMAC)
+	copy(body, raw)
+	_, _ = rand.Read(body[grantIDBytes:])
+	body = append(body, i.mac("refresh", string(body))[:rtMAC]...)
+	token := base64.RawURLEncoding.EncodeToString(body)
+	return secret.FromString(token), digest(token)
+}
+
+// familyOf returns the family of a refresh token that we once issued.
+func (i *Issuer) familyOf(token string) (id string, ok bool) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	if err != nil || len(b) != grantIDBytes+rtSecret+rtMAC {
+		return "", false
+	}
+	body, sum := b[:grantIDBytes+rtSecret], b[grantIDBytes+rtSecret:]
+	if !hmac.Equal(i.mac("refresh", string(body))[:rtMAC], sum) {
+		return "", false
+	}
+	return base64.RawURLEncoding.EncodeToString(body[:grantIDBytes]), true
+}
+
+// saveGrant writes the family. It is forgotten with its last token.
+func (i *Issuer) saveGrant(tx store.WTx, id string, g grant) error {
+	keep := time.Unix(g.Expires, 0).Add(i.o.AccessTTL)
+	return save(tx, grantTable(), id, g, keep)
+}
+
+// expired also covers a grant without refresh tokens, which lives as long as its access tokens.
+func (g grant) expired(now time.Time) bool { return now.Unix() >= g.Expires }
+
+// use takes a refresh token whose digest is hash and puts next in its place, by the rules of r. It changes g and says
+// whether the token is good, and if not, whether its family has to go: then it was good once, and somebody else has it.
+func (g *grant) use(hash, next string, r Rotation, now time.Time, window time.Duration) (good, revoke bool) {
+	ms := now.UnixMilli()
+	g.Live = slices.DeleteFunc(g.Live, func(l live) bool {
+		return l.Used != 0 && ms-l.Used >= window.Milliseconds()
+	})
+	at := slices.IndexFunc(g.Live, func(l live) bool { return l.Hash == hash })
+	switch {
+	case at < 0:
+		return false, true
+	case r == Off:
+		return true, false
+	case r == Strict:
+		g.Live = []live{{Hash: next}}
+		return true, false
+	case len(g.Live) >= maxLive:
+		return false, false
+	}
+	if g.Live[at].Used == 0 {
+		g.Live[at].Used = ms
+	}
+	g.Live = append(g.Live, live{Hash: next})
+	return true, false
+}
+
+// grantAlive reports whether the family of an access token was not revoked. A token without a family has no dot in its
+// jti; see newTokenID.
+func (i *Issuer) grantAlive(ctx context.Context, jti string) (bool, error) {
+	id, _, ok := strings.Cut(jti, ".")
+	if !ok {
+		return true, nil
+	}
+	g, ok, err := find[grant](ctx, i, grantTable(), id)
+	if !ok || err != nil {
+		return false, err
+	}
+	_, ok, err = i.party(ctx, g.Client)
+	return ok, err
+}
+
+// newTokenID returns a jti that names the family, so that revoking one needs no list of the tokens issued from it.
+func newTokenID(grantID string) string {
+	if grantID == "" {
+		return random(16)
+	}
+	return grantID + "." + random(9)
+}
