@@ -12,3 +12,6 @@ func RecordSleep(c *Client, waits *[]time.Duration) {
 		return ctx.Err()
 	}
 }
+
+// ReadTokens is for fuzzing.
+var ReadTokens = readTokens

@@ -231,4 +231,3 @@ func TestProviderSignatures(t *testing.T) {
 		})
 	}
 }
-
