@@ -1,0 +1,161 @@
+package token
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strconv"
+
+	"github.com/oidcbox/oidcbox/core/agent/proto"
+)
+
+var errNoToken = errors.New("the agent answered without a token")
+
+// Names of the variables of -c and of -o -i -e without a name.
+const (
+	varToken   = "OIDC_AT"
+	varIssuer  = "OIDC_ISS"
+	varExpires = "OIDC_EXP"
+)
+
+// result is what there is to print. value is a secret.
+type result struct {
+	member  string // of the JSON object
+	value   []byte
+	issuer  string
+	expires int64
+}
+
+// read takes the token that was asked for out of the answer.
+func (c *Cmd) read(rep *proto.Reply) (result, error) {
+	r := result{member: "access_token", issuer: rep.Issuer, expires: rep.ExpiresAt}
+	t := rep.AccessToken
+	switch {
+	case c.Mytoken != nil:
+		return readMytoken(rep)
+	case c.IDToken:
+		r.member, t = "id_token", rep.IDToken
+	}
+	if t.Empty() {
+		return result{}, errNoToken
+	}
+	err := t.Use(func(b []byte) error { r.value = bytes.Clone(b); return nil })
+	return r, err
+}
+
+func readMytoken(rep *proto.Reply) (result, error) {
+	var m struct {
+		Mytoken       string `json:"mytoken"`
+		MytokenIssuer string `json:"mytoken_issuer"`
+		ExpiresAt     int64  `json:"expires_at"`
+	}
+	err := rep.Mytoken.Use(func(b []byte) error { return json.Unmarshal(b, &m) })
+	if err != nil || m.Mytoken == "" {
+		return result{}, errNoToken
+	}
+	return result{member: "mytoken", value: []byte(m.Mytoken), issuer: m.MytokenIssuer, expires: m.ExpiresAt}, nil
+}
+
+// print is what goes to standard output. The caller wipes it.
+func (c *Cmd) print(r result) ([]byte, error) {
+	// Large enough to hold everything once: growing would leave a copy of the token behind.
+	out := make([]byte, 0, 2*len(r.value)+2*len(r.issuer)+256)
+	expires := strconv.FormatInt(r.expires, 10)
+	switch {
+	case c.JSON:
+		return jsonObject(out, r)
+	case c.All:
+		out = append(append(out, r.value...), '\n')
+		return append(out, r.issuer+"\n"+expires+"\n"...), nil
+	case c.AuthHeader:
+		return append(append(out, "Authorization: Bearer "...), r.value...), nil
+	case c.Bearer:
+		return append(append(append(out, "Bearer "...), r.value...), '\n'), nil
+	case c.assigns():
+		return c.assignments(out, r, expires), nil
+	case c.Issuer != nil:
+		return append(out, r.issuer+"\n"...), nil
+	case c.ExpiresAt != nil:
+		return append(out, expires+"\n"...), nil
+	}
+	return append(append(out, r.value...), '\n'), nil
+}
+
+// assigns reports that the result is for a shell: more than one value, or a name attached to one.
+func (c *Cmd) assigns() bool {
+	asked := 0
+	for _, opt := range []*string{c.Token, c.Issuer, c.ExpiresAt} {
+		if opt != nil {
+			asked++
+		}
+		if variable(opt) != "" {
+			return true
+		}
+	}
+	return c.Env || asked > 1
+}
+
+func (c *Cmd) assignments(out []byte, r result, expires string) []byte {
+	for _, a := range []struct {
+		opt   *string
+		name  string
+		value []byte
+	}{
+		{c.Token, varToken, r.value},
+		{c.Issuer, varIssuer, []byte(r.issuer)},
+		{c.ExpiresAt, varExpires, []byte(expires)},
+	} {
+		if a.opt == nil && !c.Env {
+			continue
+		}
+		name := a.name
+		if v := variable(a.opt); v != "" {
+			name = v
+		}
+		out = append(append(out, name...), '=')
+		out = appendQuoted(out, a.value)
+		out = append(append(append(out, "; export "...), name...), ";\n"...)
+	}
+	return out
+}
+
+// appendQuoted appends a word for a shell. Tokens and issuers are made of harmless characters and stay as they are, as
+// scripts expect; a provider that sends others must not get at the shell.
+func appendQuoted(out, word []byte) []byte {
+	harmless := len(word) > 0
+	for _, b := range word {
+		harmless = harmless && (b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' ||
+			bytes.IndexByte([]byte("-._~+/=:@%,"), b) >= 0)
+	}
+	if harmless {
+		return append(out, word...)
+	}
+	out = append(out, '\'')
+	for _, b := range word {
+		if b == '\'' {
+			out = append(out, `'\''`...)
+			continue
+		}
+		out = append(out, b)
+	}
+	return append(out, '\'')
+}
+
+// jsonObject is the result for programs. An ID token comes without a time of its own.
+func jsonObject(out []byte, r result) ([]byte, error) {
+	value, err := json.Marshal(string(r.value))
+	if err != nil {
+		return nil, err
+	}
+	defer clear(value)
+	issuer, err := json.Marshal(r.issuer)
+	if err != nil {
+		return nil, err
+	}
+	out = append(append(append(out, `{"`+r.member+`":`...), value...), `,"issuer":`...)
+	out = append(out, issuer...)
+	if r.member != "id_token" {
+		out = strconv.AppendInt(append(out, `,"expires_at":`...), r.expires, 10)
+	}
+	return append(out, "}\n"...), nil
+}
