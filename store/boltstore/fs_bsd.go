@@ -1,0 +1,20 @@
+//go:build darwin || freebsd
+
+package boltstore
+
+import "golang.org/x/sys/unix"
+
+// fsType returns the type of file system of path. Local are those on which locks and maps work and that only this
+// machine changes; everything else counts as network.
+func fsType(path string) (name string, local bool, err error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return "", false, err
+	}
+	name = unix.ByteSliceToString(st.Fstypename[:])
+	switch name {
+	case "apfs", "hfs", "ufs", "zfs", "tmpfs":
+		return name, true, nil
+	}
+	return name, false, nil
+}

@@ -1,0 +1,91 @@
+package boltstore
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// Info is what a file tells without any key.
+type Info struct {
+	Path    string
+	Role    string
+	Format  string
+	Created time.Time // zero when unknown
+	Size    int64     // of the file, in bytes
+	InUse   string    // who says to hold it, "" for nobody or unknown
+	// Tables is by name. It is nil when the file is above 16 MiB.
+	Tables map[string]TableInfo
+}
+
+// TableInfo counts the rows of one table, expired ones included.
+type TableInfo struct {
+	Records int
+	Bytes   int64 // of keys and values
+}
+
+// Peek reads what the file at path is, also while somebody has it open, and changes nothing. It fails with
+// store.ErrUnsafe, fs.ErrNotExist and store.ErrCorrupt as Open does, and says nothing on role and version.
+func Peek(path string) (Info, error) {
+	info, err := peek(path)
+	if err != nil {
+		return Info{}, fmt.Errorf("look at store %s: %w", path, err)
+	}
+	return info, nil
+}
+
+func peek(path string) (Info, error) {
+	if err := checkPlace(path, false); err != nil {
+		return Info{}, err
+	}
+	raw, err := os.Open(path)
+	if err != nil {
+		return Info{}, err
+	}
+	defer func() { _ = raw.Close() }()
+	st, err := raw.Stat()
+	if err != nil {
+		return Info{}, err
+	}
+	info := Info{Path: path, Size: st.Size(), InUse: readHolder(path)}
+	meta := map[string]string{}
+	h, err := inspectCounting(raw, &info, meta)
+	if err != nil {
+		return Info{}, err
+	}
+	if h.high*pageSize > fullCheckSize {
+		info.Tables = nil
+		return info, nil
+	}
+	if _, ok := meta[metaFormat]; !ok {
+		return Info{}, corrupt("it is a bbolt file, but no store of oidcbox")
+	}
+	info.Format, info.Role = meta[metaFormat], meta[metaRole]
+	if created, err := time.Parse(time.RFC3339, meta[metaCreated]); err == nil {
+		info.Created = created
+	}
+	return info, nil
+}
+
+// inspectCounting tries again from nothing when the file was written to meanwhile.
+func inspectCounting(raw *os.File, info *Info, meta map[string]string) (h head, err error) {
+	const attempts = 4
+	moved := true
+	for i := 0; i < attempts && moved; i++ {
+		info.Tables = map[string]TableInfo{}
+		clear(meta)
+		h, moved, err = inspectOnce(raw, func(bucket string, key, value []byte) {
+			if bucket == metaBucket {
+				meta[string(key)] = string(value)
+			}
+			if name, ok := strings.CutPrefix(bucket, tablePrefix); ok {
+				t := info.Tables[name]
+				t.Records++
+				t.Bytes += int64(len(key) + len(value))
+				info.Tables[name] = t
+			}
+		})
+	}
+	return h, err
+}
