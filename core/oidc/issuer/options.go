@@ -8,12 +8,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/token/claims"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/store"
 )
 
 // AnyAudience is the audience of a token that names no other: every relying party of the WLCG profile (section 3.2).
-const AnyAudience = "https://wlcg.cern.ch/jwt/v1/any"
+const AnyAudience = claims.AnyWLCG
 
 // Rotation says what becomes of a refresh token that was used.
 type Rotation string

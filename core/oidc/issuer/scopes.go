@@ -3,6 +3,8 @@ package issuer
 import (
 	"slices"
 	"strings"
+
+	"github.com/oidcbox/oidcbox/core/token/claims"
 )
 
 const (
@@ -40,9 +42,8 @@ func parseScope(s string) ([]string, error) {
 		if !scopeChars(name) {
 			return nil, badScope("scope has characters that RFC 6749 does not allow")
 		}
-		kind, path, hasPath := strings.Cut(name, ":")
-		if slices.Contains(pathScopes(), kind) {
-			if _, ok := splitPath(path); !hasPath || !ok {
+		if kind, _, _ := strings.Cut(name, ":"); slices.Contains(pathScopes(), kind) {
+			if s, err := claims.ParseScope(name); err != nil || !s.HasPath {
 				return nil, badScope("a storage scope needs an absolute path without dot-dot")
 			}
 		}
@@ -67,7 +68,12 @@ func isPathScope(s string) bool {
 
 func (i *Issuer) knows(scope string) bool {
 	return slices.Contains(plainScopes(), scope) || slices.Contains(i.o.Scopes, scope) ||
-		isPathScope(scope) || isGroupScope(scope)
+		isPathScope(scope) || isGroupScope(scope) && goodGroup(scope)
+}
+
+func goodGroup(scope string) bool {
+	group, named := strings.CutPrefix(scope, scopeGroups+":")
+	return !named || claims.ValidGroup(group)
 }
 
 // allowed leaves out of asked, without a word as IAM does, what is unknown, not within the client's registration, or
@@ -126,41 +132,12 @@ func covers(have, want string) bool {
 	if !isPathScope(have) || !isPathScope(want) {
 		return false
 	}
-	haveKind, havePath, _ := strings.Cut(have, ":")
-	wantKind, wantPath, _ := strings.Cut(want, ":")
-	return haveKind == wantKind && pathCovers(havePath, wantPath)
-}
-
-// pathCovers compares whole segments. A path that ends in a slash is a directory and does not cover a file of that name.
-func pathCovers(have, want string) bool {
-	h, ok := splitPath(have)
-	if !ok {
+	h, err := claims.ParseScope(have)
+	if err != nil {
 		return false
 	}
-	w, ok := splitPath(want)
-	if !ok || len(w) < len(h) || !slices.Equal(h, w[:len(h)]) {
-		return false
-	}
-	return len(w) > len(h) || len(h) == 0 || !strings.HasSuffix(have, "/") || strings.HasSuffix(want, "/")
-}
-
-// splitPath returns the segments of an absolute path. Dot-dot, backslash and percent-encoding are refused rather than
-// understood: nobody needs them in a request, and readers disagree about them.
-func splitPath(path string) ([]string, bool) {
-	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, `%\`) {
-		return nil, false
-	}
-	var out []string
-	for _, seg := range strings.Split(path, "/") {
-		switch seg {
-		case "", ".":
-		case "..":
-			return nil, false
-		default:
-			out = append(out, seg)
-		}
-	}
-	return out, true
+	w, err := claims.ParseScope(want)
+	return err == nil && h.Covers(w)
 }
 
 // selectGroups returns wlcg.groups for a request, nil when it asks for no groups: those asked for in their order, the
