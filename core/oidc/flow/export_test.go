@@ -15,3 +15,11 @@ func RecordSleep(c *Client, waits *[]time.Duration) {
 
 // ReadTokens is for fuzzing.
 var ReadTokens = readTokens
+
+// PassTime is RecordSleep that also moves a clock on.
+func PassTime(c *Client, waits *[]time.Duration, now *time.Time) {
+	c.sleep = func(ctx context.Context, d time.Duration) error {
+		*waits, *now = append(*waits, d), now.Add(d)
+		return ctx.Err()
+	}
+}
