@@ -141,7 +141,6 @@ func encrypt(ctx context.Context, plain, password secret.Text, nonce [nonceSize]
 	if err != nil {
 		return nil, err
 	}
-	b64 := base64.StdEncoding.EncodeToString
 	return []byte(strings.Join([]string{
 		strconv.Itoa(len(cipher)),
 		b64(nonce[:]),
@@ -153,3 +152,5 @@ func encrypt(ctx context.Context, plain, password secret.Text, nonce [nonceSize]
 		generated + fileVersion,
 	}, "\n")), nil
 }
+
+func b64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
