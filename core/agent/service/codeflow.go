@@ -219,4 +219,3 @@ func (s *Service) termHTTPServer(_ context.Context, r proto.Request) (proto.Repl
 	}
 	return proto.Success(""), nil
 }
-

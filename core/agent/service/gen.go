@@ -325,4 +325,6 @@ func (s *Service) revoke(ctx context.Context, cfg login.Config, rt secret.Text) 
 }
 
 // supports reports whether a list of the metadata has value; an absent list does not say.
-func supports(list []string, value string) bool { return len(list) == 0 || slices.Contains(list, value) }
+func supports(list []string, value string) bool {
+	return len(list) == 0 || slices.Contains(list, value)
+}

@@ -10,7 +10,9 @@ import (
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 )
 
-func (s *Service) check(context.Context, proto.Request) (proto.Reply, error) { return proto.Success(""), nil }
+func (s *Service) check(context.Context, proto.Request) (proto.Reply, error) {
+	return proto.Success(""), nil
+}
 
 func (s *Service) loadedAccounts(context.Context, proto.Request) (proto.Reply, error) {
 	return proto.Reply{Status: proto.StatusSuccess, Info: proto.InfoValue(s.loadedNames())}, nil

@@ -1,0 +1,120 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/agent/control"
+	"github.com/oidcbox/oidcbox/core/agent/login"
+	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/cli"
+)
+
+const askTime = 10 * time.Second
+
+// kill ends the agent that OIDCD_PID names. Without the variable, under our own name, the one at the control socket.
+func (c *Cmd) kill(ctx context.Context, env *cli.Env) error {
+	pid, err := strconv.Atoi(env.Getenv("OIDCD_PID"))
+	if err != nil || pid <= 1 {
+		if env.Upstream {
+			return cli.Failf(cli.NotFound, "OIDCD_PID not set, cannot kill Agent")
+		}
+		return killByControl(ctx, env)
+	}
+	if err := terminate(pid); err != nil {
+		return cli.Failf(cli.NotFound, "end process %d: %w", pid, err)
+	}
+	if path := env.Getenv("OIDC_SOCK"); path != "" {
+		removeSocket(ctx, path)
+	}
+	fmt.Fprintf(env.Stdout, "unset OIDC_SOCK;\nunset OIDCD_PID;\necho Agent pid %d killed;\n", pid)
+	return nil
+}
+
+func killByControl(ctx context.Context, env *cli.Env) error {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	ctl := control.Client{Path: control.Place(env.Getenv)}
+	st, err := ctl.Status(ctx)
+	if err == nil {
+		err = ctl.Shutdown(ctx)
+	}
+	if errors.Is(err, control.ErrNoAgent) {
+		return cli.Fail(cli.NotFound, err, "")
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(env.Stdout, "unset OIDC_SOCK;\nunset OIDCD_PID;\necho Agent pid %d killed;\n", st.PID)
+	return nil
+}
+
+// removeSocket takes away what an agent of the original leaves behind; ours has done so itself. Only a socket is
+// removed, and only its own directory when that is empty.
+func removeSocket(ctx context.Context, path string) {
+	ctx, cancel := context.WithTimeout(ctx, stopTime)
+	defer cancel()
+	for ctx.Err() == nil {
+		fi, err := os.Lstat(path)
+		if err != nil {
+			break // the agent has done it
+		}
+		if fi.Mode()&os.ModeSocket == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			_ = os.Remove(path)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	_ = os.Remove(filepath.Dir(path)) // fails unless it is empty
+}
+
+// status asks the agent that clients would find.
+func (c *Cmd) status(ctx context.Context, env *cli.Env) error {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	req := proto.Request{Type: proto.TypeStatus}
+	if c.JSON {
+		req.Type = proto.TypeStatusJSON
+	}
+	var last error = proto.ErrNoAgent
+	for _, path := range proto.Sockets(env.Getenv) {
+		rep, err := proto.Client{Path: path}.Call(ctx, req)
+		if err == nil {
+			err = rep.Err()
+		}
+		if err == nil {
+			return c.printStatus(env, rep)
+		}
+		last = err
+		if !errors.Is(err, proto.ErrNoAgent) {
+			break
+		}
+	}
+	return cli.Fail(cli.NotFound, last, "start one with: eval $(oidc-agent)")
+}
+
+func (c *Cmd) printStatus(env *cli.Env, rep proto.Reply) error {
+	if c.JSON {
+		_, err := fmt.Fprintln(env.Stdout, cli.Printable(string(rep.Info)))
+		return err
+	}
+	_, err := fmt.Fprint(env.Stdout, cli.Printable(rep.Info.Text()))
+	return err
+}
+
+// accountDir is the original's directory of account files, if there is one.
+func accountDir(env *cli.Env) (string, bool) {
+	dir, found, err := login.FindDir(env.Getenv, func(path string) bool {
+		fi, err := os.Stat(path)
+		return err == nil && fi.IsDir()
+	})
+	return dir, found && err == nil
+}

@@ -1,0 +1,137 @@
+//go:build unix
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"log/syslog"
+	"os"
+	"os/exec"
+	"os/user"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/transport/sock"
+)
+
+// ownProgram is the file to run again. The link of the kernel works also when the file has been replaced or removed.
+func ownProgram() (string, error) {
+	if runtime.GOOS == "linux" {
+		if _, err := os.Stat("/proc/self/exe"); err == nil {
+			return "/proc/self/exe", nil
+		}
+	}
+	return os.Executable()
+}
+
+func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+// leaveTerminal lets go of everything the starting process may be waiting for.
+func leaveTerminal(keepStderr bool) error {
+	if err := os.Chdir("/"); err != nil {
+		return fmt.Errorf("leave the working directory: %w", err)
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("detach: %w", err)
+	}
+	defer null.Close()
+	fds := []int{0, 1, 2}
+	if keepStderr {
+		fds = fds[:2]
+	}
+	for _, fd := range fds {
+		if err := dup(int(null.Fd()), fd); err != nil {
+			return fmt.Errorf("detach: %w", err)
+		}
+	}
+	return nil
+}
+
+// become replaces this process by the command.
+func become(_ context.Context, env *cli.Env, argv, more []string) error {
+	path, err := exec.LookPath(argv[0])
+	if err != nil {
+		return cli.Fail(cli.NotFound, err, "")
+	}
+	vars := slices.DeleteFunc(env.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "OIDC_SOCK=") || strings.HasPrefix(v, "OIDCD_PID=")
+	})
+	if err := unix.Exec(path, argv, append(vars, more...)); err != nil {
+		return fmt.Errorf("run %s: %w", argv[0], err)
+	}
+	return nil
+}
+
+func terminate(pid int) error { return unix.Kill(pid, unix.SIGTERM) }
+
+// waitForExit returns errCommandEnded when the process has ended. It is no child of ours, so it is looked at.
+func waitForExit(ctx context.Context, pid int) error {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	for {
+		if err := unix.Kill(pid, 0); errors.Is(err, unix.ESRCH) {
+			return errCommandEnded
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// restrictFiles makes every file and directory of this process private, whatever the caller's umask.
+func restrictFiles() { unix.Umask(0o077) }
+
+func groupID(name string) (int, error) {
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return -1, err
+	}
+	return strconv.Atoi(g.Gid)
+}
+
+// memberOf reports whether the peer's own group is gid, or its user is a member.
+func memberOf(p sock.Peer, gid int) bool {
+	if int64(p.GID) == int64(gid) {
+		return true
+	}
+	u, err := user.LookupId(strconv.FormatUint(uint64(p.UID), 10))
+	if err != nil {
+		return false
+	}
+	ids, err := u.GroupIds()
+	return err == nil && slices.Contains(ids, strconv.Itoa(gid))
+}
+
+// logger writes to standard error in the foreground and to the system log else. Where there is none nothing is logged.
+func (c *Cmd) logger(env *cli.Env) *slog.Logger {
+	level := slog.LevelInfo
+	if c.Debug {
+		level = slog.LevelDebug
+	}
+	if c.Console || c.LogStderr {
+		if c.Console && !c.LogStderr && !c.Debug {
+			level = slog.LevelWarn
+		}
+		return cli.NewLog(env.Stderr, level)
+	}
+	var w io.Writer
+	w, err := syslog.New(syslog.LOG_AUTHPRIV|syslog.LOG_NOTICE, "oidc-agent")
+	if err != nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}

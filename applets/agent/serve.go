@@ -1,0 +1,181 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/oidcbox/oidcbox/core/agent/control"
+	"github.com/oidcbox/oidcbox/core/agent/login"
+	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/agent/service"
+	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/secret/vault"
+	"github.com/oidcbox/oidcbox/core/transport/httpc"
+	"github.com/oidcbox/oidcbox/store/memstore"
+)
+
+// stopTime is how long a refresh under way may take to end when the agent is told to stop.
+const stopTime = 1500 * time.Millisecond
+
+// daemon is a running agent.
+type daemon struct {
+	cmd   *Cmd
+	env   *cli.Env
+	log   *slog.Logger
+	vault *vault.Vault
+	svc   *service.Service
+	socks sockets
+	warn  []string
+}
+
+// serve is the agent: from an empty process to the answer of the last client.
+func (c *Cmd) serve(ctx context.Context, env *cli.Env) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	d := &daemon{cmd: c, env: env, log: c.logger(env)}
+	err := d.prepare(ctx, stop)
+	if err != nil {
+		d.close()
+		return d.announceFailure(err)
+	}
+	if err := d.announce(); err != nil {
+		d.close()
+		return err
+	}
+	debug.FreeOSMemory() // what starting needed
+	err = d.run(ctx)
+	d.close()
+	return err
+}
+
+// prepare does everything that can fail before anybody is told that there is an agent.
+func (d *daemon) prepare(ctx context.Context, stop func()) error {
+	tuneMemory()
+	restrictFiles()
+	if err := vault.HardenProcess(); err != nil {
+		d.warning(err.Error())
+	}
+	var err error
+	if d.vault, err = vault.New(vault.Prefer, d.warning); err != nil {
+		return err
+	}
+	if err := d.socks.choose(d.cmd, d.env); err != nil {
+		return err
+	}
+	if err := d.newService(stop); err != nil {
+		return err
+	}
+	if err := d.openKeystore(ctx); err != nil {
+		return err
+	}
+	// The sockets come last: who finds one can use the agent.
+	if err := d.socks.listen(d.env, d.warning); err != nil {
+		return err
+	}
+	return d.writePID()
+}
+
+// tuneMemory keeps a process small that is idle nearly always.
+func tuneMemory() {
+	debug.SetGCPercent(40)
+	debug.SetMemoryLimit(48 << 20) // soft: Argon2 takes 64 MiB for a moment
+}
+
+func (d *daemon) newService(stop func()) error {
+	file, err := d.keystoreFile()
+	if err != nil {
+		return err
+	}
+	d.svc, err = service.New(service.Options{
+		Vault: d.vault, Memory: memstore.New(), File: file, Now: d.env.Now, Log: d.log,
+		HTTP: func(caFile string) (*httpc.Client, error) {
+			return httpc.New(httpc.Options{CAFile: caFile, UserAgent: "oidcbox-agent", Getenv: d.env.Getenv})
+		},
+		Configured: func(name string) bool { return accountFile(d.env, name) },
+		Shutdown:   stop, Version: version(), PID: os.Getpid(), Socket: d.socks.path,
+		Switches: d.cmd.switches(d.env),
+	})
+	return err
+}
+
+// accountFile reports whether the original's directory has an account of this name.
+func accountFile(env *cli.Env, name string) bool {
+	if login.CheckName(name) != nil {
+		return false
+	}
+	dir, found := accountDir(env)
+	if !found {
+		return false
+	}
+	fi, err := os.Lstat(dir + string(os.PathSeparator) + name)
+	return err == nil && fi.Mode().IsRegular()
+}
+
+// run answers until ctx ends, a socket breaks, or the process it was started for has ended.
+func (d *daemon) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, ln := range d.socks.agent {
+		g.Go(func() error { return proto.Serve(ctx, ln, d.svc, proto.ServeOptions{Allow: d.socks.allow, Log: d.log}) })
+	}
+	if d.socks.control != nil {
+		g.Go(func() error { return control.Serve(ctx, d.socks.control, d.svc.Admin(), d.log) })
+	}
+	if d.cmd.Until > 0 {
+		g.Go(func() error { return waitForExit(ctx, d.cmd.Until) })
+	}
+	err := g.Wait()
+	if errors.Is(err, errCommandEnded) {
+		return nil
+	}
+	return err
+}
+
+// errCommandEnded says that the command the agent was started for is over.
+var errCommandEnded = errors.New("the command has ended")
+
+func (d *daemon) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	if d.svc != nil {
+		if err := d.svc.Close(ctx); err != nil {
+			d.log.Warn("not everything ended in time", "err", err)
+		}
+	}
+	if d.vault != nil {
+		d.vault.Close()
+	}
+	d.socks.close()
+	if d.cmd.PIDFile != "" {
+		_ = os.Remove(d.cmd.PIDFile)
+	}
+}
+
+func (d *daemon) warning(msg string) {
+	d.warn = append(d.warn, msg)
+	d.log.Warn(msg)
+}
+
+func (d *daemon) writePID() error {
+	if d.cmd.PIDFile == "" {
+		return nil
+	}
+	if err := os.WriteFile(d.cmd.PIDFile, fmt.Appendln(nil, os.Getpid()), 0o600); err != nil {
+		return fmt.Errorf("write pid file: %w", err)
+	}
+	return nil
+}
+
+// version is that of the module, as far as the Go tool recorded it.
+func version() string {
+	if bi, ok := debug.ReadBuildInfo(); ok && bi.Main.Version != "" && bi.Main.Version != "(devel)" {
+		return bi.Main.Version
+	}
+	return "devel"
+}
