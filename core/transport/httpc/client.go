@@ -45,6 +45,7 @@ type Options struct {
 type Client struct {
 	follow    *http.Client // GET
 	stay      *http.Client // everything else
+	std       *http.Client // stay with a time limit of its own, for libraries
 	guard     *guard
 	transport *http.Transport
 	timeout   time.Duration
@@ -89,14 +90,17 @@ func New(o Options) (*Client, error) {
 		next: t, maxBody: cmp.Or(o.MaxBody, DefaultMaxBody), allowHTTP: o.AllowHTTP,
 		agent: cmp.Or(o.UserAgent, "oidcbox"), trace: o.Trace,
 	}
-	c.follow = &http.Client{Transport: c.guard, CheckRedirect: c.checkRedirect, Timeout: c.timeout}
-	c.stay = &http.Client{Transport: c.guard, CheckRedirect: never, Timeout: c.timeout}
+	// Do sets the time limit through the context: Client.Timeout replaces the error, and with it what we know about
+	// whether the request was sent.
+	c.follow = &http.Client{Transport: c.guard, CheckRedirect: c.checkRedirect}
+	c.stay = &http.Client{Transport: c.guard, CheckRedirect: never}
+	c.std = &http.Client{Transport: c.guard, CheckRedirect: never, Timeout: c.timeout}
 	return c, nil
 }
 
 // Std returns an http.Client with the same limits for a library that wants one. It never follows redirects; a body that
 // is too large ends in ErrTooLarge while it is read.
-func (c *Client) Std() *http.Client { return c.stay }
+func (c *Client) Std() *http.Client { return c.std }
 
 // CloseIdle closes the connections that are kept for reuse.
 func (c *Client) CloseIdle() { c.transport.CloseIdleConnections() }
@@ -110,14 +114,16 @@ func (c *Client) Do(ctx context.Context, req *http.Request) (*Response, error) {
 	if req.Method == http.MethodGet && req.Header.Get("Authorization") == "" {
 		hc = c.follow
 	}
-	resp, err := hc.Do(req.WithContext(ctx))
+	limited, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	resp, err := hc.Do(req.WithContext(limited))
 	if err != nil {
-		return nil, asError(req, err)
+		return nil, c.failed(ctx, req, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return nil, &Error{Method: req.Method, URL: bare(req.URL), Sent: true, Err: plain(err)}
+		return nil, c.failed(ctx, req, &sentError{err})
 	}
 	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
 }
@@ -214,11 +220,14 @@ func loopback(u *url.URL) bool {
 	return ip != nil && (ip.IsLoopback() || ip.IsUnspecified())
 }
 
-// asError takes off the *url.Error, which quotes the query.
-func asError(req *http.Request, err error) error {
+// failed takes off the *url.Error, which quotes the query, and says when it was our own time limit.
+func (c *Client) failed(ctx context.Context, req *http.Request, err error) error {
 	e := &Error{Method: req.Method, URL: bare(req.URL), Err: plain(err)}
 	var sent *sentError
 	e.Sent = errors.As(err, &sent) || errors.Is(err, ErrRedirect)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		e.Err = fmt.Errorf("no complete answer within %v: %w", c.timeout, context.DeadlineExceeded)
+	}
 	return e
 }
 

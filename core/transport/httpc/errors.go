@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net/http"
 	"net/url"
 )
 
@@ -57,7 +58,7 @@ func Temporary(err error) bool {
 }
 
 func permanent(err error) bool {
-	for _, known := range []error{ErrTooLarge, ErrInsecure, ErrRedirect, ErrEncoded} {
+	for _, known := range []error{ErrTooLarge, ErrInsecure, ErrRedirect, ErrEncoded, http.ErrSchemeMismatch} {
 		if errors.Is(err, known) {
 			return true
 		}
