@@ -51,7 +51,8 @@ func ParseScope(s string) (Scope, error) {
 
 // printableName gives back only names we know, so that an error repeats nothing a stranger wrote.
 func printableName(name string) string {
-	if takesPath(WLCG, name) || takesPath(SciTokens, name) {
+	switch name {
+	case "storage.read", "storage.create", "storage.modify", "storage.stage", "storage.poll", "read", "write":
 		return name
 	}
 	return "(unknown)"
