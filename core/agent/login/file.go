@@ -136,8 +136,11 @@ func parseParams(line string) (kdf, error) {
 
 // parseOld reads the single line of versions before 2.1.0: length : salt : nonce : ciphertext, in hexadecimal.
 func parseOld(lines []string, version string) (File, error) {
+	if len(lines) != 1 {
+		return File{}, ErrFormat
+	}
 	parts := strings.Split(lines[0], ":")
-	if len(lines) != 1 || len(parts) != 4 {
+	if len(parts) != 4 {
 		return File{}, ErrFormat
 	}
 	f := File{Format: OldPassword, Version: version}
