@@ -205,6 +205,12 @@ func (o *op) seen() (calls, reused, widest int) {
 	return o.calls, o.reused, o.widest
 }
 
+func (o *op) newestSerial() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return serialOf(secret.FromString(o.newest))
+}
+
 // ServeHTTP is the token endpoint, for the processes of the kill test.
 func (o *op) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
@@ -215,7 +221,7 @@ func (o *op) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.calls++
 	delay := o.delay
 	fresh, ok := o.exchange(r.PostForm.Get("refresh_token"))
-	n := o.calls
+	n := o.serial
 	o.mu.Unlock()
 	time.Sleep(delay) // between processing and answering: here an answer gets lost when the client is killed
 	w.Header().Set("Content-Type", "application/json")
@@ -224,7 +230,7 @@ func (o *op) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"error":"invalid_grant"}`)
 		return
 	}
-	fmt.Fprintf(w, `{"access_token":"at-%d","token_type":"Bearer","expires_in":60`, n)
+	fmt.Fprintf(w, `{"access_token":"at-%d-x","token_type":"Bearer","expires_in":60`, n)
 	if fresh != "" {
 		fmt.Fprintf(w, `,"refresh_token":"%s"`, fresh)
 	}
