@@ -144,7 +144,7 @@ func (k *Keystore) verified(ctx context.Context) (*header, error) {
 	return h, h.verify(dataKey)
 }
 
-// Check opens every record and returns how many there are. All that do not open are joined in the error.
+// Check opens every record and returns how many there are, its own not counted. All that do not open are joined in the error.
 func (k *Keystore) Check(ctx context.Context) (records int, err error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
@@ -164,7 +164,9 @@ func (k *Keystore) Check(ctx context.Context) (records int, err error) {
 					return err
 				}
 				clear(r.Value)
-				records++
+				if t != innerTable() {
+					records++
+				}
 			}
 			return nil
 		})

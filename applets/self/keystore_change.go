@@ -1,0 +1,318 @@
+package self
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/oidcbox/oidcbox/core/agent/control"
+	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/secret/keystore"
+	"github.com/oidcbox/oidcbox/store/boltstore"
+)
+
+type keystoreCreateCmd struct {
+	At      keystoreAt  `embed:""`
+	Key     keystoreKey `embed:""`
+	Keyring bool        `help:"Unlock with a key that is kept in the keyring of the desktop."`
+	Label   string      `placeholder:"TEXT" help:"What to call the first key slot."`
+	Role    string      `hidden:"" default:"person" help:"Role the file is for."`
+}
+
+// Run makes the file with one slot. Without a flag it asks for a passphrase.
+func (c *keystoreCreateCmd) Run(ctx context.Context, env *cli.Env) error {
+	path, err := c.At.path(env)
+	if err != nil {
+		return err
+	}
+	n, err := c.slot(ctx, env)
+	if err != nil {
+		return explain(err)
+	}
+	defer n.Passphrase.Wipe()
+	agent, _, err := holder(ctx, env, path)
+	if err != nil {
+		return err
+	}
+	if agent != nil && n.Kind == keystore.KindPassphrase && c.Label == "" {
+		err = agent.Create(ctx, n.Passphrase)
+	} else {
+		err = c.create(ctx, env, path, n)
+	}
+	if errors.Is(err, keystore.ErrExists) {
+		return cli.Fail(cli.No, fmt.Errorf("%s: %w", path, err), "")
+	}
+	if err != nil {
+		return explain(err)
+	}
+	env.Note("made %s; nobody can open it without its key, so make a backup of both", path)
+	return nil
+}
+
+func (c *keystoreCreateCmd) slot(ctx context.Context, env *cli.Env) (keystore.NewSlot, error) {
+	if c.Keyring {
+		return keystore.NewSlot{Kind: keystore.KindKeyring, Label: c.Label}, nil
+	}
+	if c.Key.KeyFile != "" && c.Key.PassphraseFile+c.Key.PassphraseCmd == "" {
+		// It may not be there yet, which FindCredential does not mind, but reading it would.
+		return keystore.NewSlot{Kind: keystore.KindKeyFile, Path: absolute(env, c.Key.KeyFile), Label: c.Label}, nil
+	}
+	n, err := c.Key.given(ctx, env)
+	n.Label = c.Label
+	return n, err
+}
+
+// given is what the flags and the environment offer, as a slot; else a new passphrase from the terminal.
+func (f keystoreKey) given(ctx context.Context, env *cli.Env) (keystore.NewSlot, error) {
+	cred, found, err := keystore.FindCredential(f.options(env, nil))
+	if err != nil {
+		return keystore.NewSlot{}, err
+	}
+	if found {
+		defer cred.Forget()
+		return cred.NewSlot(ctx)
+	}
+	pass, err := askNew(env)
+	return keystore.NewSlot{Kind: keystore.KindPassphrase, Passphrase: pass}, err
+}
+
+func (c *keystoreCreateCmd) create(ctx context.Context, env *cli.Env, path string, n keystore.NewSlot) error {
+	v, err := newVault(env)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	eng, err := boltstore.Open(ctx, path, boltstore.Options{Role: c.Role, Holder: env.Name, Now: env.Now, Log: env.Log})
+	if err != nil {
+		return err
+	}
+	k, err := keystore.Create(ctx, eng, v, n)
+	if err != nil {
+		return errors.Join(err, eng.Close())
+	}
+	k.Drop()
+	return eng.Close()
+}
+
+type keystoreUnlockCmd struct {
+	Key     keystoreKey `embed:""`
+	Keyring bool        `help:"Unlock with the key in the keyring of the desktop."`
+}
+
+// Run hands a credential to the agent. Files are read by the agent, passphrases here.
+func (c *keystoreUnlockCmd) Run(ctx context.Context, env *cli.Env) error {
+	agent := control.Client{Path: control.Place(env.Getenv)}
+	st, err := agent.Status(ctx)
+	if err != nil {
+		return agentFailure(err)
+	}
+	if st.Keystore == control.KeystoreOpen {
+		env.Note("the keystore is unlocked already")
+		return nil
+	}
+	u, err := c.credential(ctx, env, st.KeystorePath)
+	if err != nil {
+		return explain(err)
+	}
+	defer u.Passphrase.Wipe()
+	return agentFailure(agent.Unlock(ctx, u))
+}
+
+func (c *keystoreUnlockCmd) credential(ctx context.Context, env *cli.Env, path string) (control.Unlock, error) {
+	if c.Keyring {
+		return control.Unlock{Keyring: true}, nil
+	}
+	cred, found, err := keystore.FindCredential(c.Key.options(env, nil))
+	if err != nil {
+		return control.Unlock{}, err
+	}
+	if !found {
+		pass, err := askPassphrase(env, path)
+		return control.Unlock{Passphrase: pass}, err
+	}
+	defer cred.Forget()
+	n, err := cred.NewSlot(ctx)
+	switch n.Kind {
+	case keystore.KindKeyFile:
+		return control.Unlock{KeyFile: n.Path}, err
+	case keystore.KindCredential:
+		return control.Unlock{KeyFile: filepath.Join(n.Dir, n.Name)}, err
+	}
+	return control.Unlock{Passphrase: n.Passphrase}, err
+}
+
+type keystoreLockCmd struct{}
+
+// Run makes the agent forget the keys of the keystore.
+func (c *keystoreLockCmd) Run(ctx context.Context, env *cli.Env) error {
+	return agentFailure(control.Client{Path: control.Place(env.Getenv)}.Lock(ctx))
+}
+
+func agentFailure(err error) error {
+	if errors.Is(err, control.ErrNoAgent) {
+		return cli.Fail(cli.NotFound, err, "start one with: eval $(oidc-agent)")
+	}
+	return err
+}
+
+type keystoreRekeyCmd struct {
+	At                 keystoreAt  `embed:""`
+	Key                keystoreKey `embed:""`
+	KeepPassphraseFile []string    `placeholder:"FILE" help:"Keep the slot of this passphrase as well."`
+	KeepKeyFile        []string    `placeholder:"FILE" help:"Keep the slot of this key file as well."`
+	DropOthers         bool        `help:"Remove the slots whose keys were not given."`
+}
+
+// Run encrypts everything again. A slot is kept when its key is at hand: the one that unlocked, the keyring, and what
+// the --keep flags name.
+func (c *keystoreRekeyCmd) Run(ctx context.Context, env *cli.Env) error {
+	path, err := c.At.path(env)
+	if err != nil {
+		return err
+	}
+	if err := wantFile(ctx, env, path); err != nil {
+		return err
+	}
+	u, err := c.Key.unlock(ctx, env, path, false)
+	if err != nil {
+		return err
+	}
+	o := keystore.RekeyOptions{Keep: []keystore.Credential{u.cred, keystore.Keyring("", "")}, DropOthers: c.DropOthers}
+	for _, f := range c.KeepPassphraseFile {
+		o.Keep = append(o.Keep, keystore.PassphraseFile(absolute(env, f)))
+	}
+	for _, f := range c.KeepKeyFile {
+		o.Keep = append(o.Keep, keystore.KeyFile(absolute(env, f)))
+	}
+	err = u.Rekey(ctx, o)
+	for _, cred := range o.Keep {
+		cred.Forget()
+	}
+	if err := errors.Join(explain(err), u.close()); err != nil {
+		return err
+	}
+	env.Note("%s has a new data key; older copies and backups still open with the old keys", path)
+	return nil
+}
+
+type keystoreSlotAddCmd struct {
+	At                keystoreAt  `embed:""`
+	Key               keystoreKey `embed:""`
+	Kind              string      `arg:"" enum:"passphrase,keyfile,systemd,keyring" help:"passphrase, keyfile, systemd or keyring."`
+	File              string      `arg:"" optional:"" help:"The key file. It is made when it is not there."`
+	Label             string      `placeholder:"TEXT" help:"What to call the slot."`
+	NewPassphraseFile string      `placeholder:"FILE" help:"Take the new passphrase from this file instead of asking."`
+	Dir               string      `placeholder:"DIR" help:"Where the systemd credential lies; $CREDENTIALS_DIRECTORY when not given."`
+	Name              string      `default:"oidcbox-keystore" help:"Name of the systemd credential."`
+}
+
+// Run adds the slot in the agent when it has the keystore, else in the file.
+func (c *keystoreSlotAddCmd) Run(ctx context.Context, env *cli.Env) error {
+	path, err := c.At.path(env)
+	if err != nil {
+		return err
+	}
+	if (c.Kind == keystore.KindKeyFile.String()) != (c.File != "") {
+		return cli.Failf(cli.Usage, "a file is named for a slot of kind keyfile, and for no other")
+	}
+	agent, state, err := holder(ctx, env, path)
+	if err != nil {
+		return err
+	}
+	// The old key first: a person should not think up a passphrase for a keystore that does not open.
+	if agent != nil && state == control.KeystoreOpen {
+		return c.addByAgent(ctx, env, agent)
+	}
+	u, err := c.Key.unlock(ctx, env, path, false)
+	if err != nil {
+		return err
+	}
+	n, err := c.slot(ctx, env)
+	if err != nil {
+		return errors.Join(explain(err), u.close())
+	}
+	defer n.Passphrase.Wipe()
+	s, err := u.AddSlot(ctx, n)
+	if err := errors.Join(explain(err), u.close()); err != nil {
+		return err
+	}
+	return printSlots(env.Stdout, []slotInfo{ownSlot(s)})
+}
+
+func (c *keystoreSlotAddCmd) addByAgent(ctx context.Context, env *cli.Env, agent keeper) error {
+	if c.Kind == keystore.KindCredential.String() {
+		return cli.Fail(cli.Temporary, errors.New("the agent cannot add a slot for a systemd credential"),
+			"end the agent first: oidc-agent -k")
+	}
+	n, err := c.slot(ctx, env)
+	if err != nil {
+		return explain(err)
+	}
+	defer n.Passphrase.Wipe()
+	s, err := agent.AddSlot(ctx, control.NewSlot{Kind: c.Kind, Label: c.Label, Passphrase: n.Passphrase, KeyFile: n.Path})
+	if err != nil {
+		return err
+	}
+	return printSlots(env.Stdout, []slotInfo{agentSlot(s)})
+}
+
+func (c *keystoreSlotAddCmd) slot(ctx context.Context, env *cli.Env) (n keystore.NewSlot, err error) {
+	n = keystore.NewSlot{Label: c.Label}
+	n.Kind, _ = keystore.ParseKind(c.Kind)
+	switch n.Kind {
+	case keystore.KindKeyFile:
+		n.Path = absolute(env, c.File)
+	case keystore.KindCredential:
+		n.Dir, n.Name = c.Dir, c.Name
+		if n.Dir == "" {
+			n.Dir = env.Getenv("CREDENTIALS_DIRECTORY")
+		}
+	case keystore.KindPassphrase:
+		n.Passphrase, err = c.newPassphrase(ctx, env)
+	}
+	return n, err
+}
+
+func (c *keystoreSlotAddCmd) newPassphrase(ctx context.Context, env *cli.Env) (secret.Text, error) {
+	if c.NewPassphraseFile == "" {
+		return askNew(env)
+	}
+	cred := keystore.PassphraseFile(absolute(env, c.NewPassphraseFile))
+	defer cred.Forget()
+	n, err := cred.NewSlot(ctx)
+	return n.Passphrase, err
+}
+
+type keystoreSlotRmCmd struct {
+	At  keystoreAt  `embed:""`
+	Key keystoreKey `embed:""`
+	ID  string      `arg:"" help:"Slot to remove, as listed."`
+}
+
+// Run removes the slot in the agent when it has the keystore, else in the file.
+func (c *keystoreSlotRmCmd) Run(ctx context.Context, env *cli.Env) error {
+	path, err := c.At.path(env)
+	if err != nil {
+		return err
+	}
+	agent, state, err := holder(ctx, env, path)
+	if err != nil {
+		return err
+	}
+	if agent != nil && state == control.KeystoreOpen {
+		err = agent.RemoveSlot(ctx, c.ID)
+	} else {
+		var u *unlocked
+		if u, err = c.Key.unlock(ctx, env, path, false); err != nil {
+			return err
+		}
+		err = errors.Join(explain(u.RemoveSlot(ctx, c.ID)), u.close())
+	}
+	if err != nil {
+		return err
+	}
+	env.Note("removed; an older copy of the file still opens with it, rekey if that matters")
+	return nil
+}
