@@ -145,6 +145,8 @@ func (c *Client) WaitDevice(ctx context.Context, d Device) (Tokens, error) {
 			return t, nil
 		case ctx.Err() != nil:
 			return t, fmt.Errorf("device login at %s: %w", c.md.Issuer, ctx.Err())
+		case errors.Is(err, ErrIDToken): // the code is used up, even where the keys were only out of reach
+			return t, err
 		case errors.Is(err, ErrSlowDown):
 			interval, backoff = min(interval+slowDownStep, maxInterval), 0
 		case errors.Is(err, ErrAuthorizationPending):

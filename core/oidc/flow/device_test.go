@@ -3,6 +3,7 @@ package flow_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/oidc/flow"
+	"github.com/oidcbox/oidcbox/core/oidc/provider"
+	"github.com/oidcbox/oidcbox/core/token/jose"
 )
 
 func TestDeviceAnswers(t *testing.T) {
@@ -169,4 +172,30 @@ func TestWaitDeviceEndsWithItsContext(t *testing.T) {
 	if _, err := c.WaitDevice(ctx, d); !errors.Is(err, context.Canceled) || time.Since(start) > 2*time.Second {
 		t.Fatalf("%v after %v", err, time.Since(start))
 	}
+}
+
+// TestWaitDeviceWithoutKeys: the code is used up, so polling on would end in a wrong explanation.
+func TestWaitDeviceWithoutKeys(t *testing.T) {
+	f := newFake(t)
+	f.answersJSON(200, `{"device_code":"dc","user_code":"AB","verification_uri":"https://op.example/d"}`)
+	c := f.client(t, func(_ *flow.ClientConfig, o *flow.Options) { o.Keys = unreachable{} })
+	d, err := c.StartDevice(t.Context(), flow.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.answersJSON(200, toJSON(t, map[string]any{"access_token": "at", "id_token": f.sign(t, "JWT", map[string]any{
+		"iss": f.md.Issuer, "sub": "a", "aud": "box", "exp": f.now.Unix() + 60, "iat": f.now.Unix(),
+	})}))
+	var waits []time.Duration
+	flow.RecordSleep(c, &waits)
+	_, err = c.WaitDevice(t.Context(), d)
+	if !errors.Is(err, flow.ErrIDToken) || !flow.Temporary(err) || len(f.requests()) != 1 {
+		t.Fatalf("%v, %d requests", err, len(f.requests()))
+	}
+}
+
+type unreachable struct{}
+
+func (unreachable) Candidates(context.Context, string, jose.Header) ([]*jose.PublicKey, error) {
+	return nil, fmt.Errorf("fetch: %w", provider.ErrUnavailable)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
 )
 
@@ -129,12 +130,12 @@ func refusal(err error) (*Error, bool) {
 	return e, true
 }
 
-// Temporary reports whether the same request may succeed later: network faults, 408, 429, 5xx, and the codes
-// temporarily_unavailable and server_error.
+// Temporary reports whether trying again later may succeed: network faults, 408, 429, 5xx, the codes
+// temporarily_unavailable and server_error, and keys for an ID token that could not be fetched.
 func Temporary(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) {
-		return httpc.Temporary(err)
+		return httpc.Temporary(err) || errors.Is(err, provider.ErrUnavailable)
 	}
 	if httpc.TemporaryStatus(e.Status) {
 		return true

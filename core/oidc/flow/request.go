@@ -106,7 +106,7 @@ func bearerError(h http.Header) string {
 // addExtra adds parameters that the request does not have. Those of the protocol cannot be changed that way.
 func (c *Client) addExtra(form url.Values, request string, more url.Values) {
 	sets := []url.Values{more}
-	if c.opt.Extra != nil {
+	if c.opt.Extra != nil && request != "" {
 		sets = append(sets, c.opt.Extra(request))
 	}
 	for _, set := range sets {

@@ -10,6 +10,7 @@ const (
 	maxCode        = 64
 	maxDescription = 300
 	echoLength     = 12 // this much of a secret is taken for an echo of it
+	minSecret      = 4  // what is shorter is no secret, and masking it would spoil ordinary words
 )
 
 // code keeps an error code if it looks like one (RFC 6749 5.2 allows more, nobody uses it).
@@ -43,22 +44,33 @@ func describe(s string, secrets []string) string {
 // mask replaces what s repeats of a secret, also when it stops in the middle of it.
 func mask(s string, secrets []string) string {
 	for _, sec := range secrets {
-		if len(sec) < 4 {
-			continue
-		}
-		head := sec[:min(len(sec), echoLength)]
-		for at := strings.Index(s, head); at >= 0; at = strings.Index(s, head) {
-			n := len(head)
-			for n < len(sec) && at+n < len(s) && s[at+n] == sec[n] {
-				n++
-			}
-			s = s[:at] + "[secret]" + s[at+n:]
-			if strings.Contains("[secret]", head) {
-				break
-			}
+		if len(sec) >= minSecret {
+			s = maskOne(s, sec)
 		}
 	}
 	return s
+}
+
+func maskOne(s, sec string) string {
+	head := sec[:min(len(sec), echoLength)]
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(s, head)
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		b.WriteString("[secret]")
+		s = after[commonPrefix(after, sec[len(head):]):]
+	}
+}
+
+func commonPrefix(a, b string) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // secretsOf lists what of a form must not come back in an error.

@@ -76,7 +76,7 @@ func Update(ctx context.Context, hc *httpc.Client, c Client, r Request) (Client,
 	if err != nil {
 		return Client{}, err
 	}
-	return manage(ctx, hc, c, exchange{op: "update registration", method: http.MethodPut, body: body})
+	return manage(ctx, hc, c, exchange{op: "update registration", method: http.MethodPut, body: body, secret: c.Secret})
 }
 
 // Delete ends a registration (RFC 7592 2.3). One that the provider does not know any more is an error; see Gone.
@@ -136,6 +136,7 @@ type exchange struct {
 	url    string
 	body   []byte
 	token  secret.Text
+	secret secret.Text // in the body of an update
 }
 
 func send(ctx context.Context, hc *httpc.Client, q exchange) (Client, error) {
@@ -194,10 +195,12 @@ func (q exchange) host() string {
 	return u.Host
 }
 
-// oneLine makes a provider's text printable and short, and takes the registration token out of it.
+// oneLine makes a provider's text printable and short, and takes the secrets of the request out of it.
 func (q exchange) oneLine(s string, limit int) string {
-	if t := q.token.Expose(); t != "" {
-		s = strings.ReplaceAll(s, t, "[secret]")
+	for _, t := range []secret.Text{q.token, q.secret} {
+		if !t.Empty() {
+			s = strings.ReplaceAll(s, t.Expose(), "[secret]")
+		}
 	}
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool {
 		return unicode.IsSpace(r) || !unicode.IsPrint(r) || r == unicode.ReplacementChar
