@@ -178,12 +178,12 @@ func (p *Provider) Output() string { return p.log.String() }
 
 // Fault makes an endpoint fail.
 type Fault struct {
-	Path       string `json:"path"` // "/token", "/device/auth", "/reg" ...
+	Path       string `json:"path"` // "/token", "/device/auth", "/reg"
 	Status     int    `json:"status,omitempty"`
 	Times      int    `json:"times,omitempty"` // 0: until ClearFaults
 	RetryAfter int    `json:"retry_after,omitempty"`
 	DelayMS    int    `json:"delay_ms,omitempty"`
-	Body       any    `json:"body,omitempty"` // nil: {"error":"temporarily_unavailable"}; "" written as a string is an empty body
+	Body       any    `json:"body,omitempty"` // nil: {"error":"temporarily_unavailable"}; "": empty
 }
 
 // Fault adds a fault; the first that fits a request and is not used up counts.

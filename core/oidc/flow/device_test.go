@@ -93,7 +93,8 @@ func TestWaitDevice(t *testing.T) {
 		{"denied", []string{pending, `400 {"error":"access_denied"}`}, []time.Duration{5 * s, 5 * s}, flow.ErrAccessDenied},
 		{"provider_says_expired", []string{`400 {"error":"expired_token"}`}, []time.Duration{5 * s}, flow.ErrExpiredCode},
 		{"nonsense_ends_it", []string{`200 <html>`}, []time.Duration{5 * s}, flow.ErrAnswer},
-		{"clock_says_expired", slices.Repeat([]string{pending}, 100), slices.Repeat([]time.Duration{5 * s}, 20), flow.ErrExpiredCode},
+		{"clock_says_expired", slices.Repeat([]string{pending}, 100), slices.Repeat([]time.Duration{5 * s}, 20),
+			flow.ErrExpiredCode},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -153,7 +154,8 @@ func TestWaitDeviceHonoursRetryAfter(t *testing.T) {
 	}
 	var waits []time.Duration
 	flow.RecordSleep(c, &waits)
-	if _, err := c.WaitDevice(t.Context(), d); err != nil || !slices.Equal(waits, []time.Duration{5 * time.Second, 33 * time.Second}) {
+	if _, err := c.WaitDevice(t.Context(), d); err != nil || !slices.Equal(waits, []time.Duration{5 * time.Second,
+		33 * time.Second}) {
 		t.Fatalf("%v, waits %v", err, waits)
 	}
 }

@@ -23,8 +23,8 @@ func (c *Client) grantForm(grant string, r Request) (url.Values, error) {
 	return form, nil
 }
 
-// Refresh asks for an access token with a refresh token (RFC 6749 6), which stays the caller's. It is sent once: whether
-// to send it again is for the caller to judge, httpc.Unsent tells whether the provider can have seen it.
+// Refresh asks for an access token with a refresh token (RFC 6749 6), which stays the caller's. It is sent once:
+// whether to send it again is for the caller to judge, httpc.Unsent tells whether the provider can have seen it.
 //
 // The new Tokens.Refresh, if any, replaces rt and must be kept even when an error comes with it. An ID token in the
 // answer that fails a check is left out (Tokens.IDError); its subject has to be compared with that of the login by the

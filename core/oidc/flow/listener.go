@@ -134,8 +134,8 @@ func (l *Listener) Close() {
 }
 
 // Wait serves until the redirect with this state has come, and returns its query: a code or an error, for
-// CodeLogin.Finish. Everything else gets an error page and changes nothing. The listener is closed afterwards, also when
-// ctx ends (its error) or Close is called (net.ErrClosed).
+// CodeLogin.Finish. Everything else gets an error page and changes nothing. The listener is closed afterwards, also
+// when ctx ends (its error) or Close is called (net.ErrClosed).
 func (l *Listener) Wait(ctx context.Context, state string) (url.Values, error) {
 	if state == "" {
 		l.Close()

@@ -126,7 +126,8 @@ func TestListenerShowsRefusalsHarmlessly(t *testing.T) {
 	w := wait(t, t.Context(), "http://127.0.0.1:0")
 	text := url.QueryEscape("<script>alert(1)</script>\x1b[2J")
 	status, body := send(t, "GET", w.RedirectURI()+"/?error=access_denied&error_description="+text+"&state="+state)
-	if status != 400 || strings.Contains(body, "<script") || !strings.Contains(body, "&lt;script&gt;") || strings.Contains(body, "\x1b") {
+	if status != 400 || strings.Contains(body, "<script") || !strings.Contains(body, "&lt;script&gt;") ||
+		strings.Contains(body, "\x1b") {
 		t.Fatalf("%d %s", status, body)
 	}
 	if r := w.get(t); r.query.Get("error") != "access_denied" {

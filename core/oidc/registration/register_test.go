@@ -75,7 +75,8 @@ func TestProviderManagement(t *testing.T) {
 	}
 	wrong := now
 	wrong.RegistrationToken = secret.FromString("wrong-registration-token")
-	if err := registration.Delete(t.Context(), hc, wrong); !registration.Gone(err) || strings.Contains(err.Error(), "wrong-reg") {
+	if err := registration.Delete(t.Context(), hc, wrong); !registration.Gone(err) || strings.Contains(err.Error(),
+		"wrong-reg") {
 		t.Fatalf("delete with a wrong token: %v", err)
 	}
 	if err := registration.Delete(t.Context(), hc, now); err != nil {
@@ -105,7 +106,8 @@ func TestProviderStrictTypes(t *testing.T) {
 	p.ClearLog()
 	r = box()
 	r.RedirectURIs = []string{"https://box.example/cb"}
-	if c, err = registration.Register(t.Context(), hc, endpoint, r, none); err != nil || c.ApplicationType != registration.Web {
+	if c, err = registration.Register(t.Context(), hc, endpoint, r, none); err != nil ||
+		c.ApplicationType != registration.Web {
 		t.Fatalf("%+v, %v", c, err)
 	}
 	if n := len(p.Log("/reg")); n != 1 {
@@ -122,7 +124,8 @@ func TestProviderInitialToken(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "wrong-token") {
 		t.Fatalf("wrong: %v", err)
 	}
-	if _, err := registration.Register(t.Context(), hc, endpoint, box(), secret.FromString("let-me-in-0123456789")); err != nil {
+	if _, err := registration.Register(t.Context(), hc, endpoint, box(),
+		secret.FromString("let-me-in-0123456789")); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -137,8 +140,10 @@ func TestApplicationType(t *testing.T) {
 		text       string // part of the error
 	}{
 		{"native_for_loopback", "", []string{good}, []string{"native"}, ""},
-		{"web_if_native_is_refused", "", []string{`400 {"error":"invalid_client_metadata"}`, good}, []string{"native", "web"}, ""},
-		{"refused_in_other_words", "", []string{`400 {"error":"invalid_request","error_description":"Custom redirect_uri not allowed"}`, good},
+		{"web_if_native_is_refused", "", []string{`400 {"error":"invalid_client_metadata"}`, good}, []string{"native",
+			"web"}, ""},
+		{"refused_in_other_words", "",
+			[]string{`400 {"error":"invalid_request","error_description":"Custom redirect_uri not allowed"}`, good},
 			[]string{"native", "web"}, ""},
 		{"first_refusal_is_reported", "", []string{`400 {"error":"invalid_redirect_uri","error_description":"one"}`,
 			`400 {"error":"invalid_redirect_uri","error_description":"two"}`}, []string{"native", "web"}, "one"},
@@ -198,8 +203,10 @@ func TestAnswers(t *testing.T) {
 		}},
 		{"more_scopes", `{"client_id":"c","scope":"openid offline_access storage.read:/ x"}`, true,
 			func(c registration.Client) bool { return c.Missing(box().Scope) == nil }},
-		{"no_scope_says_nothing", `{"client_id":"c"}`, true, func(c registration.Client) bool { return c.Missing(box().Scope) == nil }},
-		{"scope_as_array", `{"client_id":"c","scope":["a","b"]}`, true, func(c registration.Client) bool { return c.Scope == "a b" }},
+		{"no_scope_says_nothing", `{"client_id":"c"}`, true,
+			func(c registration.Client) bool { return c.Missing(box().Scope) == nil }},
+		{"scope_as_array", `{"client_id":"c","scope":["a","b"]}`, true,
+			func(c registration.Client) bool { return c.Scope == "a b" }},
 		{"nulls", `{"client_id":"c","client_secret":null,"redirect_uris":null,"scope":null}`, true,
 			func(c registration.Client) bool { return c.Secret.Empty() }},
 		{"secret_for_ever", `{"client_id":"c","client_secret_expires_at":0}`, true,
@@ -245,10 +252,12 @@ func TestManagementKeepsWhatTheAnswerLeavesOut(t *testing.T) {
 		write(w, answer)
 	})
 	c := registration.Client{
-		ID: "c", Secret: secret.FromString("old-secret"), RegistrationURI: s, RegistrationToken: secret.FromString("old-token"),
+		ID: "c", Secret: secret.FromString("old-secret"), RegistrationURI: s,
+		RegistrationToken: secret.FromString("old-token"),
 	}
 	now, err := registration.Update(t.Context(), newHTTP(t), c, box())
-	if err != nil || !now.Secret.Equal(c.Secret) || !now.RegistrationToken.Equal(c.RegistrationToken) || now.RegistrationURI != s {
+	if err != nil || !now.Secret.Equal(c.Secret) || !now.RegistrationToken.Equal(c.RegistrationToken) ||
+		now.RegistrationURI != s {
 		t.Fatalf("%+v, %v", now, err)
 	}
 	if got["client_id"] != "c" || got["client_secret"] != "old-secret" { // RFC 7592 2.2
@@ -280,14 +289,17 @@ func TestExtraNeverReplaces(t *testing.T) {
 	if _, err := registration.Register(t.Context(), newHTTP(t), s, r, none); err != nil {
 		t.Fatal(err)
 	}
-	if got["client_name"] != "oidcbox:test" || got["test_rotate"] != "never" || got["scope"] != "openid offline_access storage.read:/" {
+	if got["client_name"] != "oidcbox:test" || got["test_rotate"] != "never" ||
+		got["scope"] != "openid offline_access storage.read:/" {
 		t.Fatalf("sent %v", got)
 	}
 }
 
 func TestRefusalTexts(t *testing.T) {
 	s := answering(t, func(w http.ResponseWriter, _ map[string]any) {
-		write(w, `403 {"error":"denied\u001b[2J","error_description":"token initial-token-0123 \r\n\u202eis `+strings.Repeat("x", 9999)+`"}`)
+		write(w,
+			`403 {"error":"denied\u001b[2J","error_description":"token initial-token-0123 \r\n\u202eis `+strings.Repeat("x",
+				9999)+`"}`)
 	})
 	_, err := registration.Register(t.Context(), newHTTP(t), s, box(), secret.FromString("initial-token-0123"))
 	if err == nil || strings.Contains(err.Error(), "initial-token") || len(err.Error()) > 500 ||

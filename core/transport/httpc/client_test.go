@@ -68,7 +68,8 @@ func TestPost(t *testing.T) {
 	c := client(t, Options{})
 	edit := func(r *http.Request) { r.Header.Set("X-Edit", "yes") }
 	resp, err := c.PostForm(t.Context(), s.URL, url.Values{"a": {"b c", "&"}}, edit)
-	if want := "application/x-www-form-urlencoded application/json yes a=b+c&a=%26"; err != nil || string(resp.Body) != want {
+	if want := "application/x-www-form-urlencoded application/json yes a=b+c&a=%26"; err != nil ||
+		string(resp.Body) != want {
 		t.Fatalf("%s, %v", resp.Body, err)
 	}
 	resp, err = c.PostJSON(t.Context(), s.URL, []byte(`{}`), nil)
@@ -98,7 +99,8 @@ func TestLongAnswers(t *testing.T) {
 		want error
 	}{
 		{"just_fits", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, limit)) }, nil},
-		{"one_byte_more", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, limit+1)) }, ErrTooLarge},
+		{"one_byte_more", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, limit+1)) },
+			ErrTooLarge},
 		{"ten_gigabytes_announced", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10000000000")
 			endless(w)
@@ -249,7 +251,8 @@ func TestRedirects(t *testing.T) {
 	})
 	t.Run("from_elsewhere_to_this_machine", func(t *testing.T) {
 		from, _ := http.NewRequest(http.MethodGet, "https://op.example", nil)
-		for _, target := range []string{"http://localhost:8080/", "https://127.0.0.1/", "https://[::1]/", "https://0.0.0.0/"} {
+		for _, target := range []string{"http://localhost:8080/", "https://127.0.0.1/", "https://[::1]/",
+			"https://0.0.0.0/"} {
 			req, _ := http.NewRequest(http.MethodGet, target, nil)
 			if err := c.checkRedirect(req, []*http.Request{from}); !errors.Is(err, ErrRedirect) {
 				t.Errorf("%s: %v", target, err)
@@ -338,7 +341,10 @@ func TestFailures(t *testing.T) {
 }
 
 func TestCertificates(t *testing.T) {
-	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w,
+			"ok")
+	}))
 	defer s.Close()
 	dir := t.TempDir()
 	write := func(name string, b []byte) string {
@@ -384,7 +390,10 @@ func TestCertificates(t *testing.T) {
 // TestConnectionsAreReused: a handshake for each request would be slow.
 func TestConnectionsAreReused(t *testing.T) {
 	opened := 0
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "x") }))
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_,
+			_ = io.WriteString(w, "x")
+	}))
 	s.Config.ConnState = func(_ net.Conn, st http.ConnState) {
 		if st == http.StateNew {
 			opened++
