@@ -49,7 +49,7 @@ func (i *Issuer) serveMetadata(w http.ResponseWriter, _ *http.Request) error {
 		IntrospectionEndpoint: i.endpoint("/introspect"),
 		RevocationEndpoint:    i.endpoint("/revoke"),
 		UserinfoEndpoint:      i.endpoint("/userinfo"),
-		Scopes:                append(plainScopes(), i.o.Scopes...),
+		Scopes:                i.supportedScopes(),
 		ResponseTypes:         []string{"code"},
 		ResponseModes:         []string{"query"},
 		Grants:                grantTypes(),
@@ -71,4 +71,13 @@ func (i *Issuer) serveMetadata(w http.ResponseWriter, _ *http.Request) error {
 func (i *Issuer) serveKeys(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Cache-Control", "max-age=60")
 	return httpd.WriteJSON(w, http.StatusOK, i.ring.public())
+}
+
+// supportedScopes shows path scopes with the whole tree, as IAM does.
+func (i *Issuer) supportedScopes() []string {
+	out := append(plainScopes(), i.o.Scopes...)
+	for _, s := range pathScopes() {
+		out = append(out, s+":/")
+	}
+	return out
 }
