@@ -306,3 +306,8 @@ func newCache(tb testing.TB) string {
 	tb.Helper()
 	return filepath.Join(tb.TempDir(), "cache")
 }
+
+func timeout(tb testing.TB, d time.Duration) (context.Context, context.CancelFunc) {
+	tb.Helper()
+	return context.WithTimeout(tb.Context(), d)
+}
