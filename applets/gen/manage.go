@@ -1,0 +1,177 @@
+package gen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/oidcbox/oidcbox/core/agent/control"
+	"github.com/oidcbox/oidcbox/core/agent/login"
+	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/secret"
+)
+
+// list prints the names of the configured logins: account files and, where an agent has it open, the keystore.
+func (s *session) list(ctx context.Context) error {
+	var names []string
+	if dir, found, err := login.FindDir(s.env.Getenv, isDir); err == nil && found {
+		if names, err = login.List(dir); err != nil {
+			return err
+		}
+	}
+	logins, err := s.admin.Logins(ctx)
+	if err != nil && !errors.Is(err, control.ErrNoAgent) {
+		s.env.Warn("the keystore is not listed: %v", err)
+	}
+	for _, l := range logins {
+		if l.Stored {
+			names = append(names, l.Name)
+		}
+	}
+	slices.Sort(names)
+	if cli.IsTerminal(s.env.Stdout) {
+		s.say("The following account configurations are usable: ")
+	}
+	for _, name := range slices.Compact(names) {
+		s.say(cli.Printable(name))
+	}
+	return nil
+}
+
+// print shows a login with its secrets: an account file, or what the keystore has under the name.
+func (s *session) print(ctx context.Context) error {
+	config, err := s.export(ctx, s.cmd.Print)
+	if err != nil {
+		return err
+	}
+	defer config.Wipe()
+	return config.Use(func(b []byte) error {
+		_, err := fmt.Fprintf(s.env.Stdout, "%s\n", b)
+		return err
+	})
+}
+
+// export is the plain JSON of a login.
+func (s *session) export(ctx context.Context, name string) (secret.Text, error) {
+	path := name
+	if rest, ok := strings.CutPrefix(name, "~/"); ok {
+		path = filepath.Join(s.env.Getenv("HOME"), rest)
+	}
+	if filepath.IsAbs(path) {
+		return s.openFile(ctx, filepath.Dir(path), filepath.Base(path))
+	}
+	if err := login.CheckName(name); err != nil {
+		return secret.Text{}, cli.Fail(cli.Usage, err, "")
+	}
+	config, err := s.admin.ExportLogin(ctx, name)
+	if err == nil {
+		return config, nil
+	}
+	if dir, found, dirErr := login.FindDir(s.env.Getenv, isDir); dirErr == nil && found {
+		config, fileErr := s.openFile(ctx, dir, name)
+		if !errors.Is(fileErr, fs.ErrNotExist) {
+			return config, fileErr
+		}
+	}
+	return secret.Text{}, cli.Fail(cli.NotFound, fmt.Errorf("no login named %s: %w", name, err), "")
+}
+
+// openFile decrypts an account file with the password that is given or typed.
+func (s *session) openFile(ctx context.Context, dir, name string) (secret.Text, error) {
+	f, err := login.ReadAccount(dir, name)
+	if err != nil {
+		return secret.Text{}, err
+	}
+	var pw secret.Text
+	switch c := s.cmd; {
+	case c.PwFile != "" || c.PwEnv != "":
+		pw, err = s.secretFrom(c.PwFile, c.PwEnv, "", "")
+	case c.PwCmd != "":
+		pw, err = s.commandLine(ctx, c.PwCmd)
+	default:
+		pw, err = s.password("Enter decryption password for " + name)
+	}
+	if err != nil {
+		return secret.Text{}, err
+	}
+	defer pw.Wipe()
+	plain, err := f.Open(ctx, pw)
+	if errors.Is(err, login.ErrWrongPassword) {
+		return plain, cli.Fail(cli.Denied, err, "")
+	}
+	return plain, err
+}
+
+// delete revokes the refresh token at the provider, deletes a client that was registered for this login, and removes
+// the login everywhere.
+func (s *session) delete(ctx context.Context) error {
+	name, err := s.shortName()
+	if err != nil {
+		return err
+	}
+	config, err := s.export(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer config.Wipe()
+	if ok, err := s.confirm("Do you really want to delete this configuration?", false); err != nil || !ok {
+		return err
+	}
+	if err := s.revoke(ctx, config); err != nil {
+		return err
+	}
+	s.deleteClient(ctx, config)
+	if err := s.admin.RemoveLogin(ctx, name); err != nil && !errors.Is(err, control.ErrNoAgent) && !notFound(err) {
+		return err
+	}
+	if dir, found, err := login.FindDir(s.env.Getenv, isDir); err == nil && found {
+		if err := login.RemoveAccount(dir, name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	s.say("Successfully deleted account configuration.")
+	return nil
+}
+
+func notFound(err error) bool {
+	var ce *cli.Error
+	return errors.As(err, &ce) && ce.Code == cli.NotFound
+}
+
+// revoke lets the person go on when the provider does not revoke: the login is theirs to forget.
+func (s *session) revoke(ctx context.Context, config secret.Text) error {
+	rep, err := s.call(ctx, proto.Request{Type: proto.TypeDelete, Config: config})
+	rep.Wipe()
+	if err == nil || !strings.HasPrefix(err.Error(), proto.TextCannotRevoke) {
+		return err
+	}
+	s.env.Warn("%v", err)
+	ok, askErr := s.confirm("Remove the login although its refresh token stays valid?", false)
+	if askErr != nil || !ok {
+		return errors.Join(err, askErr)
+	}
+	return nil
+}
+
+// deleteClient tidies up at the provider. That it fails keeps nobody from forgetting the login.
+func (s *session) deleteClient(ctx context.Context, config secret.Text) {
+	cfg, err := decode(config)
+	if err != nil || cfg.RegistrationURI == "" || cfg.RegistrationToken.Empty() {
+		return
+	}
+	defer cfg.Wipe()
+	rep, err := s.call(ctx, proto.Request{
+		Type: proto.TypeDeleteClient, RegistrationClientURI: cfg.RegistrationURI,
+		RegistrationAccessToken: cfg.RegistrationToken, CertPath: cfg.CertPath,
+	})
+	rep.Wipe()
+	if err != nil {
+		s.env.Warn("the client stays registered at the provider: %v", err)
+	}
+}

@@ -1,0 +1,75 @@
+package gen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/oidcbox/oidcbox/core/agent/control"
+	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/cli"
+)
+
+// session is one run against one agent.
+type session struct {
+	cmd   *Cmd
+	env   *cli.Env
+	agent proto.Client
+	admin control.Client
+}
+
+func newSession(c *Cmd, env *cli.Env) *session {
+	return &session{
+		cmd: c, env: env, agent: proto.Find(env.Getenv), admin: control.Client{Path: control.Place(env.Getenv)},
+	}
+}
+
+// call asks the agent. A refusal comes back as an error with exit code and hint; the reply is there all the same.
+func (s *session) call(ctx context.Context, r proto.Request) (proto.Reply, error) {
+	rep, err := s.agent.Call(ctx, r)
+	switch {
+	case errors.Is(err, proto.ErrNoAgent):
+		return rep, cli.Fail(cli.NotFound, err, "start one with: eval $(oidc-agent)")
+	case err != nil:
+		return rep, cli.Fail(cli.Temporary, err, "")
+	}
+	return rep, refusal(rep.Err())
+}
+
+// refusal gives what the agent said its exit code.
+func refusal(err error) error {
+	var ae *proto.AgentError
+	if !errors.As(err, &ae) {
+		return err
+	}
+	code := cli.No
+	switch {
+	case ae.Text == proto.TextLocked:
+		code = cli.Denied
+	case ae.Text == proto.TextNotConfigured, ae.Text == proto.TextNotLoaded:
+		code = cli.NotFound
+	case ae.Text == proto.TextCannotReach, ae.Text == proto.TextTimeout:
+		code = cli.Temporary
+	case strings.Contains(ae.Help, "--reauthenticate"):
+		code = cli.Human
+	}
+	return cli.Fail(code, err, ae.Help)
+}
+
+// isText reports whether the agent refused with exactly this text.
+func isText(err error, text string) bool {
+	var ae *proto.AgentError
+	return errors.As(err, &ae) && ae.Text == text
+}
+
+// interactive reports whether the person may be asked.
+func (s *session) interactive() bool { return s.cmd.Prompt != "none" && cli.IsTerminal(s.env.Stdin) }
+
+// say prints one of the lines that scripts look for.
+func (s *session) say(line string) { _, _ = fmt.Fprintln(s.env.Stdout, line) }
+
+// need is the error for a value that is missing and cannot be asked for.
+func need(what, option string) error {
+	return cli.Fail(cli.Usage, fmt.Errorf("%s is missing", what), "give it with "+option)
+}
