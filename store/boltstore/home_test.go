@@ -158,16 +158,20 @@ func TestNetworkLeaseExcludesOtherNodes(t *testing.T) {
 // Two processes count in one home: nothing is lost.
 func TestNetworkTwoNodesLoseNothing(t *testing.T) {
 	path := tempPath(t)
-	countOnTwoNodes(t, [2]string{path, path}, 40)
+	countOnTwoNodes(t, [2]string{path, path}, 40, network(filepath.Dir(path)))
 }
 
-// countOnTwoNodes lets two processes count, each by its own path of the same file.
-func countOnTwoNodes(t *testing.T, paths [2]string, n int) {
+// countOnTwoNodes lets two processes count, each by its own path of the same file. With fsType nil the file system is
+// really one that counts as network.
+func countOnTwoNodes(t *testing.T, paths [2]string, n int, fsType func(string) (string, bool, error)) {
 	t.Helper()
 	begin := time.Now()
 	var wg sync.WaitGroup
 	for _, path := range paths {
-		c := child{Do: "count", Path: path, Home: filepath.Dir(path), CacheDir: newCache(t), N: n}
+		c := child{Do: "count", Path: path, CacheDir: newCache(t), N: n}
+		if fsType != nil {
+			c.Home = filepath.Dir(path)
+		}
 		cmd, out := c.start(t)
 		wg.Go(func() {
 			for line := range lines(out) {
@@ -179,7 +183,10 @@ func countOnTwoNodes(t *testing.T, paths [2]string, n int) {
 		})
 	}
 	wg.Wait()
-	e := node(t, paths[0])
+	e := node(t, paths[0], func(o *Options) { o.FSType = fsType })
+	if !e.Network() {
+		t.Errorf("file system %s does not count as network", e.FS())
+	}
 	for _, k := range []string{"free", "held"} {
 		if v, err := getText(t.Context(), e, k); err != nil || v != strconv.Itoa(n) {
 			t.Errorf("counter %s is %q, %v; want %d", k, v, err, n)
