@@ -80,11 +80,20 @@ func (t Text) Expose() string {
 	return s
 }
 
-// Clone returns an independent copy: wiping one leaves the other.
+// Clone returns an independent copy: wiping one leaves the other. The clone of a wiped secret is wiped.
 func (t Text) Clone() Text {
+	b, err := t.copy()
+	c := New(b)
+	if err != nil {
+		c.Wipe()
+	}
+	return c
+}
+
+func (t Text) copy() ([]byte, error) {
 	var c []byte
-	_ = t.Use(func(b []byte) error { c = append([]byte(nil), b...); return nil })
-	return New(c)
+	err := t.Use(func(b []byte) error { c = append(c, b...); return nil })
+	return c, err
 }
 
 // Wipe overwrites the bytes. It waits for a running Use.
@@ -104,17 +113,18 @@ func (t Text) Len() int {
 	return n
 }
 
-// Equal compares in time that depends on the lengths only.
+// Equal compares in time that depends on the lengths only. A wiped secret equals nothing, not even an empty one.
 func (t Text) Equal(o Text) bool {
 	// The copy is taken before Use: the two may be one secret, and a Use inside a Use could wait for a Wipe for ever.
-	c := o.Clone()
-	defer c.Wipe()
+	b, err := o.copy()
+	if err != nil {
+		return false
+	}
+	defer clear(b)
 	equal := false
 	_ = t.Use(func(a []byte) error {
-		return c.Use(func(b []byte) error {
-			equal = subtle.ConstantTimeCompare(a, b) == 1
-			return nil
-		})
+		equal = subtle.ConstantTimeCompare(a, b) == 1
+		return nil
 	})
 	return equal
 }

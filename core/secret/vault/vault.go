@@ -186,8 +186,8 @@ func (v *Vault) sessionKey() ([]byte, error) {
 func (v *Vault) with(s Sealed, fn func(plain []byte) error) error {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	if v.key == nil {
-		return ErrClosed
+	if _, err := v.sessionKey(); err != nil {
+		return err
 	}
 	a := <-v.work
 	defer func() { v.work <- a }()

@@ -45,7 +45,7 @@ func TestVault(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if bytes.Contains(s.box(), []byte(want)) {
+			if n > 1 && bytes.Contains(s.box(), []byte(want)) {
 				t.Errorf("%d bytes: plaintext in the box", n)
 			}
 			got, err := v.Open(s)
