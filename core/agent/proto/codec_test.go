@@ -118,6 +118,7 @@ func TestDecodeRequest(t *testing.T) {
 		"number for a string":   {`{"account":5}`, func(r Request) bool { return r.Account == "5" }},
 		"unknown member":        {`{"request":"check","x":{"y":[1]}}`, func(r Request) bool { return r.Type == TypeCheck }},
 		"flags":                 {`{"confirm":"1","plain_add":true,"only_at":0}`, func(r Request) bool { return r.Confirm && r.PlainAdd && !r.OnlyAT }},
+		"id token of version 4": {`{"always_allow_id":1}`, func(r Request) bool { return r.AlwaysAllowIDToken }},
 		"flow list":             {`{"flow":["code","device"]}`, func(r Request) bool { return reflect.DeepEqual(r.Flow, []string{"code", "device"}) }},
 		"flow bare":             {`{"flow":"device"}`, func(r Request) bool { return reflect.DeepEqual(r.Flow, []string{"device"}) }},
 		"flow list in a string": {`{"flow":"[\"code\"]"}`, func(r Request) bool { return reflect.DeepEqual(r.Flow, []string{"code"}) }},

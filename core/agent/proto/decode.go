@@ -211,7 +211,7 @@ func (r *Request) readLogin(m member) bool {
 		m.object(&r.PWEntry)
 	case "confirm":
 		m.flag(&r.Confirm)
-	case "always_allow_id_token":
+	case "always_allow_id_token", "always_allow_id": // version 4 sends the short one
 		m.flag(&r.AlwaysAllowIDToken)
 	case "plain_add":
 		m.flag(&r.PlainAdd)

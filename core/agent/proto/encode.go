@@ -163,6 +163,7 @@ func encodeRequest(r *Request) ([]byte, error) {
 	}
 	o.flag("confirm", r.Confirm)
 	o.flag("always_allow_id_token", r.AlwaysAllowIDToken)
+	o.flag("always_allow_id", r.AlwaysAllowIDToken) // the name in version 4
 	o.flag("plain_add", r.PlainAdd)
 	o.secret("password", r.Password)
 	encodeFlow(o, r)

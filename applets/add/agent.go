@@ -1,0 +1,115 @@
+package add
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/oidcbox/oidcbox/core/agent/control"
+	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/transport/sock"
+)
+
+// agent is the one the environment leads to, with its control socket when it is one of ours on this machine.
+type agent struct {
+	env     *cli.Env
+	control control.Client
+}
+
+func newAgent(env *cli.Env) *agent {
+	return &agent{env: env, control: control.Client{Path: control.Place(env.Getenv)}}
+}
+
+// call asks and returns the answer if it is no failure.
+func (a *agent) call(ctx context.Context, req proto.Request) (proto.Reply, error) {
+	rep, err := proto.Find(a.env.Getenv).Call(ctx, req)
+	if err == nil {
+		err = rep.Err()
+	}
+	if err != nil {
+		rep.Wipe()
+		return proto.Reply{}, a.explain(err)
+	}
+	return rep, nil
+}
+
+// explain gives an error its exit code and hint.
+func (a *agent) explain(err error) error {
+	var ae *proto.AgentError
+	switch {
+	case errors.Is(err, proto.ErrNoAgent):
+		if a.env.Upstream {
+			// The first words are what other programs look for.
+			err = fmt.Errorf("%s: %w", proto.TextCannotConnect, err)
+		}
+		return cli.Fail(cli.NotFound, err, "start one with: eval $(oidc-agent)")
+	case errors.As(err, &ae):
+		return cli.Fail(exitCode(ae.Reason()), err, ae.Help)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, proto.ErrNoAnswer):
+		return cli.Fail(cli.Temporary, err, "")
+	}
+	return err
+}
+
+func exitCode(r proto.Reason) int {
+	switch r {
+	case proto.ReasonNotFound:
+		return cli.NotFound
+	case proto.ReasonDenied:
+		return cli.Denied
+	case proto.ReasonLogin, proto.ReasonLocked:
+		return cli.Human
+	case proto.ReasonTemporary:
+		return cli.Temporary
+	}
+	return cli.No
+}
+
+// status is what the agent says over its control socket. ok is false when there is none, or when it belongs to another
+// agent than the one that answers requests: then this one has no keystore, as far as we can know.
+func (a *agent) status(ctx context.Context) (st control.Status, ok bool, err error) {
+	st, err = a.control.Status(ctx)
+	if errors.Is(err, control.ErrNoAgent) {
+		return control.Status{}, false, nil
+	}
+	if err != nil {
+		return control.Status{}, false, err
+	}
+	for _, path := range proto.Sockets(a.env.Getenv) {
+		c, err := sock.Dial(ctx, path)
+		if err != nil {
+			continue // not this one; the request itself will say what is wrong
+		}
+		p, _ := sock.PeerOf(c)
+		_ = c.Close()
+		// The pid is that of whoever opened the socket, which is not the agent when systemd did.
+		return st, int(p.PID) == st.PID || sameFile(path, st.Socket), nil
+	}
+	return st, false, nil
+}
+
+func sameFile(a, b string) bool {
+	fa, errA := os.Stat(a)
+	fb, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(fa, fb)
+}
+
+// stored lists the logins in the agent's keystore; none when it is locked or there is none.
+func (a *agent) stored(ctx context.Context) (logins []control.Login, st control.Status, err error) {
+	st, ok, err := a.status(ctx)
+	if err != nil || !ok || st.Locked || st.Keystore != control.KeystoreOpen {
+		return nil, st, err
+	}
+	all, err := a.control.Logins(ctx)
+	if err != nil {
+		return nil, st, err
+	}
+	for _, l := range all {
+		if l.Stored {
+			logins = append(logins, l)
+		}
+	}
+	return logins, st, nil
+}

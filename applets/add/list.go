@@ -1,0 +1,90 @@
+package add
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/oidcbox/oidcbox/core/agent/login"
+	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/cli"
+)
+
+// listUsable prints the account files and the logins of the keystore. It works without an agent.
+func (c *Cmd) listUsable(ctx context.Context, a *agent) error {
+	var names []string
+	if dir, found := accountDir(a.env); found {
+		var err error
+		if names, err = login.List(dir); err != nil {
+			return err
+		}
+	}
+	logins, _, err := a.stored(ctx)
+	if err != nil {
+		a.env.Warn("the logins of the keystore are missing here: %v", err)
+	}
+	for _, l := range logins {
+		names = append(names, l.Name)
+	}
+	slices.Sort(names)
+	return c.printNames(a.env, "The following account configurations are usable: ", slices.Compact(names))
+}
+
+// listLoaded prints what the agent serves, in the order of loading.
+func (c *Cmd) listLoaded(ctx context.Context, a *agent) error {
+	names, err := a.loaded(ctx)
+	if err != nil {
+		return err
+	}
+	return c.printNames(a.env, "The following account configurations are loaded: ", names)
+}
+
+func (a *agent) loaded(ctx context.Context) ([]string, error) {
+	rep, err := a.call(ctx, proto.Request{Type: proto.TypeLoadedAccounts})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	if len(rep.Info) > 0 {
+		if err := rep.Info.Into(&names); err != nil {
+			return nil, errors.New("the agent's list of logins cannot be read")
+		}
+	}
+	return names, nil
+}
+
+// printNames prints one name per line. The header is for people: only on a terminal, as version 5 does.
+func (c *Cmd) printNames(env *cli.Env, header string, names []string) error {
+	if c.JSON {
+		if names == nil {
+			names = []string{}
+		}
+		return json.NewEncoder(env.Stdout).Encode(names)
+	}
+	terminal := cli.IsTerminal(env.Stdout)
+	if terminal && len(names) > 0 {
+		_, _ = fmt.Fprintln(env.Stdout, header)
+	}
+	for _, n := range names {
+		if terminal {
+			n = cli.Printable(n)
+		}
+		if _, err := io.WriteString(env.Stdout, n+"\n"); err != nil {
+			return fmt.Errorf("print the list: %w", err)
+		}
+	}
+	return nil
+}
+
+// accountDir is the directory of account files, if there is one.
+func accountDir(env *cli.Env) (string, bool) {
+	dir, found, err := login.FindDir(env.Getenv, func(path string) bool {
+		fi, err := os.Stat(path)
+		return err == nil && fi.IsDir()
+	})
+	return dir, found && err == nil
+}
