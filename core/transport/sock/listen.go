@@ -104,7 +104,9 @@ func newListener(l *net.UnixListener, path string) (*listener, error) {
 func (l *listener) Close() error {
 	l.once.Do(func() {
 		// Removed first: while we still listen, whoever connects is answered or refused, never left waiting.
-		if fi, err := os.Lstat(l.path); err == nil && os.SameFile(fi, l.file) {
+		// The time is compared, too: where somebody removed our file by hand, its inode may be a successor's by now.
+		fi, err := os.Lstat(l.path)
+		if err == nil && os.SameFile(fi, l.file) && fi.ModTime().Equal(l.file.ModTime()) {
 			_ = os.Remove(l.path)
 		}
 	})
