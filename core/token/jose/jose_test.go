@@ -246,9 +246,9 @@ func TestThumbprint(t *testing.T) {
 	}
 }
 
-type jwk map[string]any
+type testKey map[string]any
 
-func (k jwk) with(name string, value any) jwk {
+func (k testKey) with(name string, value any) testKey {
 	c := maps.Clone(k)
 	if c[name] = value; value == nil {
 		delete(c, name)
@@ -256,13 +256,13 @@ func (k jwk) with(name string, value any) jwk {
 	return c
 }
 
-func published(t *testing.T, a Alg) jwk {
+func published(t *testing.T, a Alg) testKey {
 	t.Helper()
 	k, err := GenerateKey(a, "k")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var j jwk
+	var j testKey
 	if err := json.Unmarshal(must(k.Public().MarshalJSON()), &j); err != nil {
 		t.Fatal(err)
 	}
@@ -278,12 +278,12 @@ func TestParsePublicKeyRefuses(t *testing.T) {
 	short := slices.Clone(n[:128])
 	short[127] |= 1
 	for name, c := range map[string]struct {
-		key  jwk
+		key  testKey
 		want error
 	}{
-		"unknown_type":            {jwk{"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"}, ErrKeyType},
+		"unknown_type":            {testKey{"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"}, ErrKeyType},
 		"type_in_lower_case":      {ec.with("kty", "ec"), ErrKeyType},
-		"symmetric":               {jwk{"kty": "oct", "k": "AAAA"}, ErrKeyType},
+		"symmetric":               {testKey{"kty": "oct", "k": "AAAA"}, ErrKeyType},
 		"unknown_curve":           {ec.with("crv", "secp256k1"), ErrKeyType},
 		"x25519":                  {okp.with("crv", "X25519"), ErrKeyType},
 		"for_encryption":          {rsa.with("use", "enc"), ErrKey},
@@ -316,7 +316,7 @@ func TestParsePublicKeyRefuses(t *testing.T) {
 			}
 		})
 	}
-	for name, key := range map[string]jwk{
+	for name, key := range map[string]testKey{
 		"hmac_name": rsa.with("alg", "HS256"), "none": ec.with("alg", "none"), "rsa_oaep": rsa.with("alg", "RSA-OAEP"),
 	} {
 		var a *AlgorithmError
@@ -367,8 +367,9 @@ func TestCandidates(t *testing.T) {
 		}
 		list = append(list, k.Public())
 	}
-	anonymous := &PublicKey{key: list[0].key}
-	bound := &PublicKey{key: list[1].key, alg: ES256, id: "bound", hasID: true}
+	anonymous := newPublicKey(list[0].key, "")
+	bound := newPublicKey(list[1].key, ES256)
+	bound.id, bound.hasID = "bound", true
 	set := NewKeySet(append(list, anonymous, bound)...)
 	for name, c := range map[string]struct {
 		h    Header
@@ -412,7 +413,7 @@ func TestKeyBoundToOneAlgorithm(t *testing.T) {
 func TestParsePrivateKeyRefuses(t *testing.T) {
 	for _, a := range []Alg{RS256, ES256, EdDSA} {
 		one, two := privateJWK(t, a), privateJWK(t, a)
-		for name, key := range map[string]jwk{
+		for name, key := range map[string]testKey{
 			"halves_of_two_keys": one.with("d", two["d"]), "no_private_half": one.with("d", nil), "no_alg": one.with("alg", nil),
 			"short": one.with("d", "AAAA"),
 		} {
@@ -426,7 +427,7 @@ func TestParsePrivateKeyRefuses(t *testing.T) {
 	}
 }
 
-func privateJWK(t *testing.T, a Alg) jwk {
+func privateJWK(t *testing.T, a Alg) testKey {
 	t.Helper()
 	k, err := GenerateKey(a, "k")
 	if err != nil {
@@ -436,7 +437,7 @@ func privateJWK(t *testing.T, a Alg) jwk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var j jwk
+	var j testKey
 	if err := json.Unmarshal([]byte(s.Expose()), &j); err != nil {
 		t.Fatal(err)
 	}

@@ -21,10 +21,15 @@ const (
 
 // PublicKey is one key of a set, parsed and found fit for checking signatures. It does not change.
 type PublicKey struct {
-	id    string
-	hasID bool
-	alg   Alg // "" when the JWK names none
-	key   crypto.PublicKey
+	id     string
+	hasID  bool
+	alg    Alg // "" when the JWK names none
+	key    crypto.PublicKey
+	checks []check // what it may be used for; chosen once, so that verifying takes no lock of the library
+}
+
+func newPublicKey(key crypto.PublicKey, alg Alg) *PublicKey {
+	return &PublicKey{alg: alg, key: key, checks: checksFor(familyOf(key), alg)}
 }
 
 // ID returns the kid, "" when there is none.
@@ -35,8 +40,15 @@ func (k *PublicKey) Alg() Alg { return k.alg }
 
 // Fits reports whether the key may check signatures of algorithm a: the type and the curve are those of a, and the JWK
 // names no other algorithm.
-func (k *PublicKey) Fits(a Alg) bool {
-	return a.family() != 0 && a.family() == familyOf(k.key) && (k.alg == "" || k.alg.same(a))
+func (k *PublicKey) Fits(a Alg) bool { return k.check(a) != nil }
+
+func (k *PublicKey) check(a Alg) verifier {
+	for _, c := range k.checks {
+		if c.alg == a {
+			return c.by
+		}
+	}
+	return nil
 }
 
 func familyOf(key crypto.PublicKey) family {
@@ -91,26 +103,33 @@ func publicKey(o Object) (*PublicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &PublicKey{key: key, hasID: o.Has("kid")}
-	if k.id, err = o.String("kid"); err != nil {
-		return nil, err
-	}
 	if err := checkUse(o); err != nil {
 		return nil, err
 	}
-	if o.Has("alg") {
-		name, err := o.String("alg")
-		if err != nil {
-			return nil, err
-		}
-		if k.alg, err = ParseAlg(name); err != nil {
-			return nil, err
-		}
-		if k.alg.family() != familyOf(key) {
-			return nil, ErrKeyMismatch
-		}
+	alg, err := boundAlg(o, familyOf(key))
+	if err != nil {
+		return nil, err
 	}
-	return k, nil
+	k := newPublicKey(key, alg)
+	k.hasID = o.Has("kid")
+	k.id, err = o.String("kid")
+	return k, err
+}
+
+// boundAlg returns the algorithm the JWK names, "" when it names none. It has to be one for keys of this family.
+func boundAlg(o Object, f family) (Alg, error) {
+	if !o.Has("alg") {
+		return "", nil
+	}
+	name, err := o.String("alg")
+	if err != nil {
+		return "", err
+	}
+	alg, err := ParseAlg(name)
+	if err == nil && alg.family() != f {
+		err = ErrKeyMismatch
+	}
+	return alg, err
 }
 
 // checkUse looks at use and key_ops (RFC 7517 sections 4.2, 4.3): absent is fine, otherwise they must say signatures.
@@ -157,26 +176,30 @@ func rsaKey(o Object) (*rsa.PublicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &rsa.PublicKey{N: new(big.Int).SetBytes(n)}
-	switch bits := k.N.BitLen(); {
-	case bits < minRSABits:
-		return nil, fmt.Errorf("%w: RSA with %d bits, at least %d are needed", ErrWeakKey, bits, minRSABits)
-	case bits > maxRSABits:
-		return nil, fmt.Errorf("%w: RSA with more than %d bits", ErrKey, maxRSABits)
-	case k.N.Bit(0) == 0:
-		return nil, fmt.Errorf("%w: RSA modulus is even", ErrKey)
-	case rocaWeak(k.N):
-		return nil, fmt.Errorf("%w: RSA key made by a faulty library (ROCA)", ErrWeakKey)
-	}
-	exponent := new(big.Int).SetBytes(e)
-	// 31 bits are what crypto/rsa takes.
-	if exponent.BitLen() > 31 {
+	if new(big.Int).SetBytes(e).BitLen() > 31 { // as crypto/rsa; the library would cut it off
 		return nil, fmt.Errorf("%w: RSA exponent has more than 31 bits", ErrKey)
 	}
-	if k.E = int(exponent.Int64()); k.E < 3 || k.E%2 == 0 {
-		return nil, fmt.Errorf("%w: RSA exponent is not odd and at least 3", ErrWeakKey)
+	k, err := rsaFrom(n, e)
+	if err != nil {
+		return nil, err
 	}
-	return k, nil
+	return k, checkRSA(k)
+}
+
+func checkRSA(k *rsa.PublicKey) error {
+	switch bits := k.N.BitLen(); {
+	case bits < minRSABits:
+		return fmt.Errorf("%w: RSA with %d bits, at least %d are needed", ErrWeakKey, bits, minRSABits)
+	case bits > maxRSABits:
+		return fmt.Errorf("%w: RSA with more than %d bits", ErrKey, maxRSABits)
+	case k.N.Bit(0) == 0:
+		return fmt.Errorf("%w: RSA modulus is even", ErrKey)
+	case k.E < 3 || k.E%2 == 0:
+		return fmt.Errorf("%w: RSA exponent is not odd and at least 3", ErrWeakKey)
+	case rocaWeak(k.N):
+		return fmt.Errorf("%w: RSA key made by a faulty library (ROCA)", ErrWeakKey)
+	}
+	return nil
 }
 
 func ecKey(o Object) (*ecdsa.PublicKey, error) {
@@ -196,9 +219,11 @@ func ecKey(o Object) (*ecdsa.PublicKey, error) {
 	if len(x) != size || len(y) != size {
 		return nil, fmt.Errorf("%w: a coordinate has not the length of the curve", ErrKey)
 	}
-	point := slices.Concat([]byte{4}, x, y)
-	k, err := ecdsa.ParseUncompressedPublicKey(curve, point)
+	k, err := ecFrom(curve, x, y)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := k.ECDH(); err != nil { // asks whether the point is on the curve
 		return nil, fmt.Errorf("%w: point is not on the curve", ErrKey)
 	}
 	return k, nil
@@ -235,7 +260,7 @@ func okpKey(o Object) (ed25519.PublicKey, error) {
 	if len(x) != ed25519.PublicKeySize {
 		return nil, fmt.Errorf("%w: Ed25519 key has not %d bytes", ErrKey, ed25519.PublicKeySize)
 	}
-	return x, nil
+	return ed25519From(x)
 }
 
 // bytesMember decodes a required base64url member.

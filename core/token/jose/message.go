@@ -190,10 +190,11 @@ func mediaType(typ string) string {
 // Verify checks the signature with k, which has to fit the algorithm of the header. The error is ErrKeyMismatch or
 // ErrSignature.
 func (m *Message) Verify(k *PublicKey) error {
-	if !k.Fits(m.Header.Alg) {
+	by := k.check(m.Header.Alg)
+	if by == nil {
 		return ErrKeyMismatch
 	}
-	if !checkSignature(m.Header.Alg, k.key, m.input, m.signature) {
+	if by.Verify(m.input, m.signature, k.key) != nil {
 		return ErrSignature
 	}
 	return nil

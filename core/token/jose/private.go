@@ -66,7 +66,9 @@ func (k *PrivateKey) Alg() Alg { return k.alg }
 
 // Public returns the half to publish.
 func (k *PrivateKey) Public() *PublicKey {
-	return &PublicKey{id: k.id, hasID: true, alg: k.alg, key: k.key().Public()}
+	p := newPublicKey(k.key().Public(), k.alg)
+	p.id, p.hasID = k.id, true
+	return p
 }
 
 // String returns kid and algorithm.

@@ -84,6 +84,9 @@ func (k *PublicKey) writeMaterial(w *writer) {
 	}
 }
 
+// coordinateSize is the length in bytes of x, y and d on the curve of k.
+func coordinateSize(k *ecdsa.PublicKey) int { return (k.Params().BitSize + 7) / 8 }
+
 func curveName(c elliptic.Curve) string { return c.Params().Name }
 
 // Thumbprint returns the SHA-256 thumbprint of RFC 7638 in base64url.
