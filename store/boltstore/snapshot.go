@@ -19,42 +19,85 @@ func (e *Engine) Snapshot(ctx context.Context, w io.Writer) (n int64, err error)
 		return 0, err
 	}
 	defer t.rollback()
-	err = t.file.guard("write a snapshot", func() error {
-		n, err = t.bolt.WriteTo(contextWriter{ctx: ctx, w: w})
-		return err
-	})
+	out := &carefulWriter{ctx: ctx, w: w}
+	n, err = t.bolt.WriteTo(out) // reads the file, not the map
+	if out.err != nil {          // bbolt keeps only its text
+		err = out.err
+	}
 	return n, err
 }
 
-// contextWriter stops a long copy.
-type contextWriter struct {
+// carefulWriter stops a long copy when its context is done, and keeps the first error.
+type carefulWriter struct {
 	ctx context.Context // for the length of one Snapshot
 	w   io.Writer
+	err error
 }
 
-func (c contextWriter) Write(b []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
+func (c *carefulWriter) Write(b []byte) (n int, err error) {
+	if c.err == nil {
+		c.err = c.ctx.Err()
 	}
-	return c.w.Write(b)
+	if c.err == nil {
+		n, c.err = c.w.Write(b)
+	}
+	return n, c.err
 }
 
-// Check reads everything and returns every fault of the structure joined, nil when there is none.
+// Check reads everything and returns every fault of the structure joined, nil when there is none. In network mode it
+// reads what is at home, else updates wait for it.
 func (e *Engine) Check(ctx context.Context) error {
-	t, err := e.beginRead(ctx)
-	if err != nil {
+	if e.home != nil {
+		return e.checkHome(ctx)
+	}
+	check := func(*tx) error {
+		f, err := e.acquire()
+		if err != nil {
+			return err
+		}
+		return e.check(ctx, f)
+	}
+	if e.o.ReadOnly {
+		return check(nil)
+	}
+	// bbolt's check compares the tree with a list of free pages that a commit would change under it.
+	return e.update(ctx, check)
+}
+
+// checkHome checks a copy of its own.
+func (e *Engine) checkHome(ctx context.Context) error {
+	if _, err := e.givenBack(); err != nil { // closed
 		return err
 	}
+	e.gate.Lock()
+	f, _, err := e.home.copy()
+	e.gate.Unlock()
+	if err != nil {
+		return fmt.Errorf("copy store from home: %w", err)
+	}
+	f.acquire()
+	defer f.retire()
+	return e.check(ctx, f)
+}
+
+// check gives f back at its end.
+func (e *Engine) check(ctx context.Context, f *file) error {
+	b, err := f.begin(false)
+	if err != nil {
+		f.release()
+		return err
+	}
+	t := &tx{file: f, bolt: b, now: e.o.Now()}
 	defer t.rollback()
 	// bbolt checks in a goroutine of its own, where a fault of the map would end the process.
-	if _, err := inspect(t.file.raw, nil); err != nil {
+	if _, err := inspect(f.raw, nil); err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
-	var all []error
-	for err := range t.bolt.Check() {
-		all = append(all, fmt.Errorf("check: %w: %w", store.ErrCorrupt, err))
+	var faults []error
+	for err := range b.Check() {
+		faults = append(faults, fmt.Errorf("check: %w: %w", store.ErrCorrupt, err))
 	}
-	return errors.Join(append(all, t.checkRecords(ctx)...)...)
+	return errors.Join(append(faults, t.checkRecords(ctx)...)...)
 }
 
 // checkRecords decodes every row.
