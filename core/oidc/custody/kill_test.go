@@ -2,7 +2,6 @@ package custody
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,6 +67,7 @@ func child(spec []string) int {
 	}
 	fmt.Println("have", serialOf(rt))
 	for n := 0; count == 0 || n < count; n++ {
+		began := time.Now()
 		t, err := k.Refresh(ctx, id, r, flow.Request{})
 		if errors.Is(err, ErrLoginAgain) {
 			fmt.Println("again")
@@ -76,7 +77,7 @@ func child(spec []string) int {
 			fmt.Println("fault", err)
 			return 1
 		}
-		fmt.Println("ack", serialOf(t.Access))
+		fmt.Println("ack", serialOf(t.Access), time.Since(began))
 		time.Sleep(pause)
 	}
 	if err := k.Close(ctx); err != nil {
@@ -90,25 +91,34 @@ func child(spec []string) int {
 type told struct {
 	have, ack int
 	acks      int
+	busy      time.Duration // in refreshes after the first
 	again     bool
 	fault     string
 }
 
-func listen(r io.Reader) (s told) {
+// listen reads until the child is dead. going is closed at the first word after "have".
+func listen(r io.Reader, going chan<- struct{}) (s told) {
+	started := sync.OnceFunc(func() { close(going) })
+	defer started()
 	for in := bufio.NewScanner(r); in.Scan(); {
-		word, rest, _ := strings.Cut(in.Text(), " ")
-		n, _ := strconv.Atoi(rest)
-		switch word {
+		words := append(strings.Fields(in.Text()), "", "")
+		n, _ := strconv.Atoi(words[1])
+		switch words[0] {
 		case "have":
 			s.have = n
+			continue
 		case "ack":
+			took, _ := time.ParseDuration(words[2])
+			if s.acks++; s.acks > 1 { // the clock of the round begins to run with the first
+				s.busy += took
+			}
 			s.ack = n
-			s.acks++
 		case "again":
 			s.again = true
 		case "fault":
-			s.fault = rest
+			s.fault = in.Text()
 		}
+		started()
 	}
 	return s
 }
@@ -141,8 +151,9 @@ func TestKill(t *testing.T) {
 			for range killRounds() {
 				g.round()
 			}
-			t.Logf("%d kills, %d refreshes, %d forced new logins (%.1f %% of kills), %d superseded tokens sent",
-				killRounds(), g.refreshes, g.forced, 100*float64(g.forced)/float64(killRounds()), g.op.reused)
+			rounds := float64(killRounds())
+			t.Logf("%.0f kills, %d refreshes (%.0f %% of the time), %d forced new logins: %.1f %% of kills",
+				rounds, g.refreshes, 100*g.busy.Seconds()/g.lived.Seconds(), g.forced, 100*float64(g.forced)/rounds)
 			if test.rotation == grace && g.forced > 0 {
 				t.Error("a login was lost although the provider has a grace period")
 			}
@@ -175,32 +186,45 @@ type gallows struct {
 	acked     int // the newest generation whose access token was handed out
 	refreshes int
 	forced    int
+	busy      time.Duration
+	lived     time.Duration
 }
 
-func (g *gallows) start(ctx context.Context, count int, cache string) (*exec.Cmd, *bytes.Buffer) {
+// start runs a child, and returns how to kill or await it and what it says once it is dead.
+func (g *gallows) start(count int, cache string) (cmd *exec.Cmd, going <-chan struct{}, said func() told) {
 	g.t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, exe)
+	cmd = exec.CommandContext(g.t.Context(), exe)
 	spec := []string{g.path, g.url, g.pause.String(), strconv.Itoa(count), g.first, cache}
 	cmd.Env = append(os.Environ(), childVar+"="+strings.Join(spec, "|"))
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, g.t.Output()
+	cmd.Stderr = g.t.Output()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		g.t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		g.t.Fatal(err)
 	}
-	return cmd, &out
+	started, end := make(chan struct{}), make(chan told, 1)
+	go func() { end <- listen(out, started) }()
+	return cmd, started, func() told { return <-end }
 }
 
+// round lets a child refresh once, and kills it at some time after that.
 func (g *gallows) round() {
 	g.t.Helper()
-	cmd, out := g.start(g.t.Context(), 0, "")
-	time.Sleep(10*time.Millisecond + rand.N(100*time.Millisecond))
+	cmd, going, said := g.start(0, "")
+	<-going
+	began := time.Now()
+	time.Sleep(rand.N(60*time.Millisecond + 2*g.pause))
 	_ = cmd.Process.Kill()
+	g.lived += time.Since(began)
+	s := said()
 	_ = cmd.Wait()
-	s := listen(out)
+	g.busy += s.busy
 	if s.fault != "" {
 		g.t.Fatalf("the child failed: %s", s.fault)
 	}

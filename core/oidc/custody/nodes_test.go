@@ -77,10 +77,10 @@ func (g *gallows) run(n, count int, mounts ...string) {
 		if len(mounts) > 0 {
 			g.path = filepath.Join(mounts[i%len(mounts)], "private", "keystore")
 		}
-		cmd, out := g.start(g.t.Context(), count, filepath.Join(g.t.TempDir(), "cache"))
+		cmd, _, said := g.start(count, filepath.Join(g.t.TempDir(), "cache"))
 		wait[i] = func() {
-			err := cmd.Wait()
-			if s := listen(out); err != nil || s.fault != "" || s.again || s.acks != count {
+			s := said()
+			if err := cmd.Wait(); err != nil || s.fault != "" || s.again || s.acks != count {
 				g.t.Errorf("node %d: %+v, %v", i, s, err)
 			}
 		}
