@@ -13,15 +13,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
 )
 
 const (
-	opStart   = 30 * time.Second // for two busy cores; half a second is usual
-	opInstall = 3 * time.Minute
-	opTries   = 3
+	opStart = 30 * time.Second // for two busy cores; half a second is usual
+	opTries = 3
 )
 
 // Provider is the npm oidc-provider, set up as op/README.md says. Its state is in memory.
@@ -280,48 +278,4 @@ func copyFile(tb testing.TB, from, to string) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-}
-
-// opModules installs the npm packages once for each lock file.
-func opModules(tb testing.TB, source string) string {
-	tb.Helper()
-	dir := os.Getenv("OP_MODULES")
-	if dir == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			Missing(tb, "no cache directory: "+err.Error())
-		}
-		dir = filepath.Join(cache, "oidcbox-test-op")
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		tb.Fatal(err)
-	}
-	unlock, err := lockFile(filepath.Join(dir, "lock"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer unlock()
-	want, err := os.ReadFile(filepath.Join(source, "package-lock.json"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	done := filepath.Join(dir, "installed.json") // written last: an install that was cut is done again
-	if have, err := os.ReadFile(done); err == nil && bytes.Equal(have, want) {
-		return dir
-	}
-	Need(tb, "npm")
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		copyFile(tb, filepath.Join(source, name), filepath.Join(dir, name))
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), opInstall)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "npm", strings.Fields("ci --no-audit --no-fund --ignore-scripts --loglevel=error")...)
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		Missing(tb, fmt.Sprintf("npm packages of the provider cannot be installed: %v: %s", err, out))
-	}
-	if err := os.WriteFile(done, want, 0o600); err != nil {
-		tb.Fatal(err)
-	}
-	return dir
 }

@@ -47,53 +47,73 @@ func (p *Provider) ApproveDevice(verificationURIComplete, user string) {
 // visit follows redirects inside the provider and submits its forms, until it is sent elsewhere (the URL is returned)
 // or reads that all is done ("").
 func (p *Provider) visit(start, user string) (string, error) {
-	hc := p.client()
+	hc, err := p.browser(user)
+	if err != nil {
+		return "", err
+	}
 	defer hc.CloseIdleConnections()
-	issuer, err := url.Parse(p.Issuer)
-	if err != nil {
-		return "", err
-	}
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		return "", err
-	}
-	jar.SetCookies(issuer, []*http.Cookie{{Name: "op_user", Value: user, Path: "/"}})
-	hc.Jar = jar
 	resp, err := hc.Get(start)
 	for range loginSteps {
 		if err != nil {
 			return "", err
 		}
-		body, readErr := io.ReadAll(io.LimitReader(resp.Body, maxPage))
-		resp.Body.Close()
-		if readErr != nil {
-			return "", readErr
+		s, stepErr := read(resp, user)
+		if stepErr != nil || s.to == nil {
+			return "", stepErr
 		}
-		if resp.StatusCode >= 300 && resp.StatusCode < 400 {
-			to, locErr := resp.Location()
-			if locErr != nil {
-				return "", locErr
-			}
-			if to.Host != issuer.Host {
-				return to.String(), nil
-			}
-			resp, err = hc.Get(to.String())
-			continue
+		switch home := strings.HasPrefix(s.to.String(), p.Issuer+"/"); {
+		case !home:
+			return s.to.String(), nil
+		case s.form == nil:
+			resp, err = hc.Get(s.to.String())
+		default:
+			resp, err = hc.PostForm(s.to.String(), s.form)
 		}
-		if resp.StatusCode != http.StatusOK {
-			return "", fmt.Errorf("status %d: %s", resp.StatusCode, body)
-		}
-		action, fields := form(string(body), user)
-		if fields == nil {
-			return "", done(string(body))
-		}
-		to, parseErr := resp.Request.URL.Parse(action)
-		if parseErr != nil {
-			return "", parseErr
-		}
-		resp, err = hc.PostForm(to.String(), fields)
 	}
 	return "", fmt.Errorf("more than %d steps", loginSteps)
+}
+
+// browser keeps cookies and is known to the provider as user.
+func (p *Provider) browser(user string) (*http.Client, error) {
+	issuer, err := url.Parse(p.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return nil, err
+	}
+	jar.SetCookies(issuer, []*http.Cookie{{Name: "op_user", Value: user, Path: "/"}})
+	hc := p.client()
+	hc.Jar = jar
+	return hc, nil
+}
+
+// step is where an answer leads: a redirect, or a form to submit; to is nil at the end.
+type step struct {
+	to   *url.URL
+	form url.Values
+}
+
+func read(resp *http.Response, user string) (step, error) {
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
+	if err != nil {
+		return step{}, err
+	}
+	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
+		to, err := resp.Location()
+		return step{to: to}, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return step{}, fmt.Errorf("status %d: %s", resp.StatusCode, body)
+	}
+	action, fields := form(string(body), user)
+	if fields == nil {
+		return step{}, done(string(body))
+	}
+	to, err := resp.Request.URL.Parse(action)
+	return step{to: to, form: fields}, err
 }
 
 // form reads the first form of a page, hidden fields as they are; nil when there is none.

@@ -145,6 +145,17 @@ func TestAuthorizationURL(t *testing.T) {
 			t.Fatal(q)
 		}
 	})
+	t.Run("resources_are_named_again_with_the_code", func(t *testing.T) { // RFC 8707 2.2
+		want := []string{"https://a.example", "https://b.example"}
+		f.answersJSON(200, `{"access_token":"at"}`)
+		l := startCode(t, f.client(t), func(r *flow.CodeRequest) { r.Audience = want })
+		if _, err := l.Finish(t.Context(), url.Values{"state": {l.State}, "code": {"c0de"}}); err != nil {
+			t.Fatal(err)
+		}
+		if form := f.requests()[0].form; !slices.Equal(form["resource"], want) || form.Get("code") != "c0de" {
+			t.Fatal(form)
+		}
+	})
 }
 
 func TestEndpoints(t *testing.T) {

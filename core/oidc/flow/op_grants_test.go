@@ -13,8 +13,7 @@ import (
 	"github.com/oidcbox/oidcbox/testdata/services"
 )
 
-func TestProviderRefresh(t *testing.T) {
-	o := startOP(t)
+func refreshFacts(t *testing.T, o *op) {
 	t.Run("rotation_gives_a_new_token_and_reuse_ends_the_family", func(t *testing.T) {
 		c := o.native()
 		first := o.mustLogin(t, c, "openid offline_access")
@@ -76,8 +75,7 @@ func TestProviderRefresh(t *testing.T) {
 	})
 }
 
-func TestProviderAudience(t *testing.T) {
-	o := startOP(t)
+func audienceFacts(t *testing.T, o *op) {
 	const se = "https://se.example.org"
 	t.Run("audience_parameter_replaces_the_default", func(t *testing.T) {
 		c := o.web(flow.AudienceParam)
@@ -131,8 +129,7 @@ func TestProviderAudience(t *testing.T) {
 	})
 }
 
-func TestProviderDevice(t *testing.T) {
-	o := startOP(t)
+func deviceFacts(t *testing.T, o *op) {
 	c := o.native()
 	start := func(t *testing.T) flow.Device {
 		t.Helper()
@@ -196,8 +193,7 @@ func TestProviderDeviceExpires(t *testing.T) {
 	}
 }
 
-func TestProviderMachineTokens(t *testing.T) {
-	o := startOP(t)
+func machineTokensFacts(t *testing.T, o *op) {
 	service := o.client(flow.ClientConfig{ID: "service", Secret: secret.FromString("service-secret")}, flow.AudienceParam)
 	t.Run("client_credentials", func(t *testing.T) {
 		tok, err := service.ClientCredentials(t.Context(), flow.Request{Scope: scopes("storage.read:/")})
@@ -275,8 +271,7 @@ func TestProviderMachineTokens(t *testing.T) {
 	})
 }
 
-func TestProviderInspection(t *testing.T) {
-	o := startOP(t)
+func inspectionFacts(t *testing.T, o *op) {
 	c := o.web("")
 	tok := o.mustLogin(t, c, "openid offline_access profile")
 	info, err := c.Userinfo(t.Context(), tok.Access)
@@ -361,8 +356,7 @@ func TestProviderRestart(t *testing.T) {
 	}
 }
 
-func TestProviderUnavailable(t *testing.T) {
-	o := startOP(t)
+func unavailableFacts(t *testing.T, o *op) {
 	c := o.native()
 	tok := o.mustLogin(t, c, "openid offline_access")
 	for name, body := range map[string]any{
@@ -395,9 +389,8 @@ func TestProviderStrictOffline(t *testing.T) {
 	}
 }
 
-// TestProviderDPoP: an answer bound to a key is none to be used as a bearer token, but its refresh token is kept.
-func TestProviderDPoP(t *testing.T) {
-	o := startOP(t)
+// dpopFacts: an answer bound to a key is none to be used as a bearer token, but its refresh token is kept.
+func dpopFacts(t *testing.T, o *op) {
 	c := o.native()
 	o.Fault(services.Fault{Path: "/token", Status: 200, Times: 1, Body: map[string]any{
 		"access_token": "at", "token_type": "DPoP", "expires_in": 3600, "refresh_token": "next",

@@ -128,8 +128,31 @@ func aud(t *testing.T, at secret.Text) string {
 	return strings.Join(list, " ")
 }
 
-func TestProviderCode(t *testing.T) {
+// TestProvider is what one provider can show without being restarted or set up in another way.
+func TestProvider(t *testing.T) {
 	o := startOP(t)
+	for _, facts := range []struct {
+		name string
+		show func(*testing.T, *op)
+	}{
+		{"code", codeFacts},
+		{"refresh", refreshFacts},
+		{"audience", audienceFacts},
+		{"device", deviceFacts},
+		{"machine_tokens", machineTokensFacts},
+		{"inspection", inspectionFacts},
+		{"unavailable", unavailableFacts},
+		{"dpop", dpopFacts},
+	} {
+		t.Run(facts.name, func(t *testing.T) {
+			o.ClearFaults()
+			o.ClearLog()
+			facts.show(t, o)
+		})
+	}
+}
+
+func codeFacts(t *testing.T, o *op) {
 	t.Run("public_client_with_pkce", func(t *testing.T) {
 		o.ClearLog()
 		tok := o.mustLogin(t, o.native(), "openid offline_access wlcg.groups storage.read:/data")
