@@ -47,25 +47,19 @@ func ParseLimit(raw []byte, limit int) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	// One buffer for all three parts; each is at most 3/4 of its text.
-	buf := make([]byte, 0, len(raw))
-	header, buf, err := decodePart(buf, raw[:first])
+	// One buffer for all three parts, each 3/4 of its text and rounded up.
+	buf := make([]byte, 0, len(raw)/4*3+9)
+	var parts [3][]byte
+	for i, part := range [3][]byte{raw[:first], raw[first+1 : second], raw[second+1:]} {
+		if parts[i], buf, err = decodePart(buf, part); err != nil {
+			return nil, malformed(raw, err)
+		}
+	}
+	h, err := parseHeader(parts[0])
 	if err != nil {
 		return nil, err
 	}
-	payload, buf, err := decodePart(buf, raw[first+1:second])
-	if err != nil {
-		return nil, err
-	}
-	signature, _, err := decodePart(buf, raw[second+1:])
-	if err != nil {
-		return nil, err
-	}
-	h, err := parseHeader(header)
-	if err != nil {
-		return nil, err
-	}
-	return &Message{Header: h, Payload: payload, input: raw[:second], signature: signature}, nil
+	return &Message{Header: h, Payload: parts[1], input: raw[:second], signature: parts[2]}, nil
 }
 
 // split returns the places of the two dots.
@@ -73,21 +67,27 @@ func split(raw []byte) (first, second int, err error) {
 	if len(raw) > 0 && raw[0] == '{' {
 		return 0, 0, ErrSerialization
 	}
-	if !bearerCharacters(raw) {
-		return 0, 0, ErrCharacters
-	}
 	switch bytes.Count(raw, []byte{'.'}) {
 	case 2:
 	case 4:
-		return 0, 0, ErrEncrypted
+		return 0, 0, malformed(raw, ErrEncrypted)
 	default:
-		return 0, 0, ErrShape
+		return 0, 0, malformed(raw, ErrShape)
 	}
 	first, second = bytes.IndexByte(raw, '.'), bytes.LastIndexByte(raw, '.')
 	if first == 0 || second == len(raw)-1 {
-		return 0, 0, ErrShape
+		return 0, 0, malformed(raw, ErrShape)
 	}
 	return first, second, nil
+}
+
+// malformed is err, or ErrCharacters where that comes first. Whatever decodes as base64url has only characters that a
+// bearer token may have, so they are looked at when something else is wrong already.
+func malformed(raw []byte, err error) error {
+	if !bearerCharacters(raw) {
+		return ErrCharacters
+	}
+	return err
 }
 
 // bearerCharacters checks the grammar b64token of RFC 6750 section 2.1.
@@ -106,6 +106,10 @@ func bearerCharacters(raw []byte) bool {
 
 // decodePart appends the bytes of one part to buf and returns them alone, and the buffer.
 func decodePart(buf, part []byte) (decoded, grown []byte, err error) {
+	// The decoder skips line breaks.
+	if bytes.IndexByte(part, '\n') >= 0 || bytes.IndexByte(part, '\r') >= 0 {
+		return nil, nil, ErrBase64
+	}
 	grown, err = base64.RawURLEncoding.AppendDecode(buf, part)
 	if err != nil || !canonical(part) {
 		return nil, nil, ErrBase64
@@ -115,8 +119,7 @@ func decodePart(buf, part []byte) (decoded, grown []byte, err error) {
 }
 
 // canonical reports whether the unused low bits of the last character are zero. base64.Encoding.Strict does the same,
-// at the price of a copy of its tables for every decoder that is not kept in a variable. Neither refuses line breaks:
-// whoever asks has done so.
+// at the price of a copy of its tables for every decoder that is not kept in a variable.
 func canonical[T []byte | string](part T) bool {
 	return len(part) == 0 || base64Value(part[len(part)-1])&unusedBits(len(part)%4) == 0
 }
@@ -147,7 +150,7 @@ func base64Value(c byte) byte {
 }
 
 func parseHeader(b []byte) (Header, error) {
-	o, err := StrictObject(b, headerDepth, headerMembers)
+	o, err := readObject(b, limits{depth: headerDepth, members: headerMembers, expect: 4})
 	if err != nil {
 		return Header{}, err
 	}

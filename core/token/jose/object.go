@@ -27,11 +27,12 @@ var decoders sync.Pool
 // nothing after it, at most maxDepth levels (the object itself is the first) and maxMembers members in all its objects
 // together. The error wraps ErrJSON, ErrDepth or ErrMembers and repeats nothing of b. b may be changed afterwards.
 func StrictObject(b []byte, maxDepth, maxMembers int) (Object, error) {
-	return readObject(b, limits{depth: maxDepth, members: maxMembers})
+	return readObject(b, limits{depth: maxDepth, members: maxMembers, expect: 16})
 }
 
 type limits struct {
 	depth, members int
+	expect         int  // how many members there will be most often; room is made for them at once
 	plainNames     bool // refuse names that we would not write
 }
 
@@ -70,8 +71,7 @@ func (r *objectReader) read() (Object, error) {
 	if _, err := r.dec.ReadToken(); err != nil {
 		return Object{}, strictError(err)
 	}
-	// Most tokens have fewer members than this.
-	o := Object{members: make([]member, 0, 16)}
+	o := Object{members: make([]member, 0, r.expect)}
 	for r.dec.PeekKind() == '"' {
 		name, err := r.name()
 		if err != nil {
@@ -188,7 +188,7 @@ func plainName(name string) bool {
 // "Exp" from "exp": readers that fold case would take it for the real one.
 func (o Object) RefuseVariants(known ...string) error {
 	for _, m := range o.members {
-		if !strings.ContainsFunc(m.name, func(r rune) bool { return r >= 0x80 || 'A' <= r && r <= 'Z' }) {
+		if !mayFold(m.name) {
 			continue
 		}
 		for _, k := range known {
@@ -198,6 +198,16 @@ func (o Object) RefuseVariants(known ...string) error {
 		}
 	}
 	return nil
+}
+
+// mayFold reports whether folding the case of name could change it.
+func mayFold(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c >= 0x80 || 'A' <= c && c <= 'Z' {
+			return true
+		}
+	}
+	return false
 }
 
 // Len returns the number of members.

@@ -78,8 +78,8 @@ func (k *PrivateKey) String() string { return fmt.Sprintf("private key %s (%s)",
 // payload must be one strict JSON object whose member names, at every level, need no escaping; typ must be as plain
 // (plus signs allowed).
 func (k *PrivateKey) Sign(typ string, payload []byte) (secret.Text, error) {
-	r := limits{PayloadDepth, PayloadMembers, true}
-	if _, err := readObject(payload, r); err != nil {
+	strict := limits{depth: PayloadDepth, members: PayloadMembers, plainNames: true}
+	if _, err := readObject(payload, strict); err != nil {
 		return secret.Text{}, fmt.Errorf("sign token: payload: %w", err)
 	}
 	header, err := k.header(typ)
