@@ -4,39 +4,47 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 )
 
 // ArgpRewrite turns GNU argp habits into what kong understands, before it parses: unambiguous prefixes of long options
-// become whole ("--ti=5" is "--time=5"), and options may follow operands (kong knows that already) up to "--". Options
-// with an optional value take it only when it is attached ("-iVAR", "--issuer=VAR"): a field tagged optvalue:"X" gets
-// X when it stands alone.
+// become whole ("--ti=5" is "--time=5"), clusters of short ones are taken apart ("-ft5"), a value may begin with a dash,
+// and options may follow operands (kong knows that already) up to "--". Options with an optional value take it only when
+// it is attached ("-iVAR", "--issuer=VAR"): a field tagged optvalue:"X" gets X when it stands alone. "-?" is help.
 //
-// It changes only words that begin with a dash; values are copied as they are.
+// It changes only options; values and operands are copied as they are. Where operands are another command's words (a
+// positional with passthrough), nothing after the first of them is looked at.
 func ArgpRewrite(model *kong.Application, args []string) ([]string, error) {
-	flags := model.AllFlags(false)
-	var long []*kong.Flag
-	for _, group := range flags {
-		long = append(long, group...)
+	var flags []*kong.Flag
+	for _, group := range model.AllFlags(false) {
+		flags = append(flags, group...)
 	}
 	out := make([]string, 0, len(args))
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
-		if arg == "--" {
+		if arg == "--" || !isOption(arg) && passesThrough(model) {
 			return append(out, args[i:]...), nil
 		}
-		word, takesNext, err := rewriteOne(long, arg)
+		words, takesNext, err := rewriteOne(flags, arg)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, word...)
 		if takesNext && i+1 < len(args) {
+			// Attached, a value that looks like an option is still a value.
 			i++
-			out = append(out, args[i])
+			words[len(words)-1] += "=" + args[i]
 		}
+		out = append(out, words...)
 	}
 	return out, nil
+}
+
+func isOption(arg string) bool { return len(arg) > 1 && arg[0] == '-' }
+
+func passesThrough(model *kong.Application) bool {
+	return slices.ContainsFunc(model.Positional, func(v *kong.Positional) bool { return v.Passthrough })
 }
 
 // rewriteOne rewrites one word and reports whether the word after it is its value.
@@ -55,7 +63,7 @@ func rewriteOne(flags []*kong.Flag, arg string) (words []string, takesNext bool,
 			return []string{"--" + full + "=" + opt}, false, nil
 		}
 		return []string{"--" + full}, needsValue(f), nil
-	case len(arg) > 1 && arg[0] == '-':
+	case isOption(arg):
 		return rewriteShort(flags, arg)
 	}
 	return []string{arg}, false, nil
@@ -63,26 +71,34 @@ func rewriteOne(flags []*kong.Flag, arg string) (words []string, takesNext bool,
 
 // rewriteShort splits a cluster of short options ("-fs", "-t60") into one word each.
 func rewriteShort(flags []*kong.Flag, arg string) (words []string, takesNext bool, err error) {
-	letters := []rune(arg[1:])
-	for i, r := range letters {
+	for letters := arg[1:]; letters != ""; {
+		r, size := utf8.DecodeRuneInString(letters)
+		rest := letters[size:]
 		f := matchShort(flags, r)
-		if f == nil {
-			return append(words, "-"+string(letters[i:])), false, nil
+		if f == nil && r != '?' {
+			// Not left to kong: behind a cluster, "-f-" would become the end of options.
+			return nil, false, fmt.Errorf("invalid option -- '%c'", r)
 		}
-		rest := string(letters[i+1:])
-		if opt, ok := optionalValue(f); ok {
+		opt, optional := "", false
+		if f != nil {
+			opt, optional = optionalValue(f)
+		}
+		switch {
+		case f == nil:
+			words = append(words, "--help")
+		case optional:
 			if rest != "" {
 				opt = rest
 			}
 			return append(words, "--"+f.Name+"="+opt), false, nil
-		}
-		if needsValue(f) {
-			if rest != "" {
-				return append(words, "--"+f.Name+"="+rest), false, nil
-			}
+		case needsValue(f) && rest != "":
+			return append(words, "--"+f.Name+"="+rest), false, nil
+		case needsValue(f):
 			return append(words, "--"+f.Name), true, nil
+		default:
+			words = append(words, "--"+f.Name)
 		}
-		words = append(words, "--"+f.Name)
+		letters = rest
 	}
 	return words, false, nil
 }
