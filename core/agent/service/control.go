@@ -411,8 +411,8 @@ func coded(err error) error {
 		return cli.Fail(cli.Temporary, err, "")
 	case errors.Is(err, custody.ErrLoginAgain):
 		p := explain(err, "")
-		return cli.Fail(cli.Human, errors.New(p.text), firstLine(p.help))
+		return cli.Fail(cli.Human, p, firstLine(p.help))
 	}
 	p := explain(err, "")
-	return cli.Fail(cli.No, errors.New(p.text), firstLine(p.help))
+	return cli.Fail(cli.No, p, firstLine(p.help))
 }

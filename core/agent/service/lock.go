@@ -32,6 +32,7 @@ func (s *Service) lock(ctx context.Context, r proto.Request) (proto.Reply, error
 	s.tokens.clear()
 	err := s.lockShelves(ctx, r.Password)
 	if err == nil && !s.diskLocks() {
+		s.reopen = true
 		err = s.dropDisk(ctx)
 	}
 	if err != nil {
@@ -58,6 +59,14 @@ func (s *Service) lockShelves(ctx context.Context, password secret.Text) error {
 
 // unlock reverses lock. A wrong password delays the next attempt, whoever makes it, and nobody else.
 func (s *Service) unlock(ctx context.Context, r proto.Request) (proto.Reply, error) {
+	rep, err := s.tryPassword(ctx, r)
+	if err == nil {
+		s.reopenDisk(ctx)
+	}
+	return rep, err
+}
+
+func (s *Service) tryPassword(ctx context.Context, r proto.Request) (proto.Reply, error) {
 	if !s.gate.isClosed() {
 		return proto.Reply{}, ErrNotLocked
 	}
@@ -85,6 +94,23 @@ func (s *Service) unlock(ctx context.Context, r proto.Request) (proto.Reply, err
 	s.wrong.clear()
 	s.gate.open()
 	return proto.Success(proto.TextAgentUnlocked), nil
+}
+
+// reopenDisk opens the keystore again that lock has closed, by the means the agent was started with. Where there are
+// none the person unlocks it.
+func (s *Service) reopenDisk(ctx context.Context) {
+	if err := s.begin(ctx); err != nil {
+		return
+	}
+	wanted := s.reopen
+	s.reopen = false
+	s.end()
+	if !wanted || s.opts.Reopen == nil {
+		return
+	}
+	if err := s.opts.Reopen(ctx); err != nil {
+		s.opts.Log.WarnContext(ctx, "keystore stays locked", "err", err)
+	}
 }
 
 // lockers are the keys of the shelves, memory first.

@@ -46,6 +46,8 @@ type Options struct {
 	Configured func(name string) bool
 	// Confirm asks the person; nil: nobody can be asked, which counts as no.
 	Confirm func(ctx context.Context, question string) (bool, error)
+	// Reopen opens the keystore again without a person, after the agent was locked and unlocked; nil: nothing can.
+	Reopen func(ctx context.Context) error
 	// Shutdown makes the process end.
 	Shutdown func()
 
@@ -86,6 +88,7 @@ type Service struct {
 
 	changing chan struct{} // holds one while somebody locks, unlocks or changes the keystore
 	wrong    attempts      // passwords that did not fit; used by the holder of changing
+	reopen   bool          // lock has closed the keystore; used by the holder of changing
 
 	mu   sync.Mutex // guards what follows
 	mem  *shelf

@@ -1,0 +1,204 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/oidcbox/oidcbox/core/agent/control"
+	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/secret/keystore"
+)
+
+func (w *world) save(name string, more map[string]any) {
+	w.t.Helper()
+	if err := w.Admin().SaveLogin(context.Background(), w.account(name, more)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func codeOf(err error) int {
+	var ce *cli.Error
+	if err == nil {
+		return cli.OK
+	}
+	if !errors.As(err, &ce) {
+		return -1
+	}
+	return ce.Code
+}
+
+// TestSavedLoginSurvives: what is in the keystore is served again after a restart, with the refresh token as it was
+// rotated last.
+func TestSavedLoginSurvives(t *testing.T) {
+	w := newWorld(t)
+	w.makeKeystore()
+	w.save("a", map[string]any{"refresh_token": w.refreshToken()})
+	force := proto.Request{Type: proto.TypeAccessToken, Account: "a", MinValid: proto.ForceNew}
+	for range 3 {
+		w.must(force)
+	}
+	for range 3 {
+		w.end(w.Service)
+		w.restart(Switches{})
+		rep := w.refused(force, proto.TextNotLoaded)
+		if !strings.Contains(rep.Info.Text(), "unlock") {
+			t.Errorf("a locked keystore: help %q does not say what to do", rep.Info.Text())
+		}
+		w.unlockKeystore()
+		w.must(force)
+	}
+}
+
+// TestLockedKeystoreStillServes: an agent whose keystore is locked works for what is loaded over its socket.
+func TestLockedKeystoreStillServes(t *testing.T) {
+	w := newWorld(t)
+	w.makeKeystore()
+	w.end(w.Service)
+	w.restart(Switches{})
+	w.add("a", nil)
+	w.token("a")
+	if err := w.Admin().SaveLogin(t.Context(), w.account("a", nil)); codeOf(err) != cli.Denied {
+		t.Errorf("saving into a locked keystore: %v", err)
+	}
+}
+
+// TestSaveTakesTheNewestToken: between gen's answer and its saving, a client may have made the token rotate.
+func TestSaveTakesTheNewestToken(t *testing.T) {
+	w := newWorld(t)
+	w.makeKeystore()
+	rt := w.refreshToken()
+	w.add("a", map[string]any{"refresh_token": rt})
+	w.save("a", map[string]any{"refresh_token": rt})
+	w.must(proto.Request{Type: proto.TypeAccessToken, Account: "a", MinValid: proto.ForceNew})
+	if _, _, err := w.memory().config(t.Context(), "a"); !errors.Is(err, ErrUnknownLogin) {
+		t.Errorf("the login is in memory as well: %v", err)
+	}
+}
+
+// TestAddOfSupersededToken: an account file goes stale when the provider rotates; sending its token would end the login.
+func TestAddOfSupersededToken(t *testing.T) {
+	w := newWorld(t)
+	w.makeKeystore()
+	rt := w.refreshToken()
+	w.save("a", map[string]any{"refresh_token": rt})
+	force := proto.Request{Type: proto.TypeAccessToken, Account: "a", MinValid: proto.ForceNew}
+	w.must(force)
+	w.must(force)
+	w.must(proto.Request{Type: proto.TypeRemove, Account: "a"})
+	w.refused(force, proto.TextNotLoaded)
+	w.must(proto.Request{Type: proto.TypeAdd, Config: w.account("a", map[string]any{"refresh_token": rt})})
+	w.must(force)
+}
+
+func TestRemoveKeepsTheSavedLogin(t *testing.T) {
+	w := newWorld(t)
+	w.makeKeystore()
+	w.save("a", map[string]any{"refresh_token": w.refreshToken()})
+	w.must(proto.Request{Type: proto.TypeRemoveAll})
+	if got := w.loaded(); len(got) != 0 {
+		t.Errorf("loaded %v", got)
+	}
+	life := int64(60)
+	info, err := w.Admin().LoadLogin(t.Context(), "a", control.LoadOptions{Lifetime: &life})
+	if err != nil || info != "Lifetime set to 60 seconds" {
+		t.Fatalf("load: %q, %v", info, err)
+	}
+	w.token("a")
+	if _, err := w.Admin().LoadLogin(t.Context(), "nope", control.LoadOptions{}); codeOf(err) != cli.NotFound {
+		t.Errorf("load of nothing: %v", err)
+	}
+}
+
+func TestAdmin(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	a := w.Admin()
+	state := func() string { st, _ := a.Status(ctx); return st.Keystore }
+	if state() != control.KeystoreAbsent {
+		t.Errorf("state %q before there is one", state())
+	}
+	if err := a.Unlock(ctx, control.Unlock{Passphrase: secret.FromString("x")}); err == nil {
+		t.Error("unlocked what is not there")
+	}
+	w.makeKeystore()
+	if err := a.Create(ctx, secret.FromString("x")); !errors.Is(err, ErrKeystoreExists) {
+		t.Errorf("create a second one: %v", err)
+	}
+	w.save("stored", map[string]any{"refresh_token": w.refreshToken()})
+	w.add("memory", nil)
+	list, err := a.Logins(ctx)
+	if err != nil || len(list) != 2 || list[0].Name != "memory" || list[0].Stored || !list[1].Stored || !list[1].Loaded {
+		t.Errorf("logins %+v, %v", list, err)
+	}
+	config, err := a.ExportLogin(ctx, "stored")
+	if err != nil || !strings.Contains(config.Expose(), `"refresh_token":"`) {
+		t.Errorf("export: %v", err)
+	}
+	if err := a.Lock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if state() != control.KeystoreLocked || !slices.Equal(w.loaded(), []string{"memory"}) {
+		t.Errorf("locked: state %q, loaded %v", state(), w.loaded())
+	}
+	if err := a.Unlock(ctx, control.Unlock{Passphrase: secret.FromString("wrong")}); !errors.Is(err, keystore.ErrWrongPassphrase) ||
+		codeOf(err) != cli.Denied {
+		t.Errorf("wrong passphrase: %v", err)
+	}
+	w.unlockKeystore()
+	if err := a.RemoveLogin(ctx, "stored"); err != nil {
+		t.Error(err)
+	}
+	if err := a.RemoveLogin(ctx, "stored"); codeOf(err) != cli.NotFound {
+		t.Errorf("remove twice: %v", err)
+	}
+	slots, err := a.Slots(ctx)
+	if err != nil || len(slots) != 1 || slots[0].Kind != "passphrase" {
+		t.Errorf("slots %+v, %v", slots, err)
+	}
+	tok, err := a.Token(ctx, control.TokenRequest{Login: "memory"})
+	if err != nil || tok.Access.Empty() {
+		t.Errorf("token: %v", err)
+	}
+}
+
+// TestRenewedLoginStaysWhereItIs: reauthentication of a saved login goes into the keystore.
+func TestRenewedLoginStaysWhereItIs(t *testing.T) {
+	w := newWorld(t)
+	w.makeKeystore()
+	w.save("a", map[string]any{"refresh_token": w.refreshToken()})
+	rep := w.must(proto.Request{Type: proto.TypeReauthenticate, Account: "a", Flow: []string{"code"}})
+	visit(t, w.op.Login(rep.URI, "alice"))
+	w.eventually(proto.Request{Type: proto.TypeStateLookup, State: rep.State},
+		func(r proto.Reply) bool { return !r.Config.Empty() })
+	w.end(w.Service)
+	w.restart(Switches{})
+	w.unlockKeystore()
+	w.must(proto.Request{Type: proto.TypeAccessToken, Account: "a", MinValid: proto.ForceNew})
+}
+
+// TestLockWithKeystore: after the agent's own unlock, saved and loaded logins are all there again.
+func TestLockWithKeystore(t *testing.T) {
+	w := newWorld(t)
+	w.makeKeystore()
+	w.opts.Reopen = func(ctx context.Context) error {
+		return w.OpenKeystore(ctx, keystore.Passphrase(secret.FromString(passphrase)))
+	}
+	w.save("stored", map[string]any{"refresh_token": w.refreshToken()})
+	w.add("memory", nil)
+	if rep := w.lockWith("swordfish"); rep.Error != "" {
+		t.Fatal(rep.Error)
+	}
+	if _, err := w.Admin().ExportLogin(t.Context(), "stored"); codeOf(err) != cli.Denied {
+		t.Errorf("export from a locked agent: %v", err)
+	}
+	if rep := w.unlockWith("swordfish"); rep.Error != "" {
+		t.Fatal(rep.Error)
+	}
+	w.token("memory")
+	w.token("stored")
+}
