@@ -8,6 +8,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/secret/vault"
 	"github.com/oidcbox/oidcbox/store"
 )
 
@@ -20,8 +21,8 @@ var (
 	_ store.Reserver = engine{}
 )
 
-// errUnlisted aborts an Update that writes to a table for the first time. The table is listed in an Update of its own,
-// so that it takes nothing from the caller's limit of writes.
+// errUnlisted rolls back an Update that wrote to a table for the first time. The table is listed in an Update of its
+// own, so that it takes nothing from the caller's limit of writes, and then fn runs again.
 var errUnlisted = errors.New("table is not listed yet")
 
 // Engine returns the sealed store. Closing it closes the store below and drops the keys.
@@ -70,8 +71,8 @@ func (e engine) update(ctx context.Context, fn func(store.WTx) error, held []sto
 			return err
 		}
 		err := fn(&writeTx{readTx: readTx{Tx: tx, k: e.k}, w: tx, unlisted: &unlisted})
-		if unlisted.Name != "" {
-			return errUnlisted // whatever fn made of it
+		if err == nil && unlisted.Name != "" {
+			return errUnlisted
 		}
 		return err
 	}, held...)
@@ -87,6 +88,9 @@ func (e engine) Lease(ctx context.Context, name string, ttl time.Duration) (stor
 		return nil, err
 	}
 	hash, err := e.k.names.HashPart("lease", name)
+	if errors.Is(err, vault.ErrLocked) && e.k.closed.Load() {
+		return nil, store.ErrClosed
+	}
 	if err != nil {
 		return nil, fmt.Errorf("hide name of lease: %w", err)
 	}
@@ -117,6 +121,7 @@ func (e engine) Reserve(ctx context.Context, n int) error {
 
 // Close drops the keys and closes the store.
 func (e engine) Close() error {
+	e.k.closed.Store(true)
 	e.k.Drop()
 	return e.k.inner.Close()
 }
@@ -182,11 +187,25 @@ type readTx struct {
 }
 
 func (t readTx) Get(tab store.Table, key store.Key) (store.Record, error) {
-	return t.Tx.Get(t.k.physical(tab), key)
+	return t.get(t.Tx.Get, tab, key)
+}
+
+func (t readTx) get(
+	get func(store.Table, store.Key) (store.Record, error), tab store.Table, key store.Key,
+) (store.Record, error) {
+	place, err := t.k.place(tab)
+	if err != nil {
+		return store.Record{}, err
+	}
+	return get(place, key)
 }
 
 func (t readTx) Scan(tab store.Table, prefix store.Key) iter.Seq2[store.Record, error] {
-	return t.Tx.Scan(t.k.physical(tab), prefix)
+	place, err := t.k.place(tab)
+	if err != nil {
+		return func(yield func(store.Record, error) bool) { yield(store.Record{}, err) }
+	}
+	return t.Tx.Scan(place, prefix)
 }
 
 type writeTx struct {
@@ -196,17 +215,24 @@ type writeTx struct {
 }
 
 func (t *writeTx) GetForUpdate(tab store.Table, key store.Key) (store.Record, error) {
-	return t.w.GetForUpdate(t.k.physical(tab), key)
+	return t.get(t.w.GetForUpdate, tab, key)
 }
 
 func (t *writeTx) Put(tab store.Table, r store.Record) error {
+	place, err := t.k.place(tab)
+	if err != nil {
+		return err
+	}
 	if !t.k.listed(tab) {
 		*t.unlisted = tab
-		return errUnlisted
 	}
-	return t.w.Put(t.k.physical(tab), r)
+	return t.w.Put(place, r)
 }
 
 func (t *writeTx) Delete(tab store.Table, key store.Key) error {
-	return t.w.Delete(t.k.physical(tab), key)
+	place, err := t.k.place(tab)
+	if err != nil {
+		return err
+	}
+	return t.w.Delete(place, key)
 }

@@ -82,6 +82,9 @@ func removeKeyringEntry(ctx context.Context, service, user string) error {
 // withKeyring bounds a call into the keyring library, which takes no context. A call that hangs (a prompt that nobody
 // answers) keeps its goroutine until the keyring gives up; there is no way to stop it.
 func withKeyring(ctx context.Context, call func() error) error {
+	if err := checkKeyring(); err != nil {
+		return fmt.Errorf("ask the keyring: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, keyringLimit)
 	defer cancel()
 	done := make(chan error, 1)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/secret"
@@ -29,6 +30,7 @@ type Keystore struct {
 	eng   store.Engine // inner, sealed with keys
 	names *vault.Keys  // hides the names of leases; stays the same over a Rekey
 
+	closed   atomic.Bool
 	tablesMu sync.Mutex
 	tables   map[string]store.Table // every table that was ever written to
 }

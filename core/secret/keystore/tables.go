@@ -33,6 +33,17 @@ func physicalAt(t store.Table, epoch uint32) store.Table {
 
 func (k *Keystore) physical(t store.Table) store.Table { return physicalAt(t, k.epoch) }
 
+// place is where a role's table lies. The keystore's own tables are out of its reach.
+func (k *Keystore) place(t store.Table) (store.Table, error) {
+	if t.Name == plainTable().Name || t.Name == innerTable().Name {
+		return store.Table{}, fmt.Errorf("table name %q is taken: %w", t.Name, store.ErrKey)
+	}
+	if _, err := store.CheckPrefix(t, nil); err != nil {
+		return store.Table{}, err
+	}
+	return k.physical(t), nil
+}
+
 // tableRecord is the row that remembers a table.
 func tableRecord(t store.Table) store.Record {
 	flags := byte(0)
