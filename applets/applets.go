@@ -3,7 +3,14 @@ package applets
 import (
 	"runtime/debug"
 
+	"github.com/oidcbox/oidcbox/applets/add"
+	"github.com/oidcbox/oidcbox/applets/agent"
+	"github.com/oidcbox/oidcbox/applets/demo"
+	"github.com/oidcbox/oidcbox/applets/gen"
+	"github.com/oidcbox/oidcbox/applets/issuer"
 	"github.com/oidcbox/oidcbox/applets/self"
+	"github.com/oidcbox/oidcbox/applets/token"
+	"github.com/oidcbox/oidcbox/applets/verifier"
 	"github.com/oidcbox/oidcbox/core/cli"
 )
 
@@ -11,6 +18,25 @@ import (
 // (self) describes the others.
 func All() []cli.Role {
 	return []cli.Role{
+		{
+			Name: "agent", Also: []string{"oidc-agent"}, Upstream: []string{"oidc-agent"}, Argp: true,
+			Sum: "hold logins and hand out access tokens", New: agent.New,
+		},
+		{
+			Name: "gen", Also: []string{"oidc-gen"}, Upstream: []string{"oidc-gen"}, Argp: true,
+			Sum: "set up a login with a provider", New: gen.New,
+		},
+		{
+			Name: "add", Also: []string{"oidc-add"}, Upstream: []string{"oidc-add"}, Argp: true,
+			Sum: "load, unload, lock and list logins", New: add.New,
+		},
+		{
+			Name: "token", Also: []string{"oidc-token"}, Upstream: []string{"oidc-token"}, Argp: true,
+			Sum: "print an access token", New: token.New,
+		},
+		{Name: "verifier", Sum: "say yes or no to a token", New: verifier.New},
+		{Name: "issuer", Sum: "development provider on loopback", New: issuer.New},
+		{Name: "demo", Sum: "walk through the main job on loopback", New: demo.New},
 		{Name: "self", Sum: "version, links, man pages, completion, keystore care", New: newSelf},
 	}
 }

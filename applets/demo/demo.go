@@ -61,7 +61,7 @@ func (w *world) take(ctx context.Context, s step) error {
 	if err != nil {
 		mark = w.red("✗")
 	}
-	fmt.Fprintf(w.env.Stdout, "%s %-58s %6.2f s\n", mark, s.what, w.env.Now().Sub(begin).Seconds())
+	fmt.Fprintf(w.env.Stdout, "%s %-66s %6.2f s\n", mark, s.what, w.env.Now().Sub(begin).Seconds())
 	if err == nil && detail != "" {
 		fmt.Fprintf(w.env.Stdout, "  %s\n", w.dim(cli.Printable(detail)))
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -52,13 +53,22 @@ func startAgent(ctx context.Context, w *world) (string, error) {
 		return "", err
 	}
 	w.agent = p
-	if err := w.waitFor(ctx, p, func() bool { _, err := os.Stat(w.socket()); return err == nil }); err != nil {
+	if err := w.waitFor(ctx, p, w.agentAnswers); err != nil {
 		return "", err
 	}
 	if _, err := os.Stat(w.keystore()); err != nil {
 		return "", err
 	}
 	return w.keystore(), nil
+}
+
+// agentAnswers dials: a socket file alone may be one that a killed agent left behind.
+func (w *world) agentAnswers() bool {
+	c, err := net.Dial("unix", w.socket())
+	if err != nil {
+		return false
+	}
+	return c.Close() == nil
 }
 
 func (w *world) keystore() string { return filepath.Join(w.dir, "home", "keystore", "keystore") }
@@ -167,10 +177,6 @@ func killAgent(ctx context.Context, w *world) (string, error) {
 	}
 	<-w.agent.done
 	killed := w.agent.cmd.Process.Pid
-	// The socket file stays behind after SIGKILL; startAgent must not take it for a running agent.
-	if err := os.Remove(w.socket()); err != nil {
-		return "", err
-	}
 	if _, err := startAgent(ctx, w); err != nil {
 		return "", err
 	}

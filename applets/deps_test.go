@@ -1,0 +1,140 @@
+package applets
+
+import (
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/oidcbox/oidcbox/"
+
+// soleImporters says which one package may import a library: risk, printable secrets or an engine stays behind one wall.
+// A trailing slash covers everything below.
+func soleImporters() map[string][]string {
+	return map[string][]string{
+		"github.com/awnumar/memguard":    {"core/secret/vault"},
+		"github.com/lestrrat-go/jwx/":    {"core/token/jose"},
+		"golang.org/x/oauth2":            {"core/oidc/flow"},
+		"go.etcd.io/bbolt":               {"store/boltstore"},
+		"github.com/alecthomas/kong":     {"core/cli"},
+		"github.com/zalando/go-keyring":  {"core/secret/keystore"},
+		"github.com/google/renameio/":    {"core/agent/login", "core/secret/keystore", "applets/self"},
+		"golang.org/x/crypto/argon2":     {"core/secret/vault"},
+		"rsc.io/qr":                      {"core/cli/term"},
+		"go.yaml.in/yaml/v3":             {"core/cli/config", "applets/issuer"},
+		"github.com/go-json-experiment/": {"core/token/jose", "core/agent/proto"},
+	}
+}
+
+// tiers orders the packages of core: a package imports those of earlier lines only, and what lateral names.
+func tiers() [][]string {
+	return [][]string{
+		{"core/secret", "core/cli", "core/transport/limit", "core/transport/metrics", "core/account/sysuser", "core/account/names"},
+		{"core/secret/vault", "core/token/jose", "core/cli/config", "core/cli/term", "core/transport/sock", "core/audit"},
+		{"core/secret/keystore", "core/transport/httpc", "core/transport/httpd", "core/token/claims"},
+		{"core/oidc/provider"},
+		{"core/token/policy", "core/token/verify", "core/oidc/flow", "core/oidc/registration", "core/oidc/issuer"},
+		{"core/oidc/issuer/issuertest", "core/oidc/custody", "core/token/httpauth"},
+		{"core/agent/proto", "core/agent/control", "core/agent/login"},
+		{"core/agent/service"},
+	}
+}
+
+// lateral are imports inside one line of tiers.
+func lateral() map[string][]string {
+	return map[string][]string{}
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+}
+
+func modulePackages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var pkgs []goPackage
+	for dec := json.NewDecoder(strings.NewReader(string(out))); dec.More(); {
+		var p goPackage
+		if err := dec.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+	if len(pkgs) < 10 {
+		t.Fatalf("only %d packages found", len(pkgs))
+	}
+	return pkgs
+}
+
+// TestDeps holds the direction of imports (docs/decisions/0001, CONTRIBUTING.md).
+func TestDeps(t *testing.T) {
+	for _, p := range modulePackages(t) {
+		from := strings.TrimPrefix(p.ImportPath, module)
+		for _, imp := range p.Imports {
+			if to, ours := strings.CutPrefix(imp, module); ours {
+				if why := forbidden(from, to); why != "" {
+					t.Errorf("%s imports %s: %s", from, to, why)
+				}
+				continue
+			}
+			for lib, allowed := range soleImporters() {
+				if imports(imp, lib) && !slices.Contains(allowed, from) && from != "applets" {
+					t.Errorf("%s imports %s, which only %v may", from, imp, allowed)
+				}
+			}
+		}
+	}
+}
+
+func imports(imp, lib string) bool {
+	return imp == strings.TrimSuffix(lib, "/") || strings.HasPrefix(imp, strings.TrimSuffix(lib, "/")+"/")
+}
+
+// forbidden says why a package of ours may not import another, "" when it may.
+func forbidden(from, to string) string {
+	floor := func(p string) string { first, _, _ := strings.Cut(p, "/"); return first }
+	switch {
+	case strings.HasPrefix(from, "testdata/"):
+		return ""
+	case strings.HasPrefix(to, "testdata/"):
+		return "testdata is for tests"
+	case floor(from) == "store" && floor(to) != "store":
+		return "store knows nothing above it"
+	case floor(from) == "core" && floor(to) == "applets":
+		return "the arrows run backwards"
+	case floor(from) == "core" && isEngine(to) && from != "core/oidc/issuer/issuertest": // it is a test's helper
+		return "only roles choose an engine"
+	case floor(from) == "core" && floor(to) == "core":
+		return upward(from, to)
+	case strings.HasPrefix(from, "applets/") && strings.HasPrefix(to, "applets"):
+		return "roles do not know each other"
+	}
+	return ""
+}
+
+func isEngine(p string) bool {
+	return slices.Contains([]string{"store/boltstore", "store/memstore", "store/pgstore"}, p)
+}
+
+func upward(from, to string) string {
+	a, b := tierOf(from), tierOf(to)
+	switch {
+	case a < 0:
+		return "the package has no line in tiers"
+	case b < 0:
+		return "the imported package has no line in tiers"
+	case b < a, b == a && slices.Contains(lateral()[from], to):
+		return ""
+	}
+	return "it is not on an earlier line of tiers"
+}
+
+func tierOf(p string) int {
+	return slices.IndexFunc(tiers(), func(line []string) bool { return slices.Contains(line, p) })
+}
