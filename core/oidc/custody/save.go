@@ -238,8 +238,9 @@ func (k *Keeper) takeHold(ctx context.Context, f *flight, l *login) error {
 		return fmt.Errorf("wait for other processes: %w", err)
 	}
 	renewing, stop := context.WithCancel(ctx)
-	l.hold = &hold{lease: lease, stop: stop}
-	l.hold.wg.Go(func() { k.renew(renewing, f.id, l.hold) })
+	h := &hold{lease: lease, stop: stop}
+	h.wg.Go(func() { k.renew(renewing, f.id, h) })
+	l.hold = h
 	return nil
 }
 
