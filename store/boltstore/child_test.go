@@ -30,7 +30,7 @@ const childEnv = "OIDCBOX_BOLTSTORE_CHILD"
 
 // child is what another process does with a store. It says "ok ..." lines on standard output.
 type child struct {
-	Do       string // commit, step, count, hold
+	Do       string // commit, step, count, lease, hold
 	Path     string
 	Home     string // directory that counts as network, "" for none
 	CacheDir string
@@ -90,7 +90,7 @@ func (c child) run(ctx context.Context) error {
 			killSelf()
 		}
 	}
-	if c.Do == "commit" || c.Do == "count" || c.Do == "hold" {
+	if c.Do == "commit" || c.Do == "count" || c.Do == "hold" || c.Do == "lease" {
 		step = nil
 	}
 	e, err := open(ctx, c.Path, c.options(), step)
@@ -109,6 +109,10 @@ func (c child) run(ctx context.Context) error {
 		return putText(ctx, s, "k", "new")
 	case "count":
 		return count(ctx, s, c.N)
+	case "lease":
+		_, err := s.Lease(ctx, "l", time.Hour)
+		fmt.Println("ok", err)
+		select {}
 	case "hold":
 		fmt.Println("ok")
 		_, _ = io.Copy(io.Discard, os.Stdin)

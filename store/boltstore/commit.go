@@ -17,8 +17,19 @@ const (
 	maxAttempts = 3
 )
 
-// errTakenOver is a commit that did not happen because another node took the lock at home.
-var errTakenOver = fmt.Errorf("lock at home was lost: %w", store.ErrConflict)
+// conflict is an error that is also store.ErrConflict.
+type conflict string
+
+func (c conflict) Error() string { return string(c) }
+
+func (c conflict) Is(target error) bool { return target == store.ErrConflict }
+
+const (
+	// errTakenOver is a commit that did not happen because another node took the lock at home.
+	errTakenOver = conflict("lock at home was lost to another node")
+	// errMoved is a file that was written to while it was read, so that what looks wrong may be right.
+	errMoved = conflict("file is being written")
+)
 
 // call is one update on its way to the committer. Its function runs in the goroutine of its caller, so that a panic
 // or runtime.Goexit in it hits nobody else; what travels is the turn.
@@ -60,6 +71,7 @@ func (e *Engine) update(ctx context.Context, fn func(*tx) error) error {
 		return store.ErrReadOnly
 	}
 	var err error
+	defer e.room.restore() // if it was given up below
 	for range maxAttempts {
 		failed := false
 		err = e.once(ctx, func(t *tx) error {
@@ -71,7 +83,6 @@ func (e *Engine) update(ctx context.Context, fn func(*tx) error) error {
 		case err == nil || failed:
 			return err
 		case errors.Is(err, store.ErrNoSpace) && e.room.give():
-			defer e.room.restore()
 		case errors.Is(err, errTakenOver):
 		default:
 			return err

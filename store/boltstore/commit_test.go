@@ -289,3 +289,29 @@ func TestCheckFindsBadRows(t *testing.T) {
 		t.Errorf("want three faults: %v", err)
 	}
 }
+
+func TestSweep(t *testing.T) {
+	path := tempPath(t)
+	now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
+	e := mustOpen(t, path, Options{Now: func() time.Time { return now }})
+	for i := range 150 {
+		err := e.Update(t.Context(), func(w store.WTx) error {
+			r := store.Record{Key: store.Key{strconv.Itoa(i)}}
+			if i%3 > 0 {
+				r.Expires = now.Add(time.Duration(i%3) * time.Hour)
+			}
+			return w.Put(texts, r)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []struct{ removed, left int }{{0, 150}, {50, 100}, {50, 50}, {0, 50}} {
+		n, err := e.Sweep(t.Context())
+		info, peekErr := Peek(path)
+		if err := errors.Join(err, peekErr); err != nil || n != want.removed || info.Tables["texts"].Records != want.left {
+			t.Errorf("removed %d, left %d, %v; want %+v", n, info.Tables["texts"].Records, err, want)
+		}
+		now = now.Add(time.Hour)
+	}
+}

@@ -48,7 +48,8 @@ type file struct {
 
 // openFile opens an existing file after it has looked at every part of it that bbolt trusts blindly.
 func openFile(ctx context.Context, path string, o Options) (*file, error) {
-	if err := inspectFile(path); err != nil {
+	// Whoever writes to it holds the lock, so that errMoved becomes an error of the lock below.
+	if err := inspectFile(path); err != nil && !errors.Is(err, errMoved) {
 		return nil, err
 	}
 	f, err := openBolt(path, o.ReadOnly, lockTimeout(ctx, o.Timeout), false)

@@ -37,6 +37,7 @@ type home struct {
 	o     Options
 	self  process
 	token string            // of the session, in the name of our reservation
+	stop  <-chan struct{}   // closed when the engine is
 	step  func(name string) // for tests that stop between two steps
 
 	lock lockHeld // only the committer, and Open before it, use it
@@ -53,7 +54,7 @@ func newHome(e *Engine, step func(string)) *home {
 		step = func(string) {}
 	}
 	e.room.path = e.path + ".room." + e.session
-	return &home{path: e.path, o: e.o, self: e.self, token: e.session, step: step, stale: true}
+	return &home{path: e.path, o: e.o, self: e.self, token: e.session, stop: e.stop, step: step, stale: true}
 }
 
 func (e *Engine) openNetwork(ctx context.Context, mayCreate bool) error {

@@ -155,6 +155,54 @@ func TestNetworkLeaseExcludesOtherNodes(t *testing.T) {
 	}
 }
 
+// A node that dies with a lease keeps nobody on the same machine waiting for it to expire.
+func TestNetworkLeaseOfADeadProcess(t *testing.T) {
+	if ownProcess().Host == "" {
+		t.Skip("processes cannot be told apart here")
+	}
+	path := tempPath(t)
+	cmd, out := child{Do: "lease", Path: path, Home: filepath.Dir(path), CacheDir: newCache(t)}.start(t)
+	if line := <-lines(out); line != "ok <nil>" {
+		t.Fatalf("child says %q", line)
+	}
+	e := node(t, path)
+	short, cancel := timeout(t, 300*time.Millisecond)
+	defer cancel()
+	if _, err := e.Lease(short, "l", time.Hour); !errors.Is(err, short.Err()) {
+		t.Errorf("lease of a living process: %v", err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	long, cancel := timeout(t, 10*time.Second)
+	defer cancel()
+	if l, err := e.Lease(long, "l", time.Hour); err != nil || l.Fence() != 2 {
+		t.Errorf("lease of a dead process: %v", err)
+	}
+}
+
+func TestNetworkCloseWhileWaitingForTheLock(t *testing.T) {
+	path := tempPath(t)
+	e := node(t, path)
+	foreignLock(t, path, time.Now().Add(time.Minute))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := putText(t.Context(), e, "k", "v"); !errors.Is(err, store.ErrClosed) {
+			t.Errorf("update: %v, want ErrClosed", err)
+		}
+	})
+	time.Sleep(20 * time.Millisecond)
+	begin := time.Now()
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	if d := time.Since(begin); d > 5*time.Second {
+		t.Errorf("close took %v", d)
+	}
+	wg.Wait()
+}
+
 // Two processes count in one home: nothing is lost.
 func TestNetworkTwoNodesLoseNothing(t *testing.T) {
 	path := tempPath(t)

@@ -78,6 +78,9 @@ func (h *home) takeLock(ctx context.Context) error {
 		timer := time.NewTimer(pause/2 + rand.N(pause))
 		select {
 		case <-timer.C:
+		case <-h.stop:
+			timer.Stop()
+			return store.ErrClosed
 		case <-ctx.Done():
 			timer.Stop()
 			return fmt.Errorf("%w: %w", &store.InUseError{Path: h.path, Holder: lockHolder(raw)}, ctx.Err())

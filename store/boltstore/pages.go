@@ -3,6 +3,7 @@ package boltstore
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -47,49 +48,58 @@ func inspectFile(path string) error {
 		return err
 	}
 	defer func() { _ = raw.Close() }()
-	_, err = inspect(raw, nil)
+	_, err = inspect(raw, func() visitor { return nil })
 	return err
 }
 
 // visitor is called for every record: its bucket, key and value.
 type visitor func(bucket string, key, value []byte)
 
-// inspect reads r, which may be written to at the same time: what looks wrong is read again before it counts.
-func inspect(r *os.File, visit visitor) (head, error) {
-	const attempts = 4
-	for i := 1; ; i++ {
-		h, moved, err := inspectOnce(r, visit)
-		if (err == nil && !moved) || i == attempts {
-			return h, err
+// inspect reads r, which may be written to at the same time: what looks wrong is read again before it counts. It
+// makes a new visitor for each attempt.
+func inspect(r *os.File, visit func() visitor) (h head, err error) {
+	const attempts = 5
+	for range attempts {
+		if h, err = inspectOnce(r, visit()); !errors.Is(err, errMoved) {
+			break
 		}
 	}
+	return h, err
 }
 
-func inspectOnce(r *os.File, visit visitor) (h head, moved bool, err error) {
-	info, err := r.Stat()
-	if err != nil {
-		return head{}, false, err
-	}
+func inspectOnce(r *os.File, visit visitor) (head, error) {
 	first, err := readHead(r)
 	if err != nil {
-		return head{}, false, err
+		return head{}, err
 	}
-	if h, err = parseHead(first, info.Size()); err != nil {
-		return head{}, false, err
+	h, fault := inspectPages(r, first, visit)
+	if fault == nil {
+		return h, nil
 	}
-	if h.high*pageSize > fullCheckSize {
-		return h, false, nil
+	again, err := readHead(r)
+	if err == nil && !bytes.Equal(first, again) {
+		err = errMoved
+	}
+	if err != nil {
+		return head{}, err
+	}
+	return head{}, fault
+}
+
+func inspectPages(r *os.File, first []byte, visit visitor) (head, error) {
+	info, err := r.Stat()
+	if err != nil {
+		return head{}, err
+	}
+	h, err := parseHead(first, info.Size())
+	if err != nil || h.high*pageSize > fullCheckSize {
+		return h, err
 	}
 	data := make([]byte, h.high*pageSize)
 	if _, err := r.ReadAt(data, 0); err != nil {
-		return head{}, false, fmt.Errorf("read pages: %w", err)
+		return head{}, fmt.Errorf("read pages: %w", err)
 	}
-	walkErr := walk(data, h, visit)
-	again, err := readHead(r)
-	if err != nil {
-		return head{}, false, err
-	}
-	return h, !bytes.Equal(first, again), walkErr
+	return h, walk(data, h, visit)
 }
 
 // readHead returns the two meta pages, or as much of them as there is.

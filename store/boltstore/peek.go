@@ -15,7 +15,7 @@ type Info struct {
 	Created time.Time // zero when unknown
 	Size    int64     // of the file, in bytes
 	InUse   string    // who says to hold it, "" for nobody or unknown
-	// Tables is by name. It is nil when the file is above 16 MiB.
+	// Tables is by name. It is nil, and role and format are empty, when the file is above 16 MiB.
 	Tables map[string]TableInfo
 }
 
@@ -26,7 +26,7 @@ type TableInfo struct {
 }
 
 // Peek reads what the file at path is, also while somebody has it open, and changes nothing. It fails with
-// store.ErrUnsafe, fs.ErrNotExist and store.ErrCorrupt as Open does, and says nothing on role and version.
+// store.ErrUnsafe, fs.ErrNotExist and store.ErrCorrupt as Open does, and leaves role and version to judge to the caller.
 func Peek(path string) (Info, error) {
 	info, err := peek(path)
 	if err != nil {
@@ -49,8 +49,21 @@ func peek(path string) (Info, error) {
 		return Info{}, err
 	}
 	info := Info{Path: path, Size: st.Size(), InUse: readHolder(path)}
-	meta := map[string]string{}
-	h, err := inspectCounting(raw, &info, meta)
+	var meta map[string]string
+	h, err := inspect(raw, func() visitor {
+		info.Tables, meta = map[string]TableInfo{}, map[string]string{}
+		return func(bucket string, key, value []byte) {
+			if bucket == metaBucket {
+				meta[string(key)] = string(value)
+			}
+			if name, ok := strings.CutPrefix(bucket, tablePrefix); ok {
+				t := info.Tables[name]
+				t.Records++
+				t.Bytes += int64(len(key) + len(value))
+				info.Tables[name] = t
+			}
+		}
+	})
 	if err != nil {
 		return Info{}, err
 	}
@@ -66,26 +79,4 @@ func peek(path string) (Info, error) {
 		info.Created = created
 	}
 	return info, nil
-}
-
-// inspectCounting tries again from nothing when the file was written to meanwhile.
-func inspectCounting(raw *os.File, info *Info, meta map[string]string) (h head, err error) {
-	const attempts = 4
-	moved := true
-	for i := 0; i < attempts && moved; i++ {
-		info.Tables = map[string]TableInfo{}
-		clear(meta)
-		h, moved, err = inspectOnce(raw, func(bucket string, key, value []byte) {
-			if bucket == metaBucket {
-				meta[string(key)] = string(value)
-			}
-			if name, ok := strings.CutPrefix(bucket, tablePrefix); ok {
-				t := info.Tables[name]
-				t.Records++
-				t.Bytes += int64(len(key) + len(value))
-				info.Tables[name] = t
-			}
-		})
-	}
-	return h, err
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/oidcbox/oidcbox/store"
 )
@@ -45,18 +46,18 @@ func (e *Engine) Reserve(ctx context.Context, n int) error {
 		}
 		need += int(info.Size()) // a save writes the whole file anew
 	}
-	if err := e.room.ensure(need); err != nil {
+	if err := e.room.ensure(need, e.o.Now()); err != nil {
 		return fmt.Errorf("reserve room for %d bytes: %w", need, translate(err))
 	}
 	return nil
 }
 
 // ensure makes the file hold at least n bytes that are on the disk.
-func (r *room) ensure(n int) error {
+func (r *room) ensure(n int, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if info, err := os.Lstat(r.path); err == nil && r.size >= n && info.Size() >= int64(n) {
-		return nil
+		return os.Chtimes(r.path, time.Time{}, now) // so that no other node takes it for litter
 	}
 	if err := r.fill(n); err != nil {
 		r.remove()
@@ -103,6 +104,7 @@ func (r *room) restore() {
 	}
 	if r.fill(r.want) != nil {
 		r.remove()
+		r.want = 0
 		return
 	}
 	r.size = r.want

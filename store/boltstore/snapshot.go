@@ -90,7 +90,7 @@ func (e *Engine) check(ctx context.Context, f *file) error {
 	t := &tx{file: f, bolt: b, now: e.o.Now()}
 	defer t.rollback()
 	// bbolt checks in a goroutine of its own, where a fault of the map would end the process.
-	if _, err := inspect(f.raw, nil); err != nil {
+	if _, err := inspect(f.raw, func() visitor { return nil }); err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
 	var faults []error

@@ -132,13 +132,14 @@ func (t *tx) write(tab store.Table, key store.Key) ([]byte, error) {
 	return b, nil
 }
 
-// writable returns the rows of a table that no snapshot shares.
+// writable returns the rows of a table that no snapshot shares. The copy leaves out what has expired.
 func (t *tx) writable(name string) table {
 	if !t.own[name] {
 		if len(t.own) == 0 {
 			t.state.tables = maps.Clone(t.state.tables)
 		}
-		t.state.tables[name] = slices.Clone(t.state.tables[name])
+		expired := func(r row) bool { return store.Expired(r.until, t.now) }
+		t.state.tables[name] = slices.DeleteFunc(slices.Clone(t.state.tables[name]), expired)
 		t.own[name] = true
 	}
 	return t.state.tables[name]
