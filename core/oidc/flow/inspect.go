@@ -53,7 +53,7 @@ func (c *Client) revoke(ctx context.Context, token secret.Text, hint string, wit
 // unless that is true.
 func (c *Client) Introspect(ctx context.Context, token secret.Text) (jose.Object, error) {
 	o, err := c.postObject(ctx, call{
-		op: "introspection", form: url.Values{"token": {token.Expose()}},
+		op: "introspection", form: url.Values{"token": {token.Expose()}}, repeat: true,
 		endpoint: "introspection_endpoint", target: c.md.IntrospectionEndpoint,
 	})
 	if err != nil {

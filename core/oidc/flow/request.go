@@ -27,6 +27,7 @@ type call struct {
 	target   string
 	form     url.Values
 	extra    url.Values
+	repeat   bool // it does no harm to send it twice
 }
 
 // post sends a form with client authentication and returns the answer whatever its status. The secrets are what must
@@ -42,7 +43,12 @@ func (c *Client) post(ctx context.Context, q call) (*httpc.Response, []string, e
 		return nil, nil, err
 	}
 	secrets := append(secretsOf(q.form), c.cc.Secret.Expose())
-	resp, err := c.http.PostForm(ctx, target, q.form, auth)
+	resp, err := c.http.PostForm(ctx, target, q.form, func(r *http.Request) {
+		auth(r)
+		if q.repeat {
+			httpc.Repeatable(r)
+		}
+	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", q.op, err)
 	}
@@ -175,5 +181,5 @@ func (c *Client) authenticate(form url.Values) (func(*http.Request), error) {
 		form.Set("client_secret", c.cc.Secret.Expose())
 	}
 	form.Set("client_id", c.cc.ID)
-	return nil, nil
+	return func(*http.Request) {}, nil
 }

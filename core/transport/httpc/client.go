@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -23,10 +24,7 @@ const (
 
 	maxHeader   = 64 << 10
 	dialTimeout = 5 * time.Second
-
-	// idleTime is shorter than the 5 s after which Apache and Node close an idle connection: a request that is written
-	// to a connection the server is just closing has an unknown outcome, which may cost a refresh token.
-	idleTime = 3 * time.Second
+	idleTime    = 30 * time.Second
 )
 
 // Options bound a Client. The zero value is usable and strict.
@@ -47,7 +45,7 @@ type Client struct {
 	stay      *http.Client // everything else
 	std       *http.Client // stay with a time limit of its own, for libraries
 	guard     *guard
-	transport *http.Transport
+	pooled    *http.Transport
 	timeout   time.Duration
 	redirects int
 }
@@ -68,26 +66,15 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &http.Transport{
-		Proxy:                  newProxy(o.Getenv).find,
-		DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		TLSHandshakeTimeout:    dialTimeout,
-		DisableCompression:     true,
-		ForceAttemptHTTP2:      true,
-		MaxIdleConns:           16,
-		MaxIdleConnsPerHost:    2,
-		MaxConnsPerHost:        32,
-		IdleConnTimeout:        idleTime,
-		MaxResponseHeaderBytes: maxHeader,
-	}
 	c := &Client{
-		transport: t,
+		pooled:    newTransport(o, roots),
 		timeout:   cmp.Or(o.Timeout, DefaultTimeout),
 		redirects: max(cmp.Or(o.MaxRedirects, DefaultMaxRedirects), 0),
 	}
+	fresh := c.pooled.Clone()
+	fresh.DisableKeepAlives = true
 	c.guard = &guard{
-		next: t, maxBody: cmp.Or(o.MaxBody, DefaultMaxBody), allowHTTP: o.AllowHTTP,
+		pooled: c.pooled, fresh: fresh, maxBody: cmp.Or(o.MaxBody, DefaultMaxBody), allowHTTP: o.AllowHTTP,
 		agent: cmp.Or(o.UserAgent, "oidcbox"), trace: o.Trace,
 	}
 	// Do sets the time limit through the context: Client.Timeout replaces the error, and with it what we know about
@@ -98,14 +85,35 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
+func newTransport(o Options, roots *x509.CertPool) *http.Transport {
+	return &http.Transport{
+		Proxy:       newProxy(o.Getenv).find,
+		DialContext: (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig: &tls.Config{
+			MinVersion: tls.VersionTLS12, RootCAs: roots, ClientSessionCache: tls.NewLRUClientSessionCache(32),
+		},
+		TLSHandshakeTimeout:    dialTimeout,
+		DisableCompression:     true,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           16,
+		MaxIdleConnsPerHost:    2,
+		MaxConnsPerHost:        32,
+		IdleConnTimeout:        idleTime,
+		MaxResponseHeaderBytes: maxHeader,
+	}
+}
+
 // Std returns an http.Client with the same limits for a library that wants one. It never follows redirects; a body that
 // is too large ends in ErrTooLarge while it is read.
 func (c *Client) Std() *http.Client { return c.std }
 
 // CloseIdle closes the connections that are kept for reuse.
-func (c *Client) CloseIdle() { c.transport.CloseIdleConnections() }
+func (c *Client) CloseIdle() { c.pooled.CloseIdleConnections() }
 
 // Do sends req and reads the whole answer. Any status is an answer; the error is an *Error.
+//
+// A GET, and what Repeatable marks, may go over a connection that was used before, and be sent again when the server had
+// just closed that one. Everything else gets a connection of its own and is sent once.
 //
 // Redirects (RFC 9110 15.4) are followed for GET without an Authorization header only; otherwise the redirect itself is
 // the answer.

@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -387,28 +388,45 @@ func TestCertificates(t *testing.T) {
 	})
 }
 
-// TestConnectionsAreReused: a handshake for each request would be slow.
-func TestConnectionsAreReused(t *testing.T) {
-	opened := 0
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_,
-			_ = io.WriteString(w, "x")
+// TestConnections: what may be sent twice shares a connection; what may not has its own, because the server can be
+// closing a shared one at that moment.
+func TestConnections(t *testing.T) {
+	var opened atomic.Int32
+	s := quiet(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Header.Get("Idempotency-Key"))
 	}))
 	s.Config.ConnState = func(_ net.Conn, st http.ConnState) {
 		if st == http.StateNew {
-			opened++
+			opened.Add(1)
 		}
 	}
 	s.Start()
 	defer s.Close()
 	c := client(t, Options{})
-	for range 10 {
-		if _, err := c.Get(t.Context(), s.URL); err != nil {
-			t.Fatal(err)
-		}
+	post := func(edit func(*http.Request)) func() (*Response, error) {
+		return func() (*Response, error) { return c.PostForm(t.Context(), s.URL, nil, edit) }
 	}
-	if opened != 1 {
-		t.Fatalf("%d connections for ten requests", opened)
+	for _, tt := range []struct {
+		name string
+		send func() (*Response, error)
+		want int32
+	}{
+		{"GET", func() (*Response, error) { return c.Get(t.Context(), s.URL) }, 1},
+		{"POST", post(nil), 10},
+		{"repeatable_POST", post(Repeatable), 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c.CloseIdle()
+			opened.Store(0)
+			for range 10 {
+				if resp, err := tt.send(); err != nil || len(resp.Body) > 0 {
+					t.Fatalf("%+v, %v", resp, err)
+				}
+			}
+			if n := opened.Load(); n != tt.want {
+				t.Fatalf("%d connections for ten requests, want %d", n, tt.want)
+			}
+		})
 	}
 }
 

@@ -12,7 +12,8 @@ import (
 // guard is the RoundTripper under every request, also under those of a library: it judges the URL, marks what may have
 // reached the server and cuts long answers.
 type guard struct {
-	next      http.RoundTripper
+	pooled    http.RoundTripper // keeps connections for reuse
+	fresh     http.RoundTripper // one connection for each request
 	maxBody   int64
 	allowHTTP bool
 	agent     string
@@ -35,7 +36,11 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	})
 	req = req.Clone(ctx)
 	req.Header.Set("User-Agent", g.agent)
-	resp, err := g.next.RoundTrip(req)
+	next := g.fresh
+	if repeatable(req) {
+		next = g.pooled
+	}
+	resp, err := next.RoundTrip(req)
 	if err != nil {
 		if connected.Load() {
 			err = &sentError{err}
@@ -46,6 +51,21 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		g.trace(req, resp.StatusCode)
 	}
 	return g.bound(resp)
+}
+
+// markRepeatable is a header with which net/http lets a request be sent again; without a value it is not on the wire.
+const markRepeatable = "Idempotency-Key"
+
+// Repeatable marks a request that does no harm when the server gets it twice, as an introspection.
+func Repeatable(r *http.Request) { r.Header[markRepeatable] = nil }
+
+// repeatable decides about reuse of connections. A request written to a connection that the server is just closing has
+// an unknown outcome, and for a refresh token that rotates this may be the end.
+func repeatable(r *http.Request) bool {
+	if _, marked := r.Header[markRepeatable]; marked {
+		return true
+	}
+	return r.Method == http.MethodGet || r.Method == http.MethodHead
 }
 
 func (g *guard) bound(resp *http.Response) (*http.Response, error) {
