@@ -261,7 +261,8 @@ func (c Config) Compatible() Config {
 
 // WithoutSecrets returns c without client secret, refresh token, registration token and the members it does not know.
 func (c Config) WithoutSecrets() Config {
-	c.ClientSecret, c.RefreshToken, c.RegistrationToken, c.rest = secret.Text{}, secret.Text{}, secret.Text{}, secret.Text{}
+	none := secret.Text{}
+	c.ClientSecret, c.RefreshToken, c.RegistrationToken, c.rest = none, none, none, none
 	c.RedirectURIs = slices.Clone(c.RedirectURIs)
 	return c
 }

@@ -28,8 +28,10 @@ func TestParseConfig(t *testing.T) {
 		}
 	})
 	t.Run("issuer_url_wins_over_issuer", func(t *testing.T) {
-		for _, s := range []string{`{"issuer":"b","issuer_url":"a"}`, `{"issuer_url":"a","issuer":"b"}`, `{"issuer":"a"}`,
-			`{"issuer":"a","issuer_url":""}`} {
+		for _, s := range []string{
+			`{"issuer":"b","issuer_url":"a"}`, `{"issuer_url":"a","issuer":"b"}`, `{"issuer":"a"}`,
+			`{"issuer":"a","issuer_url":""}`,
+		} {
 			if c, err := ParseConfig([]byte(s)); err != nil || c.Issuer != "a" {
 				t.Errorf("%s: %q, %v", s, c.Issuer, err)
 			}

@@ -12,7 +12,9 @@ import (
 )
 
 func TestCheckName(t *testing.T) {
-	for _, good := range []string{"wlcg", "my-login_2", "a.b", "Ünï", "with blank", "config2", "a.config.b", "clientconfig"} {
+	for _, good := range []string{
+		"wlcg", "my-login_2", "a.b", "Ünï", "with blank", "config2", "a.config.b", "clientconfig",
+	} {
 		if err := CheckName(good); err != nil {
 			t.Error(err)
 		}

@@ -71,7 +71,8 @@ func TestLoadIssuers(t *testing.T) {
 		}
 		a := list[0]
 		if a.DefaultAccount != "y" || !a.StorePassword || a.OAuth2 || !a.LegacyAudience || a.PubClient == nil ||
-			a.PubClient.ID != "c" || a.PubClient.Secret.Expose() != "s" || !slices.Equal(a.PubClient.Flows, []string{"device"}) ||
+			a.PubClient.ID != "c" || a.PubClient.Secret.Expose() != "s" ||
+			!slices.Equal(a.PubClient.Flows, []string{"device"}) ||
 			a.ConfigEndpoint != "https://a.example/conf" || a.Register != "https://a.example/reg" || a.UserClient != nil {
 			t.Errorf("%+v", a)
 		}
@@ -80,7 +81,8 @@ func TestLoadIssuers(t *testing.T) {
 		user := write(t,
 			"issuer.config.d/old", `{"issuer":"https://a.example","contact":"old file","register":"https://old"}`,
 			"issuer.config.d/new", `[{"issuer_url":"https://a.example/","contact":"new file"}]`,
-			"issuer.config", `[{"issuer":"https://a.example","accounts":["x"],"pubclient":{"scope":"mine","client_secret":null}}]`)
+			"issuer.config", `[{"issuer":"https://a.example","accounts":["x"],
+				"pubclient":{"scope":"mine","client_secret":null}}]`)
 		sys := write(t,
 			"issuer.config", `[{"issuer":"https://a.example","contact":"system","cert_path":"/ca","accounts":["z"],
 				"pubclient":{"client_id":"c","client_secret":"s","scope":"theirs"}},{"issuer":"https://b.example"}]`,

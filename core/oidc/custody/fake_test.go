@@ -177,7 +177,10 @@ func (o *op) Refresh(ctx context.Context, rt secret.Text, r flow.Request) (flow.
 		return flow.Tokens{}, cutOff(true)
 	case slowLost:
 		<-ctx.Done()
-		return flow.Tokens{}, &httpc.Error{Method: "POST", URL: "https://op.example/token", Sent: true, Err: os.ErrDeadlineExceeded}
+		return flow.Tokens{}, &httpc.Error{
+			Method: "POST", URL: "https://op.example/token", Sent: true,
+			Err: os.ErrDeadlineExceeded,
+		}
 	case err500:
 		return flow.Tokens{}, refusedBy("server_error", 500)
 	case garbage:

@@ -43,8 +43,10 @@ func child(spec []string) int {
 	pause, err1 := time.ParseDuration(spec[2])
 	count, err2 := strconv.Atoi(spec[3])
 	ctx := context.Background()
-	eng, err3 := boltstore.Open(ctx, path, boltstore.Options{Role: "person", Holder: "test", Timeout: 5 * time.Second,
-		CacheDir: spec[5]})
+	eng, err3 := boltstore.Open(ctx, path, boltstore.Options{
+		Role: "person", Holder: "test", Timeout: 5 * time.Second,
+		CacheDir: spec[5],
+	})
 	hc, err4 := httpc.New(httpc.Options{})
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		fmt.Println("fault", err)

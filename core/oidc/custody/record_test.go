@@ -29,7 +29,8 @@ func full() *record {
 	}
 	request := hash{9}
 	r.Intent = &intent{Sent: hashOf(r.RT), At: 1, Attempt: 3}
-	r.Refused = &refusal{At: 2, Request: &request, Said: flow.Error{Code: "invalid_grant", Description: "<gone> \u2028"}, Lost: true}
+	said := flow.Error{Code: "invalid_grant", Description: "<gone> \u2028"}
+	r.Refused = &refusal{At: 2, Request: &request, Said: said, Lost: true}
 	return r
 }
 
@@ -47,7 +48,8 @@ func TestRecordRoundTrip(t *testing.T) {
 	if err != nil || !bytes.Equal(b, again) {
 		t.Errorf("differs: %v", err)
 	}
-	if !back.RT.Equal(r.RT) || len(back.Spares) != 2 || len(back.OldInside) != maxOld || *back.Refused.Request != (hash{9}) {
+	if !back.RT.Equal(r.RT) || len(back.Spares) != 2 || len(back.OldInside) != maxOld ||
+		*back.Refused.Request != (hash{9}) {
 		t.Errorf("%+v", back)
 	}
 }
