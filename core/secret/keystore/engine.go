@@ -40,7 +40,8 @@ func (e engine) View(ctx context.Context, fn func(store.Tx) error) error {
 	})
 }
 
-// Update runs fn and seals what it puts. ErrRekeyed as View; ErrBusy while another process changes the data key.
+// Update runs fn and seals what it puts. It waits while another process changes the data key, and fails with ErrRekeyed
+// when that is done, with ErrBusy when it takes too long.
 func (e engine) Update(ctx context.Context, fn func(store.WTx) error, held ...store.Lease) error {
 	e.k.mu.RLock()
 	defer e.k.mu.RUnlock()
@@ -51,15 +52,17 @@ func (e engine) Update(ctx context.Context, fn func(store.WTx) error, held ...st
 			below[i] = own.Lease
 		}
 	}
-	for {
-		unlisted, err := e.update(ctx, fn, below)
-		if unlisted.Name == "" {
-			return err
+	return e.k.patiently(ctx, func() error {
+		for {
+			unlisted, err := e.update(ctx, fn, below)
+			if unlisted.Name == "" {
+				return err
+			}
+			if err := e.k.list(ctx, unlisted); err != nil {
+				return err
+			}
 		}
-		if err := e.k.list(ctx, unlisted); err != nil {
-			return err
-		}
-	}
+	})
 }
 
 // update is one try. It returns a table that has to be listed first, if there is one.

@@ -22,7 +22,7 @@ var (
 	ErrTampered = errors.New("keystore header was altered by somebody without its key")
 	// ErrRekeyed is returned when another process has given the keystore a new data key: open it again.
 	ErrRekeyed = errors.New("keystore has a new data key, open it again")
-	// ErrBusy is returned by Update and Rekey while another process gives the keystore a new data key: try again.
+	// ErrBusy is returned when another process gives the keystore a new data key for longer than we wait: try again.
 	ErrBusy = errors.New("keystore is being given a new data key")
 	// ErrSlotsUncovered is returned by Rekey when a slot would be lost for want of its credential.
 	ErrSlotsUncovered = errors.New("some key slots would be lost")

@@ -23,6 +23,8 @@ type Keystore struct {
 	vault *vault.Vault
 	now   func() time.Time
 
+	patience time.Duration // how long to wait while another process rekeys
+
 	mu    sync.RWMutex // held for writing while the data key changes; every transaction holds it for reading
 	epoch uint32
 	data  vault.Sealed // the data key
@@ -123,7 +125,8 @@ func existsError(have bool) error {
 }
 
 // Open unlocks the keystore. Errors: ErrNoHeader, ErrWrongPassphrase, ErrWrongKey, ErrNoSlot, ErrUnfit, ErrTampered,
-// store.ErrVersion, store.ErrCorrupt. Nothing is written, but what an interrupted Rekey has left over is removed.
+// store.ErrVersion, store.ErrCorrupt, ErrBusy. Nothing is written, but what an interrupted Rekey has left over is
+// removed, for which Open waits until it is certain that the Rekey is dead (seconds).
 func Open(ctx context.Context, eng store.Engine, v *vault.Vault, cred Credential) (*Keystore, error) {
 	h, err := readHeader(ctx, eng)
 	if err != nil {
@@ -145,17 +148,26 @@ func Open(ctx context.Context, eng store.Engine, v *vault.Vault, cred Credential
 		k.Drop()
 		return nil, fmt.Errorf("open keystore: %w", err)
 	}
-	if h.stale != 0 {
-		if err := k.clearStale(ctx); err != nil && !errors.Is(err, ErrBusy) && !errors.Is(err, store.ErrReadOnly) {
-			k.Drop()
-			return nil, fmt.Errorf("clear up after an interrupted rekey: %w", err)
-		}
+	if h.stale == 0 {
+		return k, nil
 	}
-	return k, nil
+	switch err := k.clearStale(ctx); {
+	case err == nil, errors.Is(err, store.ErrReadOnly):
+		return k, nil
+	case errors.Is(err, ErrRekeyed):
+		// It was no interrupted Rekey but a running one, and it is done.
+		k.Drop()
+		return Open(ctx, eng, v, cred)
+	default:
+		k.Drop()
+		return nil, fmt.Errorf("clear up after an interrupted rekey: %w", err)
+	}
 }
 
 func newKeystore(eng store.Engine, v *vault.Vault) *Keystore {
-	return &Keystore{inner: eng, vault: v, now: time.Now, tables: map[string]store.Table{}}
+	return &Keystore{
+		inner: eng, vault: v, now: time.Now, patience: markTTL + 5*time.Second, tables: map[string]store.Table{},
+	}
 }
 
 func randomKey() secret.Text {

@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -16,7 +17,8 @@ import (
 
 const (
 	// markTTL is how long a mark outlives a process that was killed in the middle of a Rekey. Every batch renews it.
-	markTTL = time.Minute
+	// Others wait that long and a little longer.
+	markTTL = 15 * time.Second
 	// batch leaves room for the mark within store.MaxWrites, and bounds the plaintext in memory to 2 MiB.
 	batch = 32
 )
@@ -33,7 +35,7 @@ type RekeyOptions struct {
 // The new records are written beside the old ones, into tables that carry the number of the new data key, and one
 // Update of the header then makes them the true ones. A process that is killed before leaves the old state, one that
 // is killed after it the new state; what is left over is cleared by the next Open. Meanwhile other transactions of
-// this process wait, and other processes get ErrBusy, then ErrRekeyed.
+// this process wait; those of other processes wait too, and then fail with ErrRekeyed, so they should be ended before.
 func (k *Keystore) Rekey(ctx context.Context, o RekeyOptions) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -44,26 +46,29 @@ func (k *Keystore) Rekey(ctx context.Context, o RekeyOptions) error {
 }
 
 func (k *Keystore) rekey(ctx context.Context, o RekeyOptions) error {
-	m, err := k.mark(ctx)
-	if err != nil {
-		return err
-	}
-	defer m.release(ctx)
 	h, err := k.verified(ctx)
 	if err != nil {
 		return err
 	}
 	newKey := randomKey()
 	defer newKey.Wipe()
+	// Before the mark, because it may take long: key derivations, a keyring that asks the person.
 	next, err := successor(ctx, h, newKey, o)
 	if err != nil {
 		return err
 	}
-	if err := m.clearStale(ctx); err != nil {
+	m, err := k.begin(ctx, h)
+	if err != nil {
 		return err
 	}
-	if err := m.setStale(ctx, next.epoch); err != nil {
-		return err
+	defer m.release(ctx)
+	if h.stale != 0 {
+		if err := m.clearTables(ctx, h.stale); err != nil {
+			return err
+		}
+		if err := m.editHeader(ctx, func(h *header) { h.stale = next.epoch }); err != nil {
+			return err
+		}
 	}
 	keys, err := k.vault.Sealer(newKey)
 	if err != nil {
@@ -81,7 +86,7 @@ func (k *Keystore) rekey(ctx context.Context, o RekeyOptions) error {
 		return err
 	}
 	old.Drop()
-	return m.clearStale(ctx)
+	return m.finish(ctx, next.stale)
 }
 
 // successor is the header after the change: the slots that a credential opens, around the new key.
@@ -132,20 +137,40 @@ func (o RekeyOptions) find(ctx context.Context, h *header, s *slot) (secret.Text
 	return secret.Text{}, false
 }
 
-// marker holds the mark that keeps every other writer out. Each of its Updates checks and renews it.
+// marker holds the mark that keeps every other writer out. Each of its Updates checks and renews it. While there is a
+// mark, the header names an epoch whose tables are to be cleared should the holder die.
 type marker struct {
 	k     *Keystore
 	owner string
+	done  bool // finish has taken the mark away
 }
 
-// mark sets the mark, or fails with ErrBusy. k.mu is held for writing, or k is not shared yet.
-func (k *Keystore) mark(ctx context.Context) (*marker, error) {
+// begin sets the mark, or fails with ErrBusy: also when the header is no longer h. k.mu is held for writing, or k is
+// not shared yet.
+func (k *Keystore) begin(ctx context.Context, h *header) (*marker, error) {
+	dataKey, err := k.dataKey()
+	if err != nil {
+		return nil, err
+	}
+	defer dataKey.Wipe()
 	m := &marker{k: k, owner: rand.Text()}
-	err := k.inner.Update(ctx, func(tx store.WTx) error {
+	err = k.inner.Update(ctx, func(tx store.WTx) error {
 		if err := k.checkWritable(tx); err != nil {
 			return err
 		}
-		return m.put(tx)
+		r, err := tx.GetForUpdate(plainTable(), headerKey())
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(r.Value, h.encode()) {
+			return ErrBusy
+		}
+		if err := m.put(tx); err != nil || h.stale != 0 {
+			return err
+		}
+		marked := *h
+		marked.stale = h.epoch + 1
+		return putHeader(tx, &marked, dataKey)
 	})
 	return m, err
 }
@@ -175,6 +200,9 @@ func (m *marker) update(ctx context.Context, eng store.Engine, fn func(store.WTx
 
 // release removes the mark also when ctx is done; if that fails, it expires.
 func (m *marker) release(ctx context.Context) {
+	if m.done {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_ = m.update(ctx, m.k.inner, func(tx store.WTx) error {
@@ -189,25 +217,43 @@ func (m *marker) editHeader(ctx context.Context, edit func(*header)) error {
 		return err
 	}
 	defer dataKey.Wipe()
-	return m.update(ctx, m.k.inner, func(tx store.WTx) error {
-		r, err := tx.GetForUpdate(plainTable(), headerKey())
-		if err != nil {
-			return err
-		}
-		h, err := parseHeader(r.Value)
-		if err != nil {
-			return err
-		}
-		if err := h.verify(dataKey); err != nil {
-			return err
-		}
-		edit(h)
-		return putHeader(tx, h, dataKey)
-	})
+	return m.update(ctx, m.k.inner, func(tx store.WTx) error { return editIn(tx, dataKey, edit) })
 }
 
-func (m *marker) setStale(ctx context.Context, epoch uint32) error {
-	return m.editHeader(ctx, func(h *header) { h.stale = epoch })
+func editIn(tx store.WTx, dataKey secret.Text, edit func(*header)) error {
+	r, err := tx.GetForUpdate(plainTable(), headerKey())
+	if err != nil {
+		return err
+	}
+	h, err := parseHeader(r.Value)
+	if err != nil {
+		return err
+	}
+	if err := h.verify(dataKey); err != nil {
+		return err
+	}
+	edit(h)
+	return putHeader(tx, h, dataKey)
+}
+
+// finish clears what is left of an epoch and takes the mark away.
+func (m *marker) finish(ctx context.Context, epoch uint32) error {
+	if err := m.clearTables(ctx, epoch); err != nil {
+		return err
+	}
+	dataKey, err := m.k.dataKey()
+	if err != nil {
+		return err
+	}
+	defer dataKey.Wipe()
+	err = m.update(ctx, m.k.inner, func(tx store.WTx) error {
+		if err := editIn(tx, dataKey, func(h *header) { h.stale = 0 }); err != nil {
+			return err
+		}
+		return tx.Delete(plainTable(), store.Key{partRekey})
+	})
+	m.done = err == nil
+	return err
 }
 
 // commit is the moment the new data key becomes the keystore's.
@@ -276,24 +322,20 @@ func (m *marker) read(ctx context.Context, t store.Table, keys []store.Key) ([]s
 	return records, err
 }
 
-// clearStale deletes what the header says is left over. Leftovers need not open any more, so it works below the seal.
-func (m *marker) clearStale(ctx context.Context) error {
-	h, err := m.k.verified(ctx)
-	if err != nil || h.stale == 0 {
-		return err
-	}
+// clearTables deletes every row of an epoch. They need not open any more, so it works below the seal.
+func (m *marker) clearTables(ctx context.Context, epoch uint32) error {
 	tables, err := m.k.allTables(ctx)
 	if err != nil {
 		return err
 	}
 	for _, t := range tables {
-		raw := physicalAt(t, h.stale)
+		raw := physicalAt(t, epoch)
 		raw.HideKeys, raw.Sealed = false, true
 		if err := m.clearTable(ctx, raw); err != nil {
 			return fmt.Errorf("clear table %s: %w", raw.Name, err)
 		}
 	}
-	return m.setStale(ctx, 0)
+	return nil
 }
 
 func (m *marker) clearTable(ctx context.Context, raw store.Table) error {
@@ -317,13 +359,37 @@ func (m *marker) clearTable(ctx context.Context, raw store.Table) error {
 	return nil
 }
 
+// clearStale removes what a killed Rekey has left over, once its mark has expired. ErrRekeyed when a Rekey was running
+// after all.
 func (k *Keystore) clearStale(ctx context.Context) error {
-	m, err := k.mark(ctx)
-	if err != nil {
-		return err
+	return k.patiently(ctx, func() error {
+		h, err := k.verified(ctx)
+		if err != nil || h.stale == 0 {
+			return err
+		}
+		m, err := k.begin(ctx, h)
+		if err != nil {
+			return err
+		}
+		defer m.release(ctx)
+		return m.finish(ctx, h.stale)
+	})
+}
+
+// patiently repeats fn while it fails with ErrBusy, for as long as the mark of a dead process can last.
+func (k *Keystore) patiently(ctx context.Context, fn func() error) error {
+	const pause = 200 * time.Millisecond
+	for tries := k.patience / pause; ; tries-- {
+		err := fn()
+		if !errors.Is(err, ErrBusy) || tries <= 0 {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
+		}
 	}
-	defer m.release(ctx)
-	return m.clearStale(ctx)
 }
 
 // allTables is the inner table and every table that any process has ever written to. It reads the list anew.

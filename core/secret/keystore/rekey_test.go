@@ -170,7 +170,12 @@ func TestOtherProcessWhileRekeying(t *testing.T) {
 	put(t, a.Engine(), hidden, "cern", "old")
 	b := reopen(t, eng, byPhrase("first"))
 
-	m, err := a.mark(t.Context())
+	b.patience = 0
+	h, err := readHeader(t.Context(), eng)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := a.begin(t.Context(), h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,15 +215,15 @@ func TestRekeyThatLostItsMark(t *testing.T) {
 	k := create(t, eng)
 	k.now = func() time.Time { return now }
 	fill(t, k, 3)
-	m, err := k.mark(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	now = now.Add(markTTL + time.Second)
 	h, err := readHeader(t.Context(), eng)
 	if err != nil {
 		t.Fatal(err)
 	}
+	m, err := k.begin(t.Context(), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(markTTL + time.Second)
 	key := randomKey()
 	h.epoch++
 	if err := m.commit(t.Context(), h, key); !errors.Is(err, ErrBusy) {

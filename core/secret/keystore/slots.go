@@ -95,6 +95,10 @@ func (k *Keystore) RemoveSlot(ctx context.Context, id string) error {
 
 // change edits the header in one Update. edit may run more than once.
 func (k *Keystore) change(ctx context.Context, dataKey secret.Text, edit func(*header) error) error {
+	return k.patiently(ctx, func() error { return k.changeOnce(ctx, dataKey, edit) })
+}
+
+func (k *Keystore) changeOnce(ctx context.Context, dataKey secret.Text, edit func(*header) error) error {
 	return k.inner.Update(ctx, func(tx store.WTx) error {
 		if err := k.checkWritable(tx); err != nil {
 			return err
