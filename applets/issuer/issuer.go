@@ -30,7 +30,7 @@ type Cmd struct {
 	Listen         string        `default:"127.0.0.1:0" placeholder:"ADDR" help:"Address and port; port 0 takes a free one."`
 	Issuer         string        `placeholder:"URL" help:"Issuer URL in tokens and discovery; default http://ADDR."`
 	AllowRemote    bool          `help:"Listen on an address that other machines reach. Anybody there can sign in as anybody."`
-	URLFile        string        `name:"url-file" placeholder:"FILE" help:"Write the issuer URL to FILE when it is ready."`
+	URLFile        string        `name:"url-file" placeholder:"FILE" help:"Write the issuer URL to FILE when it is ready, and remove it at the end."`
 	AutoLogin      string        `placeholder:"USER" help:"Sign USER in and agree without showing pages; login_hint names another."`
 	Rotation       string        `default:"strict" enum:"strict,grace,off" help:"What becomes of a used refresh token: ${enum}."`
 	GraceWindow    time.Duration `default:"30s" help:"How long a used refresh token is still taken with --rotation grace."`
@@ -54,7 +54,7 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	if err := c.dropURLFile(env); err != nil {
+	if err := c.checkURLFile(env); err != nil {
 		return err
 	}
 	ln, err := net.Listen("tcp", c.Listen)
@@ -72,6 +72,7 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 		_ = ln.Close()
 		return err
 	}
+	defer c.removeURLFile(env, i.URL())
 	if err := httpd.Serve(ctx, ln, i, httpd.Options{Log: env.Log, Grace: stopTime}); err != nil {
 		return cli.Fail(cli.No, err, "")
 	}

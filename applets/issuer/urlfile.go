@@ -10,25 +10,20 @@ import (
 	"github.com/oidcbox/oidcbox/core/cli"
 )
 
-// dropURLFile takes away the URL of an earlier run, so that a script does not read it before ours is there. Only a regular
-// file is removed.
-func (c *Cmd) dropURLFile(env *cli.Env) error {
+// checkURLFile refuses to put a file in the place of something else: a rename onto a device would replace it.
+func (c *Cmd) checkURLFile(env *cli.Env) error {
 	if c.URLFile == "" {
 		return nil
 	}
-	path := inDir(env, c.URLFile)
-	fi, err := os.Lstat(path)
+	fi, err := os.Lstat(inDir(env, c.URLFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err == nil && !fi.Mode().IsRegular() {
 		err = errors.New("it is there and is no regular file")
 	}
-	if err == nil {
-		err = os.Remove(path)
-	}
 	if err != nil {
-		return cli.Failf(cli.Usage, "prepare --url-file %s: %w", c.URLFile, err)
+		return cli.Failf(cli.Usage, "--url-file %s: %w", c.URLFile, err)
 	}
 	return nil
 }
@@ -42,6 +37,17 @@ func (c *Cmd) writeURLFile(env *cli.Env, url string) error {
 		return cli.Fail(cli.No, fmt.Errorf("write --url-file: %w", err), "")
 	}
 	return nil
+}
+
+// removeURLFile takes the file away at the end, unless another run has written its own URL there.
+func (c *Cmd) removeURLFile(env *cli.Env, url string) {
+	if c.URLFile == "" {
+		return
+	}
+	path := inDir(env, c.URLFile)
+	if b, err := readBounded(path, int64(len(url))+1); err == nil && string(b) == url+"\n" {
+		_ = os.Remove(path)
+	}
 }
 
 func writeWhole(path, content string) error {

@@ -80,6 +80,9 @@ func (i *Issuer) redeemCode(ctx context.Context, c party, q url.Values) (answer,
 		})
 		return i.saveGrant(tx, fam.ID, fam.Row)
 	})
+	if err != nil || reused {
+		i.grants.give()
+	}
 	if err != nil {
 		return answer{}, err
 	}

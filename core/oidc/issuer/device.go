@@ -157,6 +157,7 @@ func (i *Issuer) pollDevice(ctx context.Context, c party, q url.Values) (answer,
 		err = told
 	}
 	if err != nil {
+		i.grants.give()
 		return answer{}, err
 	}
 	return i.answer(i.wantedOf(fam.ID, fam.Row), "", fam.Refresh)

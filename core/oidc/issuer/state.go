@@ -117,6 +117,13 @@ func (r *room) take(ctx context.Context, i *Issuer) error {
 	return nil
 }
 
+// give takes back a take whose row was not made.
+func (r *room) give() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.n = max(0, r.n-1)
+}
+
 func countRows(ctx context.Context, eng store.Engine, t store.Table) (int, error) {
 	n := 0
 	err := eng.View(ctx, func(tx store.Tx) error {

@@ -32,7 +32,10 @@ func TestTokenRefuses(t *testing.T) {
 		{"wrong secret", "web", "web-Secret", url.Values{"grant_type": {"client_credentials"}}, 401, "invalid_client"},
 		{"no secret", "web", "", url.Values{"grant_type": {"client_credentials"}}, 401, "invalid_client"},
 		{"a secret from a public client", "native", "x", codeForm("y"), 401, "invalid_client"},
-		{"two ways to authenticate", "web", "web-secret", url.Values{"client_secret": {"web-secret"}}, 400, "invalid_request"},
+		{
+			"two ways to authenticate", "web", "web-secret",
+			url.Values{"client_secret": {"web-secret"}, "grant_type": {"client_credentials"}}, 400, "invalid_request",
+		},
 		{"two names", "web", "web-secret", url.Values{"client_id": {"native"}}, 401, "invalid_client"},
 		{"an assertion", "", "", url.Values{"client_assertion": {"x"}, "client_id": {"web"}}, 400, "invalid_request"},
 		{"no code", "native", "", codeForm(""), 400, "invalid_request"},
