@@ -34,14 +34,15 @@ func (c *Cmd) detach(ctx context.Context, env *cli.Env) error {
 		}
 		return cli.Fail(n.Code, errors.New(n.Error), n.Hint)
 	}
-	if len(c.Command) == 0 {
+	argv := c.argv()
+	if len(argv) == 0 {
 		c.show(env, n)
 		return nil
 	}
 	for _, w := range n.Warnings {
 		env.Warn("%s", w)
 	}
-	return become(ctx, env, c.Command, []string{"OIDC_SOCK=" + n.Socket, "OIDCD_PID=" + strconv.Itoa(n.PID)})
+	return become(ctx, env, argv, []string{"OIDC_SOCK=" + n.Socket, "OIDCD_PID=" + strconv.Itoa(n.PID)})
 }
 
 // spawn runs this program again in the background and reads its notice.
@@ -77,6 +78,8 @@ func (c *Cmd) spawn(ctx context.Context, env *cli.Env) (notice, error) {
 		}
 		return notice{}, fmt.Errorf("the agent ended before it was ready: %w%s", errors.Join(waitErr), said)
 	}
+	// The pipe ends when the child has let go of it, or has ended.
+	_, _ = io.Copy(io.Discard, pipe)
 	if n.Error != "" {
 		_ = cmd.Wait()
 	}
@@ -86,17 +89,18 @@ func (c *Cmd) spawn(ctx context.Context, env *cli.Env) (notice, error) {
 // childArgs are those of this process, what it looked up for the child, and the mark that it is the child.
 func (c *Cmd) childArgs(env *cli.Env) []string {
 	args := []string{"--background", "--for-shell=" + strconv.Itoa(os.Getppid())}
-	if len(c.Command) > 0 {
+	if len(c.argv()) > 0 {
 		args = append(args, "--until="+strconv.Itoa(os.Getpid()))
 	}
-	own := env.Args
-	if n := len(c.Command); n > 0 {
-		own = own[:len(own)-n]
-		if len(own) > 0 && own[len(own)-1] == "--" {
-			own = own[:len(own)-1]
-		}
+	return append(args, env.Args[:len(env.Args)-len(c.Command)]...)
+}
+
+// argv is the command to run; the grammar hands over everything from "--" on.
+func (c *Cmd) argv() []string {
+	if len(c.Command) > 0 && c.Command[0] == "--" {
+		return c.Command[1:]
 	}
-	return append(args, own...)
+	return c.Command
 }
 
 // withoutInternal leaves out the options that only the detaching process uses.
