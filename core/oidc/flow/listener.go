@@ -150,15 +150,13 @@ func (l *Listener) Wait(ctx context.Context, state string) (url.Values, error) {
 	}
 	defer wg.Wait()
 	defer l.Close()
+	defer srv.Close() // not Shutdown: browsers keep connections open that they never use
 	select {
 	case q := <-h.got:
-		shutdown(ctx, srv) // lets the page reach the browser
 		return q, nil
 	case <-ctx.Done():
-		_ = srv.Close()
 		return nil, fmt.Errorf("wait for the redirect: %w", ctx.Err())
 	case <-l.done:
-		_ = srv.Close()
 		return nil, fmt.Errorf("wait for the redirect: %w", net.ErrClosed)
 	}
 }

@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"context"
 	"crypto/subtle"
 	"html"
 	"io"
@@ -9,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -18,7 +18,6 @@ const (
 	maxRedirectHead = 32 << 10
 	headTime        = 5 * time.Second
 	writeTime       = 10 * time.Second
-	goodbyeTime     = 2 * time.Second
 )
 
 // redirect answers the browser. It gives the query of the first request with the right state to got.
@@ -44,34 +43,41 @@ func (h *redirect) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"This answer does not belong to the login that is waiting. Start the login again from the terminal.")
 		return
 	}
+	h.show(w, q)
 	select {
-	case h.got <- q:
+	case h.got <- q: // last: the server is closed at once
 	default: // the browser asked twice
 	}
-	if q.Has("error") || !q.Has("code") {
-		text := describe(q.Get("error"), nil)
-		if d := describe(q.Get("error_description"), nil); d != "" {
-			text += ": " + d
-		}
-		page(w, http.StatusBadRequest, "The login was refused", text)
-		return
-	}
-	page(w, http.StatusOK, "Login received", "You can close this window and go back to the terminal.")
 }
 
-// page writes a page of constants and escaped text. The browser keeps nothing and sends the address, which has the code
-// in it, nowhere.
+func (h *redirect) show(w http.ResponseWriter, q url.Values) {
+	if !q.Has("error") && q.Has("code") {
+		page(w, http.StatusOK, "Login received", "You can close this window and go back to the terminal.")
+		return
+	}
+	text := describe(q.Get("error"), nil)
+	if d := describe(q.Get("error_description"), nil); d != "" {
+		text += ": " + d
+	}
+	page(w, http.StatusBadRequest, "The login was refused", text)
+}
+
+// page writes a page of constants and escaped text, to the last byte. The browser keeps nothing and sends the address,
+// which has the code in it, nowhere.
 func page(w http.ResponseWriter, status int, title, text string) {
+	body := "<!DOCTYPE html>\n<html lang=\"en\"><head><title>" + html.EscapeString(title) +
+		"</title></head>\n<body><h1>" + html.EscapeString(title) + "</h1>\n<p>" + html.EscapeString(text) + "</p></body></html>\n"
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Connection", "close")
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, "<!DOCTYPE html>\n<html lang=\"en\"><head><title>"+html.EscapeString(title)+
-		"</title></head>\n<body><h1>"+html.EscapeString(title)+"</h1>\n<p>"+html.EscapeString(text)+"</p></body></html>\n")
+	_, _ = io.WriteString(w, body)
+	_ = http.NewResponseController(w).Flush()
 }
 
 func redirectServer(h http.Handler) *http.Server {
@@ -83,14 +89,6 @@ func redirectServer(h http.Handler) *http.Server {
 		IdleTimeout:       headTime,
 		MaxHeaderBytes:    maxRedirectHead,
 		ErrorLog:          log.New(io.Discard, "", 0), // what strangers send wrong is no matter of ours
-	}
-}
-
-func shutdown(ctx context.Context, srv *http.Server) {
-	ctx, cancel := context.WithTimeout(ctx, goodbyeTime)
-	defer cancel()
-	if srv.Shutdown(ctx) != nil {
-		_ = srv.Close()
 	}
 }
 
