@@ -6,7 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -38,42 +38,52 @@ func call(tb testing.TB, c Client) {
 	}
 }
 
-// TestSilentClientDelaysNobody asks 1 000 times a second while another client has connected and says nothing.
+// TestSilentClientDelaysNobody asks 1 000 times a second while other clients have connected and say nothing or half a
+// request. A machine that is busy with other things is slow without them, too: then that is the measure.
 func TestSilentClientDelaysNobody(t *testing.T) {
-	const (
-		rate  = 1000
-		limit = 50 * time.Millisecond
-	)
+	const limit = 50 * time.Millisecond
 	path := start(t, ServeOptions{}, fake)
+	before := load(t, path)
 	for _, said := range []string{"", "x", `{"request":`} {
 		c := dial(t, path)
 		_, _ = c.Write([]byte(said))
 	}
-	n := 2 * rate
-	if testing.Short() || strings.Contains(os.Getenv("GOFLAGS"), "-race") {
-		n = rate / 2
+	with := load(t, path)
+	t.Logf("1000/s, p99.9: %v without silent clients, %v with", before, with)
+	if with > max(limit, 2*before) {
+		t.Errorf("p99.9 is %v with silent clients, %v without", with, before)
 	}
+}
+
+// load asks 1 000 times a second for a second and returns the time that 99.9 % of the answers took at most.
+func load(t *testing.T, path string) time.Duration {
+	t.Helper()
+	const n = 1000
 	took := make(chan time.Duration, n)
-	tick := time.NewTicker(time.Second / rate)
+	tick := time.NewTicker(time.Second / n)
 	defer tick.Stop()
+	var wg sync.WaitGroup
 	for range n {
 		<-tick.C
-		go func() {
+		wg.Go(func() {
 			begin := time.Now()
-			call(t, Client{Path: path})
+			r, err := (Client{Path: path}).Call(t.Context(), Request{Type: TypeAccessToken, Account: "acc"})
+			if err != nil || r.Err() != nil {
+				t.Error(r.Err(), err)
+			}
 			took <- time.Since(begin)
-		}()
+		})
 	}
-	all := make([]time.Duration, 0, n)
-	for range n {
-		all = append(all, <-took)
-	}
-	slices.Sort(all)
-	p999 := all[len(all)*999/1000-1]
-	t.Logf("%d requests at %d/s: median %v, p99 %v, p99.9 %v", n, rate, all[n/2], all[n*99/100], p999)
-	if p999 >= limit {
-		t.Errorf("p99.9 is %v, want less than %v", p999, limit)
-	}
+	wg.Wait()
+	close(took)
+	all := slices.Sorted(func(yield func(time.Duration) bool) {
+		for d := range took {
+			if !yield(d) {
+				return
+			}
+		}
+	})
+	return all[n*999/1000-1]
 }
 
 // BenchmarkOriginal is BenchmarkCall with Debian's oidc-agent at the other end: the figure to compare with.
