@@ -40,8 +40,8 @@ func (o *own) client(id, password string, style flow.AudienceStyle) *flow.Client
 		flow.Options{Keys: o.keys, Audience: style})
 }
 
-// TestWideningExchange is the journey of a third-party copy: what may submit a transfer becomes, for FTS alone, what may
-// read and create at two storage elements, with a refresh token for as long as the copy waits.
+// TestWideningExchange is the journey of a third-party copy: what may submit a transfer becomes, for FTS alone, what
+// may read and create at two storage elements, with a refresh token for as long as the copy waits.
 func TestWideningExchange(t *testing.T) {
 	o := startOwn(t)
 	two := []string{"https://se1.example", "https://se2.example"}

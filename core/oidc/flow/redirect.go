@@ -66,7 +66,8 @@ func (h *redirect) show(w http.ResponseWriter, q url.Values) {
 // which has the code in it, nowhere.
 func page(w http.ResponseWriter, status int, title, text string) {
 	body := "<!DOCTYPE html>\n<html lang=\"en\"><head><title>" + html.EscapeString(title) +
-		"</title></head>\n<body><h1>" + html.EscapeString(title) + "</h1>\n<p>" + html.EscapeString(text) + "</p></body></html>\n"
+		"</title></head>\n<body><h1>" + html.EscapeString(title) + "</h1>\n<p>" + html.EscapeString(text) +
+		"</p></body></html>\n"
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
