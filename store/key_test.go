@@ -10,7 +10,9 @@ import (
 )
 
 func TestKeyOrder(t *testing.T) {
-	parts := []string{"", "\x00", "\x00\x00", "\x00\xff", "\x01", "\x01\x00", "\x02", "a", "a\x00", "a\x00b", "a\x01", "ab", "\xff"}
+	parts := []string{
+		"", "\x00", "\x00\x00", "\x00\xff", "\x01", "\x01\x00", "\x02", "a", "a\x00", "a\x00b", "a\x01", "ab", "\xff",
+	}
 	for _, a := range parts {
 		for _, b := range parts {
 			x, y := store.Key{a, b}, store.Key{b, a}

@@ -14,8 +14,8 @@
 //   - transactions do not nest, and fn does no I/O and has no effects outside its transaction, because Update may run
 //     it more than once;
 //   - a reader never sees an expired record: expiry is judged against the time the transaction began;
-//   - when Update returns nil, the change is durable (memstore excepted). When it returns an error, nothing was changed,
-//     unless the error is [ErrUnknown].
+//   - when Update returns nil, the change is durable (memstore excepted). When it returns an error, nothing was
+//     changed, unless the error is [ErrUnknown].
 //
 // Not a public API.
 package store

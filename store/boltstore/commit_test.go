@@ -232,7 +232,8 @@ func TestPeek(t *testing.T) {
 		t.Errorf("%+v", info)
 	}
 	// Keys "a" and "b" with their ends, eight bytes of expiry, values of four.
-	if got, want := info.Tables[texts.Name], (TableInfo{Records: 2, Bytes: 2 * (2 + 8 + 4)}); got != want || len(info.Tables) != 1 {
+	want := TableInfo{Records: 2, Bytes: 2 * (2 + 8 + 4)}
+	if got := info.Tables[texts.Name]; got != want || len(info.Tables) != 1 {
 		t.Errorf("tables %+v, want %+v", info.Tables, want)
 	}
 	if _, err := Peek(path + "-absent"); !errors.Is(err, os.ErrNotExist) {

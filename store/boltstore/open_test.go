@@ -263,10 +263,16 @@ func TestOpenRefuses(t *testing.T) {
 		want  error
 		says  string
 	}{
-		"other_role":       {func(t *testing.T, p string) { setMeta(t, p, "role", "mytoken-server") }, store.ErrWrongRole, `"mytoken-server", not to "person"`},
-		"newer_format":     {func(t *testing.T, p string) { setMeta(t, p, "format", "2") }, store.ErrVersion, `format "2"`},
-		"other_bbolt_file": {func(t *testing.T, p string) { otherBolt(t, p, &bolt.Options{PageSize: pageSize}) }, store.ErrCorrupt, "no store of oidcbox"},
-		"other_page_size":  {func(t *testing.T, p string) { otherBolt(t, p, &bolt.Options{PageSize: 2 * pageSize}) }, store.ErrCorrupt, "none of ours"},
+		"other_role": {func(t *testing.T, p string) {
+			setMeta(t, p, "role", "mytoken-server")
+		}, store.ErrWrongRole, `"mytoken-server", not to "person"`},
+		"newer_format": {func(t *testing.T, p string) { setMeta(t, p, "format", "2") }, store.ErrVersion, `format "2"`},
+		"other_bbolt_file": {func(t *testing.T, p string) {
+			otherBolt(t, p, &bolt.Options{PageSize: pageSize})
+		}, store.ErrCorrupt, "no store of oidcbox"},
+		"other_page_size": {func(t *testing.T, p string) {
+			otherBolt(t, p, &bolt.Options{PageSize: 2 * pageSize})
+		}, store.ErrCorrupt, "none of ours"},
 		"other_free_list": {func(t *testing.T, p string) {
 			otherBolt(t, p, &bolt.Options{PageSize: pageSize, NoFreelistSync: true})
 		}, store.ErrCorrupt, "points out of the file"},

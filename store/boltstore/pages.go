@@ -244,7 +244,8 @@ func (w *walker) leaf(p []byte, bucket string, depth int) error {
 	var last []byte
 	for i := range n {
 		e := p[headerSize+i*size:]
-		pos, klen, vlen := binary.NativeEndian.Uint32(e[4:]), binary.NativeEndian.Uint32(e[8:]), binary.NativeEndian.Uint32(e[12:])
+		u32 := binary.NativeEndian.Uint32
+		pos, klen, vlen := u32(e[4:]), u32(e[8:]), u32(e[12:])
 		key, err := cut(e, pos, klen)
 		if err != nil {
 			return err
@@ -257,7 +258,7 @@ func (w *walker) leaf(p []byte, bucket string, depth int) error {
 			return corrupt("leaf page is out of order")
 		}
 		last = key
-		if binary.NativeEndian.Uint32(e)&1 == 0 {
+		if u32(e)&1 == 0 {
 			if bucket == "" {
 				return corrupt("record without a bucket")
 			}

@@ -26,7 +26,7 @@ type TableInfo struct {
 }
 
 // Peek reads what the file at path is, also while somebody has it open, and changes nothing. It fails with
-// store.ErrUnsafe, fs.ErrNotExist and store.ErrCorrupt as Open does, and leaves role and version to judge to the caller.
+// store.ErrUnsafe, fs.ErrNotExist and store.ErrCorrupt as Open does; role and version are for the caller to judge.
 func Peek(path string) (Info, error) {
 	info, err := peek(path)
 	if err != nil {
@@ -49,21 +49,7 @@ func peek(path string) (Info, error) {
 		return Info{}, err
 	}
 	info := Info{Path: path, Size: st.Size(), InUse: readHolder(path)}
-	var meta map[string]string
-	h, err := inspect(raw, func() visitor {
-		info.Tables, meta = map[string]TableInfo{}, map[string]string{}
-		return func(bucket string, key, value []byte) {
-			if bucket == metaBucket {
-				meta[string(key)] = string(value)
-			}
-			if name, ok := strings.CutPrefix(bucket, tablePrefix); ok {
-				t := info.Tables[name]
-				t.Records++
-				t.Bytes += int64(len(key) + len(value))
-				info.Tables[name] = t
-			}
-		}
-	})
+	h, meta, err := info.count(raw)
 	if err != nil {
 		return Info{}, err
 	}
@@ -79,4 +65,23 @@ func peek(path string) (Info, error) {
 		info.Created = created
 	}
 	return info, nil
+}
+
+// count fills Tables and returns what the bucket meta holds.
+func (i *Info) count(raw *os.File) (h head, meta map[string]string, err error) {
+	h, err = inspect(raw, func() visitor {
+		i.Tables, meta = map[string]TableInfo{}, map[string]string{}
+		return func(bucket string, key, value []byte) {
+			if bucket == metaBucket {
+				meta[string(key)] = string(value)
+			}
+			if name, ok := strings.CutPrefix(bucket, tablePrefix); ok {
+				t := i.Tables[name]
+				t.Records++
+				t.Bytes += int64(len(key) + len(value))
+				i.Tables[name] = t
+			}
+		}
+	})
+	return h, meta, err
 }

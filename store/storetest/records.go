@@ -116,7 +116,8 @@ func (h harness) scanAndSpoil(tab store.Table) {
 
 // hostile are key parts that break encodings which join parts or end them with a byte.
 var hostile = []string{
-	"", "\x00", "\x00\x00", "\x00\x01", "\x00\xff", "\x01", "\x01\x01", "\x01\x02", "\x02", "a", "a\x00", "a\x00b", "a\x01",
+	"", "\x00", "\x00\x00", "\x00\x01", "\x00\xff", "\x01", "\x01\x01", "\x01\x02", "\x02",
+	"a", "a\x00", "a\x00b", "a\x01",
 	"ab", "b", "\xfe", "\xff", "\xff\x00", "\xff\xff", "https://op.example/", "https://op.example/a",
 }
 
