@@ -66,15 +66,63 @@ func (s *session) givenClient(cfg *login.Config) error {
 	return err
 }
 
-// publicClient says which ways are left: no public client is known for this provider.
+// publicClient takes the provider's public client from the files of the person or the system: those of version 5
+// first, then those of version 4. An id that was given by hand wins.
 func (s *session) publicClient(cfg *login.Config) error {
-	if cfg.ClientID == "" {
+	cfg.PublicClient = true
+	if cfg.ClientID != "" {
+		return s.givenClient(cfg)
+	}
+	client, found := s.knownClient(cfg.Issuer)
+	if !found {
 		return cli.Fail(cli.NotFound, fmt.Errorf("no public client is known for %s", cfg.Issuer),
 			"leave --pub out to register a client, or give one with --client-id")
 	}
-	cfg.PublicClient = true
-	return s.givenClient(cfg)
+	cfg.ClientID, cfg.ClientSecret = client.ID, client.Secret
+	switch given := s.cmd.redirects(); {
+	case len(given) > 0:
+		cfg.RedirectURIs = given
+	case len(client.RedirectURIs) > 0:
+		cfg.RedirectURIs = client.RedirectURIs
+	default:
+		cfg.RedirectURIs = publicRedirects()
+	}
+	return nil
 }
+
+// publicRedirects are what public clients are registered with, by habit.
+func publicRedirects() []string {
+	return []string{"http://localhost:8080", "http://localhost:4242", "http://localhost:43985"}
+}
+
+func (s *session) knownClient(issuer string) (login.Client, bool) {
+	dirs := []string{systemDir}
+	if dir, found, err := login.FindDir(s.env.Getenv, isDir); err == nil && found {
+		dirs = []string{dir, systemDir}
+	}
+	issuers, err := login.LoadIssuers(dirs...)
+	if err != nil {
+		s.env.Warn("%v", err)
+	}
+	for _, i := range issuers {
+		if i.PubClient != nil && login.SameIssuer(i.URL, issuer) {
+			return *i.PubClient, true
+		}
+	}
+	clients, err := login.LoadPublicClients(dirs...)
+	if err != nil {
+		s.env.Warn("%v", err)
+	}
+	for _, c := range clients {
+		if login.SameIssuer(c.Issuer, issuer) {
+			return c.Client, true
+		}
+	}
+	return login.Client{}, false
+}
+
+// systemDir is where packages of the original put their lists.
+const systemDir = "/etc/oidc-agent"
 
 // register has the agent register a client, and takes what the provider said of it.
 func (s *session) register(ctx context.Context, cfg *login.Config) error {

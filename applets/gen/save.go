@@ -41,7 +41,9 @@ func (s *session) plan(ctx context.Context, name string) (*place, error) {
 		return p, nil
 	}
 	if p.dir != "" {
-		s.env.Warn("the login goes to an account file only: %v", err)
+		if !errors.Is(err, errNoKeystore) && !errors.Is(err, errNobody) {
+			s.env.Warn("the login goes to an account file only: %v", err)
+		}
 		return p, nil
 	}
 	if s.env.Upstream && errors.Is(err, errNoKeystore) {
@@ -104,8 +106,7 @@ func (s *session) openKeystore(ctx context.Context, may bool) error {
 	case exists:
 		pass, err = s.password("Passphrase of the keystore")
 	default:
-		s.env.Note("A keystore will be made at %s. Nobody can open it without its passphrase.", st.KeystorePath)
-		pass, err = s.newPassword("passphrase for the keystore")
+		pass, err = s.newPassword("passphrase for the keystore that will be made at " + st.KeystorePath)
 	}
 	if err != nil {
 		return err

@@ -109,7 +109,7 @@ func (s *Service) sameGrant(ctx context.Context, cfg login.Config) (bool, error)
 	if errors.Is(err, ErrUnknownLogin) {
 		return false, nil
 	}
-	if err != nil || !sameIssuer(own.Issuer, cfg.Issuer) {
+	if err != nil || !login.SameIssuer(own.Issuer, cfg.Issuer) {
 		return false, err
 	}
 	old, err := sh.keeper.Superseded(ctx, cfg.Name, cfg.RefreshToken)

@@ -124,7 +124,7 @@ func (d *directory) discover(ctx context.Context, w where) (*provider.Metadata, 
 	if err != nil {
 		return nil, err
 	}
-	if w.issuer != "" && !sameIssuer(md.Issuer, w.issuer) {
+	if w.issuer != "" && !login.SameIssuer(md.Issuer, w.issuer) {
 		return nil, &provider.IssuerError{Want: w.issuer, Got: md.Issuer}
 	}
 	return md, nil
@@ -171,7 +171,7 @@ func (s *Service) clientAt(cfg login.Config, md *provider.Metadata, audience []s
 // extraFor are parameters that one provider needs beside those of the standards.
 func extraFor(issuer string) func(request string) url.Values {
 	return func(request string) url.Values {
-		if request == flow.RequestAuthURL && sameIssuer(issuer, googleIssuer) {
+		if request == flow.RequestAuthURL && login.SameIssuer(issuer, googleIssuer) {
 			return url.Values{"access_type": {"offline"}}
 		}
 		return nil

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/oidcbox/oidcbox/core/agent/login"
 )
 
 // maxLoaded bounds the logins a client can load.
@@ -88,7 +90,7 @@ func (r *registry) list() []loaded {
 func (r *registry) forIssuer(issuer string) (loaded, bool) {
 	list := r.list()
 	for _, l := range slices.Backward(list) {
-		if sameIssuer(l.issuer, issuer) {
+		if login.SameIssuer(l.issuer, issuer) {
 			return l, true
 		}
 	}

@@ -3,6 +3,8 @@ package service
 import (
 	"slices"
 	"strings"
+
+	"github.com/oidcbox/oidcbox/core/agent/login"
 )
 
 // Scopes every login asks for unless the provider says otherwise.
@@ -38,7 +40,7 @@ func authScopes(asked, issuer string, oauth2, onlyAT bool) []string {
 	if !oauth2 && !slices.Contains(out, scopeOpenID) {
 		out = append(out, scopeOpenID)
 	}
-	if onlyAT || sameIssuer(issuer, googleIssuer) {
+	if onlyAT || login.SameIssuer(issuer, googleIssuer) {
 		return slices.DeleteFunc(out, func(s string) bool { return s == scopeOffline })
 	}
 	if !slices.Contains(out, scopeOffline) {
@@ -58,7 +60,3 @@ func refreshScopes(asked string, own ...string) []string {
 	}
 	return slices.DeleteFunc(words(list), func(s string) bool { return s == scopeOffline })
 }
-
-// sameIssuer compares as the original does for requests by issuer: one trailing slash does not matter. It is never
-// used to judge a token or a discovery document.
-func sameIssuer(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }
