@@ -120,11 +120,16 @@ func (h *house) await(path string) string {
 	return ""
 }
 
+// startAgent starts an agent that unlocks the keystore by itself, or makes it.
 func (h *house) startAgent(args ...string) {
 	h.tb.Helper()
-	h.agent = h.background("agent", append([]string{
-		"agent", "--console", "--socket-path", h.socket(), "--passphrase-file", h.path("passphrase"),
-	}, args...)...)
+	h.startLockedAgent(append([]string{"--passphrase-file", h.path("passphrase")}, args...)...)
+}
+
+// startLockedAgent starts an agent that was given no passphrase.
+func (h *house) startLockedAgent(args ...string) {
+	h.tb.Helper()
+	h.agent = h.background("agent", append([]string{"agent", "--console", "--socket-path", h.socket()}, args...)...)
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 		c, err := net.Dial("unix", h.socket())
 		if err == nil {

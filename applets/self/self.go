@@ -18,6 +18,7 @@ type Cmd struct {
 	InstallLinks   installLinksCmd   `cmd:"" help:"Make the links under which the binary acts as its roles."`
 	Man            manCmd            `cmd:"" help:"Print a man page, or write all of them into a directory."`
 	Completion     completionCmd     `cmd:"" help:"Print a completion script for a shell."`
+	Keystore       KeystoreCmd       `cmd:"" help:"Take care of a keystore: make, check, copy, slots."`
 	CompleteValues completeValuesCmd `cmd:"" hidden:"" help:"Print words for completion."`
 }
 

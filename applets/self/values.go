@@ -3,8 +3,12 @@ package self
 import (
 	"context"
 	"fmt"
+	"os"
+	"slices"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/agent/login"
+	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/cli"
 )
 
@@ -25,4 +29,30 @@ func (c *completeValuesCmd) Run(ctx context.Context, env *cli.Env) error {
 	return nil
 }
 
-func loginNames(context.Context, *cli.Env) []string { return nil }
+// loginNames are the logins the agent has, and those with an account file.
+func loginNames(ctx context.Context, env *cli.Env) []string {
+	names := loadedNames(ctx, env)
+	exists := func(dir string) bool { fi, err := os.Stat(dir); return err == nil && fi.IsDir() }
+	if dir, found, err := login.FindDir(env.Getenv, exists); err == nil && found {
+		if more, err := login.List(dir); err == nil {
+			names = append(names, more...)
+		}
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return login.CheckName(n) != nil })
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func loadedNames(ctx context.Context, env *cli.Env) []string {
+	for _, path := range proto.Sockets(env.Getenv) {
+		r, err := proto.Client{Path: path}.Call(ctx, proto.Request{Type: proto.TypeLoadedAccounts})
+		if err != nil || r.Err() != nil {
+			continue
+		}
+		var names []string
+		if r.Info.Into(&names) == nil {
+			return names
+		}
+	}
+	return nil
+}

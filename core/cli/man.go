@@ -29,7 +29,7 @@ func Man(w io.Writer, p ManPage) error {
 	title := strings.ToUpper(p.Program + "-" + p.Role.Name)
 	fmt.Fprintf(b, ".TH %s 1 \"\" %q %q\n", roff(title), p.Program+" "+p.Version, p.Program+" manual")
 	fmt.Fprintf(b, ".SH NAME\n%s \\- %s\n", roff(p.Program+"-"+p.Role.Name), roff(p.Role.Sum))
-	fmt.Fprintf(b, ".SH SYNOPSIS\n.B %s\n%s\n", roff(g.Name), roff(strings.TrimPrefix(parser.Model.Summary(), g.Name+" ")))
+	fmt.Fprintf(b, ".SH SYNOPSIS\n.B %s\n%s\n", roff(g.Name), roff(strings.TrimSpace(strings.TrimPrefix(parser.Model.Summary(), g.Name))))
 	if len(p.Role.Also) > 0 {
 		fmt.Fprintf(b, ".PP\nAlso called as: %s\n", roff(strings.Join(p.Role.Also, ", ")))
 	}
