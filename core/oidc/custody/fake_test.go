@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -288,6 +289,7 @@ func (m mortal) View(ctx context.Context, fn func(store.Tx) error) error {
 }
 
 func (m mortal) Update(ctx context.Context, fn func(store.WTx) error, held ...store.Lease) error {
+	held = slices.Clone(held)
 	for i, l := range held {
 		held[i] = l.(mortalLease).Lease
 	}
@@ -352,6 +354,7 @@ func (b *broken) Update(ctx context.Context, fn func(store.WTx) error, held ...s
 	if err, _, _ := b.get(); err != nil {
 		return err
 	}
+	held = slices.Clone(held)
 	for i, l := range held {
 		held[i] = l.(*brokenLease).Lease
 	}

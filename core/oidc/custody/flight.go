@@ -38,14 +38,16 @@ const all = 1 << 30
 
 // login is what a process shares about one login while something happens to it.
 type login struct {
+	id   string
 	turn *semaphore.Weighted // all: alone; 1: side by side
 
 	// guarded by turn (all)
 	hold *hold
 
 	// guarded by Keeper.mu
-	users   int
-	unsaved *unsaved
+	users    int
+	unsaved  *unsaved
+	settling bool
 }
 
 // Refresh sends the current refresh token of the login id through r and returns the tokens of the answer, without the
@@ -102,7 +104,7 @@ func (k *Keeper) board(ctx context.Context, id string, r Refresher, req flow.Req
 func (k *Keeper) fly(ctx context.Context, f *flight) {
 	l := k.enter(f.id)
 	tokens, err := k.run(ctx, f, l)
-	k.exit(f.id, l)
+	k.exit(l)
 
 	tokens.Refresh.Wipe()
 	tokens.Refresh = secret.Text{}
@@ -158,18 +160,18 @@ func (k *Keeper) enter(id string) *login {
 	defer k.mu.Unlock()
 	l, ok := k.logins[id]
 	if !ok {
-		l = &login{turn: semaphore.NewWeighted(all)}
+		l = &login{id: id, turn: semaphore.NewWeighted(all)}
 		k.logins[id] = l
 	}
 	l.users++
 	return l
 }
 
-func (k *Keeper) exit(id string, l *login) {
+func (k *Keeper) exit(l *login) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l.users--; l.users == 0 && l.unsaved == nil {
-		delete(k.logins, id)
+		delete(k.logins, l.id)
 	}
 }
 

@@ -21,12 +21,12 @@ type hold struct {
 	wg    sync.WaitGroup
 }
 
-// lease is what a change of the record depends on, nil where there is none.
-func (l *login) lease() store.Lease {
+// leases are what a change of the record depends on.
+func (l *login) leases() []store.Lease {
 	if l.hold == nil || l.hold.lost.Load() {
 		return nil
 	}
-	return l.hold.lease
+	return []store.Lease{l.hold.lease}
 }
 
 // takeHold makes this process the only one that refreshes the login. It may be already, when saving failed before.
@@ -34,7 +34,7 @@ func (k *Keeper) takeHold(ctx context.Context, f *flight, l *login) error {
 	if l.hold != nil && !l.hold.lost.Load() {
 		return nil
 	}
-	k.endHold(ctx, f.id, l)
+	k.endHold(ctx, l)
 	waiting, done := k.wait(ctx, f)
 	defer done()
 	lease, err := k.eng.Lease(waiting, leaseName(f.id), k.opts.LeaseTTL)
@@ -80,16 +80,16 @@ func (k *Keeper) renew(ctx context.Context, id string, h *hold) {
 }
 
 // dropHold lets other processes refresh the login again, unless there is a token that they do not see yet.
-func (k *Keeper) dropHold(ctx context.Context, id string, l *login) {
+func (k *Keeper) dropHold(ctx context.Context, l *login) {
 	k.mu.Lock()
 	keep := l.unsaved != nil
 	k.mu.Unlock()
 	if !keep {
-		k.endHold(ctx, id, l)
+		k.endHold(ctx, l)
 	}
 }
 
-func (k *Keeper) endHold(ctx context.Context, id string, l *login) {
+func (k *Keeper) endHold(ctx context.Context, l *login) {
 	h := l.hold
 	if h == nil {
 		return
@@ -100,6 +100,6 @@ func (k *Keeper) endHold(ctx context.Context, id string, l *login) {
 	ctx, cancel := context.WithTimeout(ctx, k.opts.Wait)
 	defer cancel()
 	if err := h.lease.Release(ctx); err != nil {
-		k.opts.Log.WarnContext(ctx, "other processes have to wait: a lease was not given back", "login", id, "err", err)
+		k.opts.Log.WarnContext(ctx, "other processes have to wait: a lease was not given back", "login", l.id, "err", err)
 	}
 }

@@ -93,7 +93,7 @@ func (k *Keeper) Put(ctx context.Context, id string, rt secret.Text) error {
 	if rt.Empty() || rt.Len() > maxToken {
 		return fmt.Errorf("keep the refresh token of %s: %w", id, ErrBadToken)
 	}
-	err := k.change(ctx, id, func(rec *record) error { return rec.replace(rt, k.opts.Now()) }, orNew)
+	err := k.write(ctx, id, func(rec *record, _ bool) error { return rec.replace(rt) })
 	if err != nil {
 		return fmt.Errorf("keep the refresh token of %s: %w", id, err)
 	}
@@ -229,23 +229,22 @@ func (k *Keeper) load(ctx context.Context, id string) (*record, error) {
 	return rec, err
 }
 
-// orNew lets change begin with an empty record where there is none.
-const orNew = true
-
-// change runs edit on the record of id in one transaction and writes it back. edit may run more than once.
-func (k *Keeper) change(ctx context.Context, id string, edit func(*record) error, mayCreate ...bool) error {
-	if err := checkID(id); err != nil {
-		return err
-	}
-	return k.changeHeld(ctx, id, edit, len(mayCreate) > 0, nil)
+// change runs edit on the record of id in one transaction and writes it back, or fails with ErrUnknownLogin. edit may
+// run more than once.
+func (k *Keeper) change(ctx context.Context, id string, edit func(*record) error, held ...store.Lease) error {
+	return k.write(ctx, id, func(rec *record, found bool) error {
+		if !found {
+			return ErrUnknownLogin
+		}
+		return edit(rec)
+	}, held...)
 }
 
-func (k *Keeper) changeHeld(
-	ctx context.Context, id string, edit func(*record) error, mayCreate bool, held store.Lease,
+func (k *Keeper) write(
+	ctx context.Context, id string, edit func(rec *record, found bool) error, held ...store.Lease,
 ) error {
-	var leases []store.Lease
-	if held != nil {
-		leases = append(leases, held)
+	if err := checkID(id); err != nil {
+		return err
 	}
 	// The engine may read the value until the transaction ends, so it is cleared after that.
 	var value []byte
@@ -253,21 +252,22 @@ func (k *Keeper) changeHeld(
 	return k.eng.Update(ctx, func(tx store.WTx) error {
 		clear(value)
 		rec, err := read(tx.GetForUpdate(table(), store.Key{id}))
-		if errors.Is(err, ErrUnknownLogin) && mayCreate {
+		found := !errors.Is(err, ErrUnknownLogin)
+		if !found {
 			rec, err = &record{}, nil
 		}
 		if err != nil {
 			return err
 		}
 		defer rec.wipe()
-		if err := edit(rec); err != nil {
+		if err := edit(rec, found); err != nil {
 			return err
 		}
 		if value, err = rec.encode(); err != nil {
 			return err
 		}
 		return tx.Put(table(), store.Record{Key: store.Key{id}, Value: value})
-	}, leases...)
+	}, held...)
 }
 
 func read(row store.Record, err error) (*record, error) {

@@ -68,6 +68,43 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
+// An answer does not arrive, and nobody asks again before the grace period is over.
+func TestSettling(t *testing.T) {
+	for name, test := range map[string]struct {
+		rotation rotation
+		faults   []fault
+		calls    int
+		alive    bool
+	}{
+		"grace":                        {grace, []fault{slowLost}, 2, true},
+		"grace_lost_three_times":       {grace, []fault{slowLost, slowLost, slowLost}, 4, true},
+		"strict_hears_it_at_once":      {strict, []fault{slowLost}, 2, false},
+		"the_provider_said_it_is_down": {strict, []fault{err503}, 1, true},
+		"nothing_was_sent":             {strict, []fault{before}, 1, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				b := newBed(t, test.rotation)
+				b.op.fail(test.faults...)
+				if err := b.refresh(); err == nil {
+					t.Fatal("no error")
+				}
+				time.Sleep(time.Hour)
+				if calls, _, _ := b.op.seen(); calls != test.calls {
+					t.Errorf("%d calls, want %d", calls, test.calls)
+				}
+				if s := b.state(); s.NeedsLogin == test.alive {
+					t.Errorf("needs login: %v", s.NeedsLogin)
+				}
+				if test.alive {
+					b.mustRefresh()
+					b.alive()
+				}
+			})
+		})
+	}
+}
+
 // A provider that is down for long must not cost the login, however often it is asked.
 func TestLongOutage(t *testing.T) {
 	in(t, func(t *testing.T) {

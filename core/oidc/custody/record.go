@@ -215,7 +215,7 @@ func (r *record) set(rt secret.Text, outside bool) {
 }
 
 // replace is a new authentication: a new family of tokens.
-func (r *record) replace(rt secret.Text, now time.Time) error {
+func (r *record) replace(rt secret.Text) error {
 	h := hashOf(rt)
 	switch {
 	case r.superseded(h):

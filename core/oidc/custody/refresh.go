@@ -65,7 +65,7 @@ func (k *Keeper) beside(ctx context.Context, f *flight, l *login) (flow.Tokens, 
 	case !t.Refresh.Empty() && hashOf(t.Refresh) != s.hash:
 		k.opts.Log.WarnContext(ctx, "the provider replaced a refresh token that it was thought to keep",
 			"login", f.id, "old", s.hash.id(), "tokid", t.Refresh.ID())
-		k.save(ctx, f.id, l, s, t.Refresh)
+		k.save(ctx, l, s, t.Refresh)
 	case err == nil:
 		k.noteLast(ctx, f.id, rec, s)
 	case judge(err) == refused:
@@ -113,7 +113,7 @@ func (k *Keeper) alone(ctx context.Context, f *flight, l *login) (flow.Tokens, e
 	if err := k.takeHold(ctx, f, l); err != nil {
 		return flow.Tokens{}, err
 	}
-	defer k.dropHold(ctx, f.id, l)
+	defer k.dropHold(ctx, l)
 
 	recut := true
 	for try := 1; ; try++ {
@@ -141,7 +141,7 @@ func (k *Keeper) attempt(ctx context.Context, f *flight, l *login) (flow.Tokens,
 	t, err := k.call(ctx, f, s)
 	how := judge(err)
 	if how == answered || !t.Refresh.Empty() {
-		k.save(ctx, f.id, l, s, t.Refresh)
+		k.save(ctx, l, s, t.Refresh)
 		return t, how, err
 	}
 	switch how {
@@ -160,11 +160,53 @@ func (k *Keeper) attempt(ctx context.Context, f *flight, l *login) (flow.Tokens,
 	default:
 		k.opts.Log.WarnContext(ctx, "it is not known whether the provider took a refresh token",
 			"login", f.id, "tokid", s.hash.id(), "err", err)
+		k.settleSoon(ctx, f, l, err)
 	}
 	return t, how, err
 }
 
 func again(err error) error { return fmt.Errorf("%w: %w", ErrLoginAgain, err) }
+
+// settleSoon sees to it that a refresh whose answer did not arrive is tried again while the provider's grace period
+// lasts, should nobody ask for a token meanwhile. A provider that failed in so many words gets no such requests.
+func (k *Keeper) settleSoon(ctx context.Context, f *flight, l *login, err error) {
+	var said *flow.Error
+	if errors.As(err, &said) && said.Status != 0 {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l.settling || k.closed {
+		return
+	}
+	l.settling = true
+	l.users++
+	k.wg.Go(func() {
+		for _, pause := range []time.Duration{time.Second, 5 * time.Second, 20 * time.Second} {
+			if !k.pause(pause) || !k.pending(ctx, f.id) {
+				break
+			}
+			t, err := k.Refresh(ctx, f.id, f.r, f.req)
+			if err == nil {
+				wipe(t)
+			}
+		}
+		k.mu.Lock()
+		l.settling = false
+		k.mu.Unlock()
+		k.exit(l)
+	})
+}
+
+// pending reports whether the outcome of a refresh is not known yet.
+func (k *Keeper) pending(ctx context.Context, id string) bool {
+	rec, err := k.load(ctx, id)
+	if err != nil {
+		return false
+	}
+	defer rec.wipe()
+	return rec.Intent != nil && rec.Refused == nil
+}
 
 // begin reads the newest token, which may come from another node, makes sure of room for the next one, and records
 // durably what is about to be sent.
@@ -179,7 +221,7 @@ func (k *Keeper) begin(ctx context.Context, f *flight, l *login) (sending, error
 		return sending{}, err
 	}
 	defer rec.wipe()
-	if u := k.newest(l, rec); u != nil && !k.saveAgain(ctx, f.id, l) {
+	if u := k.newest(l, rec); u != nil && !k.saveAgain(ctx, l) {
 		// Its loss with this process can no more be prevented by not using it.
 		return f.sendingUnsaved(u), nil
 	}
@@ -187,7 +229,7 @@ func (k *Keeper) begin(ctx context.Context, f *flight, l *login) (sending, error
 		return sending{}, fmt.Errorf("make room for the next refresh token: %w", err)
 	}
 	var s sending
-	err = k.changeHeld(ctx, f.id, func(r *record) error {
+	err = k.change(ctx, f.id, func(r *record) error {
 		if r.Refused.covers(f.request) {
 			return again(&r.Refused.Said)
 		}
@@ -195,7 +237,7 @@ func (k *Keeper) begin(ctx context.Context, f *flight, l *login) (sending, error
 		s = f.sending(r)
 		s.before = r.begin(k.opts.Now())
 		return nil
-	}, false, l.lease())
+	}, l.leases()...)
 	if errors.Is(err, store.ErrFenced) {
 		err = ErrBusy
 	}

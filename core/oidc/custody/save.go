@@ -26,35 +26,35 @@ type unsaved struct {
 
 // save makes a new refresh token durable. When that fails the token stays in memory and saving goes on in the
 // background, because the access token that came with it is good and the old refresh token is not any more.
-func (k *Keeper) save(ctx context.Context, id string, l *login, s sending, fresh secret.Text) {
-	err := k.saveOnce(ctx, id, l, s, fresh)
+func (k *Keeper) save(ctx context.Context, l *login, s sending, fresh secret.Text) {
+	err := k.saveOnce(ctx, l, s, fresh)
 	changed := !fresh.Empty() && hashOf(fresh) != s.hash
 	switch {
 	case err == nil:
 		k.setUnsaved(l, nil)
 		if changed {
-			k.opts.Log.DebugContext(ctx, "refresh token replaced", "login", id, "old", s.hash.id(), "tokid", fresh.ID())
+			k.opts.Log.DebugContext(ctx, "refresh token replaced", "login", l.id, "old", s.hash.id(), "tokid", fresh.ID())
 		}
 	case errors.Is(err, ErrUnknownLogin):
 		k.setUnsaved(l, nil)
-		k.opts.Log.InfoContext(ctx, "refresh token dropped: its login was removed meanwhile", "login", id)
+		k.opts.Log.InfoContext(ctx, "refresh token dropped: its login was removed meanwhile", "login", l.id)
 	case !changed:
-		k.opts.Log.WarnContext(ctx, "the state of a login was not saved", "login", id, "err", err)
+		k.opts.Log.WarnContext(ctx, "the state of a login was not saved", "login", l.id, "err", err)
 	default:
 		k.opts.Log.ErrorContext(ctx, "a new refresh token could not be saved and is in memory only; still trying",
-			"login", id, "tokid", fresh.ID(), "err", err)
-		k.keepTrying(ctx, id, l, &unsaved{sending: s, token: fresh.Clone()})
+			"login", l.id, "tokid", fresh.ID(), "err", err)
+		k.keepTrying(ctx, l, &unsaved{sending: s, token: fresh.Clone()})
 	}
 }
 
-func (k *Keeper) saveOnce(ctx context.Context, id string, l *login, s sending, fresh secret.Text) error {
+func (k *Keeper) saveOnce(ctx context.Context, l *login, s sending, fresh secret.Text) error {
 	ctx, cancel := context.WithTimeout(ctx, k.opts.Wait)
 	defer cancel()
 	edit := func(r *record) error { r.answered(s, fresh, k.opts.Now()); return nil }
-	held := l.lease()
+	held := l.leases()
 	var err error
 	for range saveTries {
-		err = k.changeHeld(ctx, id, edit, false, held)
+		err = k.change(ctx, l.id, edit, held...)
 		switch {
 		case errors.Is(err, store.ErrFenced):
 			// Another node took over. The rules of the record settle which token is current; none is dropped.
@@ -99,24 +99,24 @@ func (k *Keeper) forgetUnsaved(l *login, s sending) {
 }
 
 // saveAgain tries once more to save the token in memory, and reports whether there is none left.
-func (k *Keeper) saveAgain(ctx context.Context, id string, l *login) bool {
+func (k *Keeper) saveAgain(ctx context.Context, l *login) bool {
 	k.mu.Lock()
 	u := l.unsaved
 	k.mu.Unlock()
 	if u == nil {
 		return true
 	}
-	err := k.saveOnce(ctx, id, l, u.sending, u.token)
+	err := k.saveOnce(ctx, l, u.sending, u.token)
 	if err != nil && !errors.Is(err, ErrUnknownLogin) {
 		return false
 	}
-	k.opts.Log.InfoContext(ctx, "a refresh token that was in memory only is saved", "login", id, "tokid", u.token.ID())
+	k.opts.Log.InfoContext(ctx, "a refresh token that was in memory only is saved", "login", l.id, "tokid", u.token.ID())
 	k.setUnsaved(l, nil)
 	return true
 }
 
 // keepTrying holds u in memory and sees to it that one goroutine tries to save it until Close.
-func (k *Keeper) keepTrying(ctx context.Context, id string, l *login, u *unsaved) {
+func (k *Keeper) keepTrying(ctx context.Context, l *login, u *unsaved) {
 	k.mu.Lock()
 	running := l.unsaved != nil
 	l.unsaved = u
@@ -125,11 +125,11 @@ func (k *Keeper) keepTrying(ctx context.Context, id string, l *login, u *unsaved
 		return
 	}
 	k.wg.Go(func() {
-		k.enter(id)
-		defer k.exit(id, l)
+		k.enter(l.id)
+		defer k.exit(l)
 		for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
 			last := !k.pause(pause)
-			if k.tryInTurn(ctx, id, l, last) || last {
+			if k.tryInTurn(ctx, l, last) || last {
 				return
 			}
 		}
@@ -149,34 +149,34 @@ func (k *Keeper) pause(d time.Duration) bool {
 
 // tryInTurn saves between refreshes, not beside one, and reports whether nothing is left to save. The last time it
 // lets other processes go on either way.
-func (k *Keeper) tryInTurn(ctx context.Context, id string, l *login, last bool) bool {
+func (k *Keeper) tryInTurn(ctx context.Context, l *login, last bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, k.opts.Wait+maxTries*k.opts.Timeout)
 	defer cancel()
 	if l.turn.Acquire(ctx, all) != nil {
 		if last {
-			k.giveUp(ctx, id, l)
+			k.giveUp(ctx, l)
 		}
 		return false
 	}
 	defer l.turn.Release(all)
-	saved := k.saveAgain(ctx, id, l)
+	saved := k.saveAgain(ctx, l)
 	if !saved && last {
-		k.giveUp(ctx, id, l)
+		k.giveUp(ctx, l)
 	}
-	k.dropHold(ctx, id, l)
+	k.dropHold(ctx, l)
 	return saved
 }
 
 // giveUp notes for Close that the token in memory is lost.
-func (k *Keeper) giveUp(ctx context.Context, id string, l *login) {
+func (k *Keeper) giveUp(ctx context.Context, l *login) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l.unsaved == nil {
 		return
 	}
-	k.opts.Log.ErrorContext(ctx, "a new refresh token could not be saved until the end", "login", id,
+	k.opts.Log.ErrorContext(ctx, "a new refresh token could not be saved until the end", "login", l.id,
 		"tokid", l.unsaved.token.ID())
-	k.notSaved = append(k.notSaved, fmt.Errorf("%s: %w", id, ErrNotSaved))
+	k.notSaved = append(k.notSaved, fmt.Errorf("%s: %w", l.id, ErrNotSaved))
 	l.unsaved = nil
 }
 
