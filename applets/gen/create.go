@@ -205,6 +205,9 @@ func (s *session) scopes(cfg login.Config, md *provider.Metadata) (string, error
 	if asked == "" {
 		asked = cfg.AuthScope
 	}
+	if asked == "" && s.givesRefreshToken() {
+		return "", nil // what the token was given for
+	}
 	if asked == "" {
 		var err error
 		if asked, err = s.ask("scopes", "--scope", defaultScope); err != nil {
@@ -218,6 +221,10 @@ func (s *session) scopes(cfg login.Config, md *provider.Metadata) (string, error
 		asked = strings.Join(md.ScopesSupported, " ")
 	}
 	return strings.Join(strings.Fields(asked), " "), nil
+}
+
+func (s *session) givesRefreshToken() bool {
+	return s.cmd.RTFile != "" || s.cmd.RTEnv != "" || s.cmd.RT != ""
 }
 
 func (s *session) refreshToken() (secret.Text, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
@@ -24,7 +25,19 @@ func (s *Service) Handle(ctx context.Context, _ sock.Peer, r proto.Request) prot
 	if !errors.As(err, new(*problem)) {
 		s.opts.Log.DebugContext(ctx, "request failed", "req", r.Type, "err", err)
 	}
-	return failure(err, r.Account)
+	return failure(err, nameIn(r))
+}
+
+// nameIn is the login a request is about, for help texts; "" when it names none.
+func nameIn(r proto.Request) string {
+	name := r.Account
+	if name == "" && !r.Config.Empty() {
+		name, _ = stringMember(r.Config, "name")
+	}
+	if login.CheckName(name) != nil {
+		return ""
+	}
+	return name
 }
 
 func (s *Service) answer(ctx context.Context, r proto.Request) (proto.Reply, error) {
