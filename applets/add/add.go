@@ -12,6 +12,7 @@ import (
 	"errors"
 
 	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/secret/vault"
 )
 
 // Cmd is the grammar: that of oidc-add, and what unlocking a keystore needs.
@@ -58,6 +59,10 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	job, err := c.choose(env)
 	if err != nil {
 		return err
+	}
+	// Passwords and refresh tokens pass through here, and a prompt can stand open for hours.
+	if err := vault.HardenProcess(); err != nil {
+		env.Warn("going on with less protection: %v", err)
 	}
 	return job(ctx, newAgent(env))
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/secret/vault"
 )
 
 // alone is the value of an option with an optional value that was given none. It cannot be the name of a variable.
@@ -56,8 +57,10 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	if err := c.check(env); err != nil {
 		return err
 	}
-	client := proto.Find(env.Getenv)
-	rep, err := client.Call(ctx, c.request())
+	if err := vault.HardenProcess(); err != nil {
+		env.Warn("going on with less protection: %v", err)
+	}
+	rep, err := proto.Find(env.Getenv).Call(ctx, c.request())
 	if err != nil {
 		return callError(env, err)
 	}
