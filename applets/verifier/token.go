@@ -25,15 +25,16 @@ import (
 const fetchTimeout = 20 * time.Second
 
 type tokenCmd struct {
-	JWKS      string   `name:"jwks" placeholder:"FILE" help:"Take the keys from this file (a JWK set) instead of fetching them."`
-	Issuer    string   `aliases:"iss" placeholder:"URL" help:"The issuer to trust. Without --jwks its keys are fetched."`
-	Audience  []string `aliases:"aud" sep:"none" placeholder:"AUDIENCE" help:"Who the token has to be for. May be given several times."`
-	Profile   string   `placeholder:"PROFILE" help:"Accept tokens of this profile only: generic, wlcg, scitokens or at+jwt."`
+	JWKS      string   `name:"jwks" placeholder:"FILE" help:"Take the keys (a JWK set) from this file."`
+	Issuer    string   `aliases:"iss" placeholder:"URL" help:"The issuer to trust. Its keys are fetched if there is no --jwks."`
+	Audience  []string `aliases:"aud" sep:"none" placeholder:"AUD" help:"Who the token has to be for. May be repeated."`
+	Profile   string   `placeholder:"PROFILE" help:"Accept one profile only: generic, wlcg, scitokens or at+jwt."`
 	TokenFile string   `placeholder:"FILE" default:"-" help:"Where the token is; - is standard input (default)."`
 	CAFile    string   `name:"ca-file" placeholder:"FILE" help:"Certificates (PEM) to trust instead of the system's."`
 	JSON      bool     `name:"json" help:"Print the result and the claims as JSON."`
 
-	Rest []string `arg:"" optional:"" hidden:"" help:"None: a token on the command line can be read by everybody on the machine."`
+	// Rest is for tokens that do not belong here: every process on the machine can read a command line.
+	Rest []string `arg:"" optional:"" hidden:"" help:"Nothing."`
 }
 
 // Run exits with 0 for an accepted token, 1 for a refused one, 2 for wrong usage and 5 when the keys cannot be had.
@@ -65,8 +66,8 @@ func (c *tokenCmd) Run(ctx context.Context, env *cli.Env) error {
 func (c *tokenCmd) check(env *cli.Env) ([]claims.Profile, error) {
 	switch {
 	case len(c.Rest) > 0:
-		return nil, cli.Fail(cli.Usage, errors.New("there are no arguments besides options, and a token is none either"),
-			"a token on the command line can be read by everybody on the machine: give it on standard input or by --token-file")
+		return nil, cli.Fail(cli.Usage, errors.New("there are options only, and a token is none"),
+			"everybody on the machine can read a command line: use standard input or --token-file")
 	case c.JWKS == "" && c.Issuer == "":
 		return nil, cli.Fail(cli.Usage, errors.New("whom to trust is not given"), "use --issuer URL or --jwks FILE")
 	case len(c.Audience) == 0 || slices.Contains(c.Audience, ""):
@@ -79,16 +80,20 @@ func (c *tokenCmd) check(env *cli.Env) ([]claims.Profile, error) {
 		}
 	}
 	if c.TokenFile == "-" && cli.IsTerminal(env.Stdin) {
-		return nil, cli.Fail(cli.Usage, errors.New("no token is given"), "pipe it to standard input or use --token-file FILE")
+		return nil, cli.Fail(cli.Usage, errors.New("no token is given"), "pipe it in or use --token-file FILE")
 	}
+	return c.profiles()
+}
+
+func (c *tokenCmd) profiles() ([]claims.Profile, error) {
 	if c.Profile == "" {
 		return nil, nil
 	}
-	p := claims.Profile(c.Profile)
-	if !slices.Contains(claims.Profiles(), p) {
-		return nil, cli.Fail(cli.Usage, errors.New("there is no such profile"), fmt.Sprintf("profiles are %v", claims.Profiles()))
+	all := claims.Profiles()
+	if p := claims.Profile(c.Profile); slices.Contains(all, p) {
+		return []claims.Profile{p}, nil
 	}
-	return []claims.Profile{p}, nil
+	return nil, cli.Fail(cli.Usage, errors.New("there is no such profile"), fmt.Sprintf("profiles are %v", all))
 }
 
 // readToken reads a little more than a token may have, so that one that is too long is refused for that reason, and
@@ -104,7 +109,8 @@ func (c *tokenCmd) readToken(env *cli.Env) ([]byte, error) {
 			if errors.As(err, &bare) {
 				err = bare.Err
 			}
-			return nil, cli.Fail(cli.Usage, fmt.Errorf("read token file: %w", err), "--token-file takes the name of a file")
+			err = fmt.Errorf("read token file: %w", err)
+			return nil, cli.Fail(cli.Usage, err, "--token-file takes the name of a file")
 		}
 		defer f.Close()
 		in = f
@@ -166,7 +172,8 @@ func (c *tokenCmd) fileKeys(env *cli.Env) (*jose.KeySet, error) {
 	}
 	keys, skipped, err := jose.ParseKeySet(b)
 	if err != nil {
-		return nil, cli.Fail(cli.Usage, fmt.Errorf("%s: %w", c.JWKS, err), `the file has to be a JWK set: {"keys":[...]}`)
+		err = fmt.Errorf("%s: %w", c.JWKS, err)
+		return nil, cli.Fail(cli.Usage, err, `the file has to be a JWK set: {"keys":[...]}`)
 	}
 	warnSkipped(env, skipped)
 	return keys, nil

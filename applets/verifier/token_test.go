@@ -119,8 +119,8 @@ func TestToken(t *testing.T) {
 		{"usage_key_file_is_none", good, with(aud, "token", "--jwks", "notkeys.json"), cli.Usage, "JWK set"},
 		{"temporary_nobody_answers", good, with(aud, "token", "--issuer", "http://127.0.0.1:1"), cli.Temporary, "nothing was decided"},
 		{"temporary_no_metadata", good, with(aud, "token", "--issuer", w.issuer+"/elsewhere"), cli.Temporary, "no discovery document"},
-		{"token_as_argument", "", with(keys, good), cli.Usage, "can be read by everybody"},
-		{"token_as_first_argument", "", with(aud, good), cli.Usage, "can be read by everybody"},
+		{"token_as_argument", "", with(keys, good), cli.Usage, "everybody on the machine can read"},
+		{"token_as_first_argument", "", with(aud, good), cli.Usage, "everybody on the machine can read"},
 		{"token_as_file_name", "", with(keys, "--token-file", good), cli.Usage, "read token file"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

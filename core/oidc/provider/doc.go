@@ -5,8 +5,8 @@
 // or drops one slash at the end, and says so. Nothing here decides which issuer is trusted: a caller asks only for
 // issuers that are configured, never for one that a token names by itself.
 //
-// It is not an HTTP client (core/transport/httpc is, with the limits on time, size, redirects and schemes) and it speaks
-// no OAuth flow (core/oidc/flow does).
+// It is not an HTTP client (core/transport/httpc is, with the limits on time, size, redirects and schemes) and it
+// speaks no OAuth flow (core/oidc/flow does).
 //
 // Standards: OpenID Connect Discovery 1.0 section 4, RFC 8414 section 3, RFC 7517 section 5, RFC 9207.
 //

@@ -65,7 +65,8 @@ type entry struct {
 
 // NewKeys returns an empty cache that fetches with hc.
 func NewKeys(hc Getter, o KeysOptions) *Keys {
-	k := &Keys{hc: hc, expiry: o.Expiry, now: o.Now, log: o.Log, done: make(chan struct{}), entries: map[string]*entry{}}
+	k := &Keys{hc: hc, expiry: o.Expiry, now: o.Now, log: o.Log}
+	k.done, k.entries = make(chan struct{}), map[string]*entry{}
 	if k.expiry <= 0 {
 		k.expiry = DefaultExpiry
 	}
@@ -91,9 +92,9 @@ func (k *Keys) Close() {
 	k.fetches.Wait()
 }
 
-// Candidates returns the keys of issuer that may have signed a token with header h: at most four, never none. It fetches
-// when it has no keys, or has none with this kid and has not fetched for that reason within the last minute; otherwise
-// it answers from memory. The error is ErrUnknownKey, an *UnavailableError, or that of ctx.
+// Candidates returns the keys of issuer that may have signed a token with header h: at most four, never none. It
+// fetches when it has no keys, or has none with this kid and has not fetched for that reason within the last minute;
+// otherwise it answers from memory. The error is ErrUnknownKey, an *UnavailableError, or that of ctx.
 func (k *Keys) Candidates(ctx context.Context, issuer string, h jose.Header) ([]*jose.PublicKey, error) {
 	set, err := k.Set(ctx, issuer)
 	if err != nil {

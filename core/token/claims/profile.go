@@ -1,6 +1,8 @@
 package claims
 
 import (
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -77,6 +79,9 @@ func (t *Token) checkWLCG(h jose.Header) error {
 	if err := t.require("iss", "sub", "aud", "exp", "iat", "jti"); err != nil {
 		return err
 	}
+	if err := t.secureIssuer(); err != nil {
+		return err
+	}
 	version, err := t.All.String("wlcg.ver")
 	if err != nil {
 		return err
@@ -103,6 +108,20 @@ func (t *Token) checkWLCG(h jose.Header) error {
 	}
 	_, err = t.Capabilities(WLCG)
 	return err
+}
+
+// secureIssuer wants an https URL, as both communities' profiles do. A provider on this machine, for development, may
+// do without.
+func (t *Token) secureIssuer() error {
+	u, err := url.Parse(t.Issuer)
+	if err == nil && u.Host != "" {
+		ip := net.ParseIP(u.Hostname())
+		local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+		if u.Scheme == "https" || u.Scheme == "http" && local {
+			return nil
+		}
+	}
+	return &ValueError{"iss", "an https URL"}
 }
 
 // majorVersion reads [0-9]+\.[0-9]+.
@@ -145,6 +164,9 @@ func (t *Token) checkSciTokens(h jose.Header) error {
 		return ErrProfileAlgorithm
 	}
 	if err := t.require("iss", "exp", "nbf", "iat"); err != nil {
+		return err
+	}
+	if err := t.secureIssuer(); err != nil {
 		return err
 	}
 	two, err := t.sciTokensTwo()

@@ -35,8 +35,8 @@ type Scope struct {
 	HasPath bool
 }
 
-// ParseScope reads a scope whose part after the first colon, if there is one, is a path. Use it for names that have one:
-// in "fts:submit-transfer" the part after the colon is no path, and the error is ErrScopePath.
+// ParseScope reads a scope whose part after the first colon, if there is one, is a path. Use it for names that have
+// one: in "fts:submit-transfer" the part after the colon is no path, and the error is ErrScopePath.
 func ParseScope(s string) (Scope, error) {
 	name, path, has := strings.Cut(s, ":")
 	if !has {

@@ -9,8 +9,8 @@ import (
 	"github.com/oidcbox/oidcbox/core/token/jose"
 )
 
-// Token is a claim set with types. A claim that is absent is the zero value. It is no more trustworthy than the bytes it
-// was read from: only core/token/verify hands out one that may be believed.
+// Token is a claim set with types. A claim that is absent is the zero value. It is no more trustworthy than the bytes
+// it was read from: only core/token/verify hands out one that may be believed.
 type Token struct {
 	Issuer    string
 	Subject   string

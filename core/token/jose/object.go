@@ -56,7 +56,7 @@ type eof struct{}
 
 func (eof) Read([]byte) (int, error) { return 0, io.EOF }
 
-// objectReader makes the one pass. The strings it returns are parts of src, so that names and values cost no allocation.
+// objectReader makes the one pass. The strings it returns are parts of src: names and values cost no allocation.
 type objectReader struct {
 	dec *jsontext.Decoder
 	src string
@@ -362,8 +362,8 @@ func (o Object) Int(name string) (int64, bool, error) {
 // maxSeconds is the last second of the year 9999. What lies beyond it is milliseconds or nonsense.
 const maxSeconds = 253402300799
 
-// Time returns a member that is a NumericDate (RFC 7519 section 2: seconds since 1970, fractions allowed), the zero Time
-// when absent. A string, a negative number and a time after the year 9999 are *MemberErrors.
+// Time returns a member that is a NumericDate (RFC 7519 section 2: seconds since 1970, fractions allowed), the zero
+// Time when absent. A string, a negative number and a time after the year 9999 are *MemberErrors.
 func (o Object) Time(name string) (time.Time, error) {
 	raw, ok := o.Raw(name)
 	if !ok {

@@ -27,8 +27,6 @@ var (
 	ErrTimes = errors.New("times of the token make no sense")
 	// ErrLifetime: the token lives longer than its issuer may make it.
 	ErrLifetime = errors.New("token lives longer than is allowed for its issuer")
-	// ErrRevoked is for callers that ask for revocation.
-	ErrRevoked = errors.New("token was revoked")
 )
 
 // TimeError is ErrExpired, ErrNotYet or ErrIssuedAhead with the distance to now.

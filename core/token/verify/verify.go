@@ -51,12 +51,16 @@ func (v *Verifier) Verify(ctx context.Context, token []byte) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	if err := v.signature(ctx, iss, m, t.Issuer); err != nil {
+	tried, err := v.signature(ctx, iss, m, t.Issuer)
+	if err != nil {
 		return Identity{}, err
 	}
 	profile, err := v.judge(iss, m.Header, &t)
 	if err != nil {
 		return Identity{}, err
+	}
+	if profile == claims.SciTokens && !m.Header.HasKeyID && tried > 1 { // kid may be left out when there is one key
+		return Identity{}, claims.ErrNoKeyID
 	}
 	return Identity{Issuer: t.Issuer, Subject: t.Subject, Profile: profile, Claims: t}, nil
 }
@@ -77,18 +81,18 @@ func (v *Verifier) trusted(t *claims.Token, alg jose.Alg) (*Issuer, error) {
 	return iss, nil
 }
 
-// signature tries the few keys that may have signed.
-func (v *Verifier) signature(ctx context.Context, iss *Issuer, m *jose.Message, issuer string) error {
+// signature tries the few keys that may have signed, and returns how many there are.
+func (v *Verifier) signature(ctx context.Context, iss *Issuer, m *jose.Message, issuer string) (int, error) {
 	keys, err := v.candidates(ctx, iss, m.Header, issuer)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, k := range keys {
 		if err = m.Verify(k); err == nil {
-			return nil
+			break
 		}
 	}
-	return err
+	return len(keys), err
 }
 
 func (v *Verifier) candidates(
