@@ -175,39 +175,16 @@ func (c *Config) secretField(name string) *secret.Text {
 // it.
 func (c Config) Encode() ([]byte, error) {
 	var out []member
-	put := func(name string, v any) {
+	for _, name := range order() {
+		v, write := c.value(name)
+		if !write {
+			continue
+		}
 		b, err := marshal(v)
 		if err != nil {
-			panic("login: a string that cannot be encoded: " + err.Error())
+			return nil, fmt.Errorf("encode the account configuration: member %q: %w", name, err)
 		}
 		out = append(out, member{name, b})
-	}
-	for _, name := range order() {
-		if p := c.textField(name); p != nil {
-			if *p != "" || always(name) {
-				put(name, *p)
-			}
-			continue
-		}
-		if p := c.boolField(name); p != nil {
-			if *p || always(name) {
-				put(name, number(*p))
-			}
-			continue
-		}
-		if p := c.secretField(name); p != nil && (!p.Empty() || always(name)) {
-			// The one place where a secret becomes a string: encoding/json takes nothing else.
-			put(name, p.Expose())
-			continue
-		}
-		switch name {
-		case "redirect_uris":
-			if len(c.RedirectURIs) > 0 {
-				put(name, c.RedirectURIs)
-			}
-		case "username", "password":
-			put(name, "")
-		}
 	}
 	err := c.rest.Use(func(b []byte) error {
 		if len(b) == 0 {
@@ -221,6 +198,24 @@ func (c Config) Encode() ([]byte, error) {
 		return nil, fmt.Errorf("encode the account configuration: %w", err)
 	}
 	return writeObject(out), nil
+}
+
+// value is what Encode writes for a known member, if anything.
+func (c *Config) value(name string) (v any, write bool) {
+	if p := c.textField(name); p != nil {
+		return *p, *p != "" || always(name)
+	}
+	if p := c.boolField(name); p != nil {
+		return number(*p), *p || always(name)
+	}
+	if p := c.secretField(name); p != nil {
+		// The one place where a secret becomes a string: encoding/json takes nothing else.
+		return p.Expose(), !p.Empty() || always(name)
+	}
+	if name == "redirect_uris" {
+		return c.RedirectURIs, len(c.RedirectURIs) > 0
+	}
+	return "", true // username and password, which the original writes empty
 }
 
 // order is that of the members in the original's files.

@@ -111,19 +111,25 @@ func unbox(key, nonce, cipher []byte) (secret.Text, error) {
 
 // EncryptFile returns an account file with plain in it, as the original writes it, byte for byte but for the salt.
 func EncryptFile(ctx context.Context, plain, password secret.Text) ([]byte, error) {
-	var nonce [nonceSize]byte
-	salt := make([]byte, saltSize)
-	rand.Read(nonce[:]) //nolint:errcheck // never fails: the program ends instead
-	rand.Read(salt)     //nolint:errcheck
 	if plain.Len() > MaxFile/2 {
 		return nil, ErrTooLarge
 	}
-	return encrypt(ctx, plain, password, nonce, salt)
+	var s sprinkle
+	// crypto/rand does not fail: the program ends instead.
+	_, _ = rand.Read(s.nonce[:])
+	_, _ = rand.Read(s.salt[:])
+	return s.encrypt(ctx, plain, password)
 }
 
-func encrypt(ctx context.Context, plain, password secret.Text, nonce [nonceSize]byte, salt []byte) ([]byte, error) {
+// sprinkle is what must be new in each file.
+type sprinkle struct {
+	nonce [nonceSize]byte
+	salt  [saltSize]byte
+}
+
+func (s sprinkle) encrypt(ctx context.Context, plain, password secret.Text) ([]byte, error) {
 	costs := writerCosts()
-	key, err := costs.derive(ctx, password, salt, 2*keySize)
+	key, err := costs.derive(ctx, password, s.salt[:], 2*keySize)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +140,7 @@ func encrypt(ctx context.Context, plain, password secret.Text, nonce [nonceSize]
 		defer clear(k[:])
 		check = append(check, b[keySize:]...)
 		return plain.Use(func(p []byte) error {
-			cipher = secretbox.Seal(nil, p, &nonce, &k)
+			cipher = secretbox.Seal(nil, p, &s.nonce, &k)
 			return nil
 		})
 	})
@@ -143,8 +149,8 @@ func encrypt(ctx context.Context, plain, password secret.Text, nonce [nonceSize]
 	}
 	return []byte(strings.Join([]string{
 		strconv.Itoa(len(cipher)),
-		b64(nonce[:]),
-		b64(salt),
+		b64(s.nonce[:]),
+		b64(s.salt[:]),
 		fmt.Sprintf("%d:%d:%d:%d:1:%d:%d:2",
 			nonceSize, saltSize, macSize, keySize, costs.passes, uint64(costs.memory)<<10),
 		b64(cipher),

@@ -55,8 +55,8 @@ func TestVector(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := encrypt(t.Context(), secret.FromString(vectorPlain), secret.FromString(vectorPassword),
-			[nonceSize]byte(f.nonce), f.salt)
+		old := sprinkle{[nonceSize]byte(f.nonce), [saltSize]byte(f.salt)}
+		got, err := old.encrypt(t.Context(), secret.FromString(vectorPlain), secret.FromString(vectorPassword))
 		if err != nil || string(got) != vectorFile {
 			t.Errorf("%s, %v", got, err)
 		}
