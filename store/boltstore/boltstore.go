@@ -88,6 +88,9 @@ func open(ctx context.Context, path string, o Options, step func(string)) (*Engi
 		released: make(chan struct{}),
 	}
 	if err := e.prepare(ctx, step); err != nil {
+		if e.home != nil {
+			e.home.removeDir()
+		}
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
 	if !o.ReadOnly {

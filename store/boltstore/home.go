@@ -69,11 +69,7 @@ func (e *Engine) openNetwork(ctx context.Context, mayCreate bool) error {
 		}
 	}
 	e.o.Log.Info("store is on a network file system: working on a copy", "path", e.path, "fs", e.fsName)
-	if err := e.refresh(); err != nil {
-		e.home.removeDir()
-		return err
-	}
-	return nil
+	return e.refresh()
 }
 
 // create puts a new, empty store at home unless somebody was faster.

@@ -132,12 +132,7 @@ func writeNew(name string, b []byte) error {
 
 // noLinks reports that a file system has no hard links. There O_EXCL alone must do.
 func noLinks(err error) bool {
-	for _, no := range []error{syscall.EPERM, syscall.ENOSYS, syscall.ENOTSUP, syscall.EOPNOTSUPP, syscall.EMLINK} {
-		if errors.Is(err, no) {
-			return true
-		}
-	}
-	return false
+	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EMLINK)
 }
 
 // sighting is since when a waiter sees the same lock.
