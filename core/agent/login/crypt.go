@@ -7,62 +7,31 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 
-	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/nacl/secretbox"
 
 	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/secret/vault"
 )
 
-// Limits for what a file may ask of Argon2: beyond libsodium's "moderate" there is no real file.
-const (
-	maxPasses = 16
-	maxMemory = 256 << 20 // bytes
-)
+// costs are what the original always writes and reads, whatever line 4 says.
+func costs() vault.Params { return vault.Params{Time: 2, Memory: 64 << 10, Threads: 1} }
 
-// kdf are the costs of a derivation of the original: always one lane.
-type kdf struct {
-	passes uint32
-	memory uint32 // KiB
-	argonI bool   // Argon2i instead of Argon2id
-}
+// derivation is the one of files since 2.1.0: a key and a check key.
+func derivation(p vault.Params) vault.Foreign { return vault.Foreign{Params: p, Size: 2 * keySize} }
 
-// writerCosts are the only ones that the original reads whatever line 4 says.
-func writerCosts() kdf { return kdf{passes: 2, memory: 64 << 10} }
-
-// turn is held for the length of one derivation, so that a process never has the memory of two.
-var turn = sync.OnceValue(func() chan struct{} { return make(chan struct{}, 1) })
-
-// derive returns size bytes. Waiting for other derivations ends with ctx.
-func (k kdf) derive(ctx context.Context, password secret.Text, salt []byte, size uint32) (secret.Text, error) {
-	if err := ctx.Err(); err != nil {
-		return secret.Text{}, err
+// oldDerivations are the two of the time before, which a file does not tell apart.
+func oldDerivations() []vault.Foreign {
+	return []vault.Foreign{
+		{Params: vault.Params{Time: 4, Memory: 32 << 10, Threads: 1}, Size: keySize, Argon2i: true},
+		{Params: costs(), Size: keySize},
 	}
-	select {
-	case turn() <- struct{}{}:
-	case <-ctx.Done():
-		return secret.Text{}, ctx.Err()
-	}
-	defer func() { <-turn() }()
-	defer debug.FreeOSMemory()
-	fn := argon2.IDKey
-	if k.argonI {
-		fn = argon2.Key
-	}
-	var key secret.Text
-	err := password.Use(func(pw []byte) error {
-		key = secret.New(fn(pw, salt, k.passes, k.memory, 1, size))
-		return nil
-	})
-	return key, err
 }
 
 func (f File) openNew(ctx context.Context, password secret.Text) (secret.Text, error) {
-	key, err := f.params.derive(ctx, password, f.salt, 2*keySize)
+	key, err := derivation(f.params).Derive(ctx, password, f.salt)
 	if err != nil {
 		return secret.Text{}, err
 	}
@@ -78,10 +47,10 @@ func (f File) openNew(ctx context.Context, password secret.Text) (secret.Text, e
 	return plain, err
 }
 
-// openOld tries both derivations of the time before 2.1.0, which the file does not tell apart.
+// openOld tries both derivations.
 func (f File) openOld(ctx context.Context, password secret.Text) (secret.Text, error) {
-	for _, costs := range []kdf{{passes: 4, memory: 32 << 10, argonI: true}, writerCosts()} {
-		key, err := costs.derive(ctx, password, f.salt, keySize)
+	for _, d := range oldDerivations() {
+		key, err := d.Derive(ctx, password, f.salt)
 		if err != nil {
 			return secret.Text{}, err
 		}
@@ -128,8 +97,8 @@ type sprinkle struct {
 }
 
 func (s sprinkle) encrypt(ctx context.Context, plain, password secret.Text) ([]byte, error) {
-	costs := writerCosts()
-	key, err := costs.derive(ctx, password, s.salt[:], 2*keySize)
+	p := costs()
+	key, err := derivation(p).Derive(ctx, password, s.salt[:])
 	if err != nil {
 		return nil, err
 	}
@@ -139,8 +108,8 @@ func (s sprinkle) encrypt(ctx context.Context, plain, password secret.Text) ([]b
 		k := [keySize]byte(b)
 		defer clear(k[:])
 		check = append(check, b[keySize:]...)
-		return plain.Use(func(p []byte) error {
-			cipher = secretbox.Seal(nil, p, &s.nonce, &k)
+		return plain.Use(func(text []byte) error {
+			cipher = secretbox.Seal(nil, text, &s.nonce, &k)
 			return nil
 		})
 	})
@@ -152,7 +121,7 @@ func (s sprinkle) encrypt(ctx context.Context, plain, password secret.Text) ([]b
 		b64(s.nonce[:]),
 		b64(s.salt[:]),
 		fmt.Sprintf("%d:%d:%d:%d:1:%d:%d:2",
-			nonceSize, saltSize, macSize, keySize, costs.passes, uint64(costs.memory)<<10),
+			nonceSize, saltSize, macSize, keySize, p.Time, uint64(p.Memory)<<10),
 		b64(cipher),
 		b64(check),
 		generated + fileVersion,

@@ -6,10 +6,12 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
 	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/secret/vault"
 )
 
 // MaxFile bounds every file this package reads.
@@ -44,7 +46,7 @@ type File struct {
 	Format  Format
 	Version string // of the program that wrote it; "" where it does not say
 
-	params kdf
+	params vault.Params
 	nonce  []byte
 	salt   []byte
 	cipher []byte
@@ -112,26 +114,30 @@ func parseNew(lines []string, version string) (File, error) {
 }
 
 // parseParams reads line 4: nonce : salt : MAC : key length : base64 variant : passes : bytes of memory : algorithm.
-func parseParams(line string) (kdf, error) {
+func parseParams(line string) (vault.Params, error) {
 	var n [8]uint64
 	parts := strings.Split(line, ":")
 	if len(parts) != len(n) {
-		return kdf{}, fmt.Errorf("%w: line 4 has %d numbers, want %d", ErrFormat, len(parts), len(n))
+		return vault.Params{}, fmt.Errorf("%w: line 4 has %d numbers, want %d", ErrFormat, len(parts), len(n))
 	}
 	for i, p := range parts {
 		v, err := strconv.ParseUint(p, 10, 63)
 		if err != nil {
-			return kdf{}, fmt.Errorf("%w: line 4 has something else than numbers", ErrFormat)
+			return vault.Params{}, fmt.Errorf("%w: line 4 has something else than numbers", ErrFormat)
 		}
 		n[i] = v
 	}
 	if [5]uint64(n[:5]) != [5]uint64{nonceSize, saltSize, macSize, keySize, 1} || n[7] != 2 {
-		return kdf{}, fmt.Errorf("%w: line 4 names a cipher or encoding of another kind", ErrFormat)
+		return vault.Params{}, fmt.Errorf("%w: line 4 names a cipher or encoding of another kind", ErrFormat)
 	}
-	if n[5] < 1 || n[5] > maxPasses || n[6] < 8<<10 || n[6] > maxMemory {
-		return kdf{}, fmt.Errorf("%w: %d passes over %d bytes", ErrParams, n[5], n[6])
+	if n[5] > math.MaxUint32 || n[6]>>10 > math.MaxUint32 {
+		return vault.Params{}, fmt.Errorf("%w: %d passes over %d bytes", ErrParams, n[5], n[6])
 	}
-	return kdf{passes: uint32(n[5]), memory: uint32(n[6] >> 10)}, nil
+	p := vault.Params{Time: uint32(n[5]), Memory: uint32(n[6] >> 10), Threads: 1}
+	if err := p.Check(); err != nil {
+		return vault.Params{}, fmt.Errorf("%w: %w", ErrParams, err)
+	}
+	return p, nil
 }
 
 // parseOld reads the single line of versions before 2.1.0: length : salt : nonce : ciphertext, in hexadecimal.
