@@ -33,8 +33,8 @@ type tokenCmd struct {
 	CAFile    string   `name:"ca-file" placeholder:"FILE" help:"Certificates (PEM) to trust instead of the system's."`
 	JSON      bool     `name:"json" help:"Print the result and the claims as JSON."`
 
-	// Rest is for tokens that do not belong here: every process on the machine can read a command line.
-	Rest []string `arg:"" optional:"" hidden:"" help:"Nothing."`
+	// Rest catches a token that was put here, so that it is refused and not repeated.
+	Rest []string `arg:"" optional:"" name:"none" help:"None. A token is no argument: everybody here could read it."`
 }
 
 // Run exits with 0 for an accepted token, 1 for a refused one, 2 for wrong usage and 5 when the keys cannot be had.
