@@ -57,7 +57,6 @@ func (c *Cmd) serve(ctx context.Context, env *cli.Env) error {
 
 // prepare does everything that can fail before anybody is told that there is an agent.
 func (d *daemon) prepare(ctx context.Context, stop func()) error {
-	tuneMemory()
 	restrictFiles()
 	if err := vault.HardenProcess(); err != nil {
 		d.warning(err.Error())
@@ -80,12 +79,6 @@ func (d *daemon) prepare(ctx context.Context, stop func()) error {
 		return err
 	}
 	return d.writePID()
-}
-
-// tuneMemory keeps a process small that is idle nearly always.
-func tuneMemory() {
-	debug.SetGCPercent(40)
-	debug.SetMemoryLimit(48 << 20) // soft: Argon2 takes 64 MiB for a moment
 }
 
 func (d *daemon) newService(stop func()) error {

@@ -17,6 +17,7 @@ var _ proto.Handler = (*Service)(nil)
 // Handle answers one request of the agent's socket. Every request is answered; a locked agent knows "check" and
 // "unlock" only.
 func (s *Service) Handle(ctx context.Context, _ sock.Peer, r proto.Request) proto.Reply {
+	defer s.answered.Add(1)
 	rep, err := s.answer(ctx, r)
 	if err == nil {
 		return rep

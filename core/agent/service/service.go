@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/oidc/custody"
@@ -86,6 +88,7 @@ type Service struct {
 	pending *waiting
 	fetches flights[granted]
 
+	answered atomic.Uint64 // requests
 	changing chan struct{} // holds one while somebody locks, unlocks or changes the keystore
 	wrong    attempts      // passwords that did not fit; used by the holder of changing
 	reopen   bool          // lock has closed the keystore; used by the holder of changing
@@ -143,10 +146,12 @@ func (s *Service) Close(ctx context.Context) error {
 	return err
 }
 
-// keepHouse drops what has expired.
+// keepHouse drops what has expired. When the agent has become idle it gives memory back to the system: people run one
+// on every login node, and it waits nearly all the time.
 func (s *Service) keepHouse() {
 	tick := time.NewTicker(housekeeping)
 	defer tick.Stop()
+	var seen, trimmed uint64
 	for {
 		select {
 		case <-s.stop:
@@ -154,6 +159,12 @@ func (s *Service) keepHouse() {
 		case <-tick.C:
 			s.sweep(context.Background())
 		}
+		now := s.answered.Load()
+		if now == seen && now != trimmed {
+			debug.FreeOSMemory()
+			trimmed = now
+		}
+		seen = now
 	}
 }
 
