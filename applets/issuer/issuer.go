@@ -1,4 +1,5 @@
-// Package issuer is the role that runs the development provider: core/oidc/issuer on a loopback port, its state in memory.
+// Package issuer is the role that runs the development provider: core/oidc/issuer on a loopback port, its state in
+// memory.
 //
 // It is no production server. Whoever reaches it signs in as any of its accounts without a password, so it listens on
 // loopback only unless told otherwise.
@@ -27,18 +28,18 @@ const stopTime = time.Second
 
 // Cmd is the command line.
 type Cmd struct {
-	Listen         string        `default:"127.0.0.1:0" placeholder:"ADDR" help:"Address and port; port 0 takes a free one."`
+	Listen         string        `default:"127.0.0.1:0" placeholder:"ADDR" help:"Address and port; port 0 takes any."`
 	Issuer         string        `placeholder:"URL" help:"Issuer URL in tokens and discovery; default http://ADDR."`
-	AllowRemote    bool          `help:"Listen on an address that other machines reach. Anybody there can sign in as anybody."`
-	URLFile        string        `name:"url-file" placeholder:"FILE" help:"Write the issuer URL to FILE when it is ready, and remove it at the end."`
-	AutoLogin      string        `placeholder:"USER" help:"Sign USER in and agree without showing pages; login_hint names another."`
-	Rotation       string        `default:"strict" enum:"strict,grace,off" help:"What becomes of a used refresh token: ${enum}."`
+	AllowRemote    bool          `help:"Let other machines in: anybody there can sign in as anybody."`
+	URLFile        string        `name:"url-file" placeholder:"FILE" help:"Holds the issuer URL while it is ready."`
+	AutoLogin      string        `placeholder:"USER" help:"Sign USER in and agree without pages."`
+	Rotation       string        `default:"strict" enum:"strict,grace,off" help:"Rotation of refresh tokens: ${enum}."`
 	GraceWindow    time.Duration `default:"30s" help:"How long a used refresh token is still taken with --rotation grace."`
 	Alg            string        `default:"RS256" enum:"RS256,ES256,EdDSA" help:"Algorithm of the signing key: ${enum}."`
 	ATTTL          time.Duration `name:"at-ttl" default:"1h" help:"Lifetime of access tokens."`
 	RTTTL          time.Duration `name:"rt-ttl" default:"24h" help:"Lifetime of refresh tokens."`
 	DeviceInterval time.Duration `default:"5s" help:"Time between polls that devices are told."`
-	ClientFile     string        `placeholder:"FILE" help:"YAML or JSON with more clients and rows of the exchange policy."`
+	ClientFile     string        `placeholder:"FILE" help:"YAML: more clients and exchange rules."`
 	TestControls   bool          `help:"Serve /_test/: faults, request log, key rotation."`
 }
 

@@ -111,7 +111,8 @@ func TestIssuerWithAnotherURL(t *testing.T) {
 	if u != "https://op.example/path/" {
 		t.Errorf("URL file says %q", u)
 	}
-	if _, body := fetch(t, "http://"+addr+"/path/.well-known/openid-configuration"); !strings.Contains(body, `"https://op.example/path/token"`) {
+	_, body := fetch(t, "http://"+addr+"/path/.well-known/openid-configuration")
+	if !strings.Contains(body, `"https://op.example/path/token"`) {
 		t.Errorf("discovery: %s", body)
 	}
 	if status, _ := fetch(t, "http://"+addr+"/path/_test/log"); status != http.StatusOK {

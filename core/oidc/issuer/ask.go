@@ -31,6 +31,12 @@ type reply struct {
 	since         time.Time // when the person signed in
 }
 
+// visitor is a person who has signed in, and the cookie of the browser.
+type visitor struct {
+	user    User
+	browser string
+}
+
 // sessionRow says who is signed in in a browser.
 type sessionRow struct {
 	Subject string `json:"sub"`
@@ -39,9 +45,9 @@ type sessionRow struct {
 
 const sessionTTL = 8 * time.Hour
 
-// ask takes the person through signing in and agreeing, one page for each. The forms post to the same URL with the same
-// query; each carries a token bound to the browser, the page and that URL, so a page of somebody else cannot send it, and
-// agreement to one request is none to another.
+// ask takes the person through signing in and agreeing, one page for each. The forms post to the same URL with the
+// same query; each carries a token bound to the browser, the page and that URL, so a page of somebody else cannot send
+// it, and agreement to one request is none to another.
 func (i *Issuer) ask(w http.ResponseWriter, r *http.Request, q question) (reply, error) {
 	if i.o.AutoLogin != "" {
 		return i.askNobody(q)
@@ -55,7 +61,7 @@ func (i *Issuer) ask(w http.ResponseWriter, r *http.Request, q question) (reply,
 	}
 	stale := q.age >= 0 && i.o.Now().Sub(time.Unix(s.Since, 0)) > q.age
 	if u, known := i.userOf(s.Subject); ok && known && !q.again && !stale {
-		return reply{}, i.showConsent(w, r, q, u, i.browser(w, r))
+		return reply{}, i.showConsent(w, r, q, visitor{u, i.browser(w, r)})
 	}
 	return reply{}, i.showLogin(w, r, q, "")
 }
@@ -105,13 +111,13 @@ func (i *Issuer) signIn(w http.ResponseWriter, r *http.Request, q question, name
 	cookie, now := random(32), i.o.Now()
 	err := i.o.Engine.Update(r.Context(), func(tx store.WTx) error {
 		row := sessionRow{Subject: u.Subject, Since: now.Unix()}
-		return save(tx, sessionTable(), digest(cookie), row, now.Add(sessionTTL))
+		return save(tx, slot{sessionTable(), digest(cookie), now.Add(sessionTTL)}, row)
 	})
 	if err != nil {
 		return err
 	}
 	i.setCookie(w, cookie)
-	return i.showConsent(w, r, q, u, cookie)
+	return i.showConsent(w, r, q, visitor{u, cookie})
 }
 
 // session returns who is signed in in the browser.

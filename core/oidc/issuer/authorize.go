@@ -36,8 +36,8 @@ type redirectError struct {
 
 func (e *redirectError) Error() string { return e.code + ": " + e.description }
 
-// authorize is the authorization endpoint and, for POST, the forms of its pages. The request stays in the query of every
-// form, so nothing is kept of a request until the person has agreed.
+// authorize is the authorization endpoint and, for POST, the forms of its pages. The request stays in the query of
+// every form, so nothing is kept of a request until the person has agreed.
 func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodPost && r.URL.RawQuery == "" {
 		return i.repost(w, r)
@@ -102,7 +102,8 @@ func (i *Issuer) agree(w http.ResponseWriter, r *http.Request, req authRequest) 
 	return i.redirect(w, req.redirectURI, url.Values{"code": {code}, "state": {req.state}})
 }
 
-// redirect sends the browser back with q and iss (RFC 9207). 303, so that a form is never sent on (RFC 9700 section 4.12).
+// redirect sends the browser back with q and iss (RFC 9207). 303, so that a form is never sent on (RFC 9700 section
+// 4.12).
 func (i *Issuer) redirect(w http.ResponseWriter, uri string, q url.Values) error {
 	if q.Get("state") == "" {
 		q.Del("state")

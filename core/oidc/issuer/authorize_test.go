@@ -202,7 +202,9 @@ func TestPagesHeaders(t *testing.T) {
 	s := issuertest.Start(t, withPages)
 	resp, page := open(t).get(s.URL + "/authorize?" + authQuery("login_hint", `"><script>alert(1)</script>`).Encode())
 	csp := resp.Header.Get("Content-Security-Policy")
-	for _, part := range []string{"default-src 'none'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"} {
+	for _, part := range []string{
+		"default-src 'none'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'",
+	} {
 		if !strings.Contains(csp, part) {
 			t.Errorf("policy %q lacks %q", csp, part)
 		}
@@ -221,7 +223,8 @@ func TestPagesHeaders(t *testing.T) {
 
 func TestFormsOfOthersAreRefused(t *testing.T) {
 	s := issuertest.Start(t, withPages)
-	first, second := s.URL+"/authorize?"+authQuery().Encode(), s.URL+"/authorize?"+authQuery("scope", "storage.modify:/").Encode()
+	first := s.URL + "/authorize?" + authQuery().Encode()
+	second := s.URL + "/authorize?" + authQuery("scope", "storage.modify:/").Encode()
 	victim := open(t)
 	_, page := victim.get(first)
 	_, page = victim.post(first, fields(t, page, "login", "alice"))

@@ -27,6 +27,9 @@ type codeRow struct {
 	Used        bool     `json:"used,omitempty"`
 }
 
+// kept is how long the row stays.
+func (row codeRow) kept() time.Time { return time.Unix(row.Expires, 0).Add(10 * time.Minute) }
+
 // saveCode keeps row under a new code and returns the code.
 func (i *Issuer) saveCode(ctx context.Context, row codeRow) (string, error) {
 	if err := i.codes.take(ctx, i); err != nil {
@@ -35,13 +38,13 @@ func (i *Issuer) saveCode(ctx context.Context, row codeRow) (string, error) {
 	code := random(32)
 	row.Expires, row.Grant = i.in(i.o.CodeTTL), newGrantID()
 	err := i.o.Engine.Update(ctx, func(tx store.WTx) error {
-		return save(tx, codeTable(), digest(code), row, i.o.Now().Add(i.o.CodeTTL+10*time.Minute))
+		return save(tx, slot{codeTable(), digest(code), row.kept()}, row)
 	})
 	return code, err
 }
 
-// redeemCode gives tokens for a code, once: all is decided in one Update. A code that comes again takes the tokens it gave
-// with it (RFC 6749 section 4.1.2), whoever sent it first.
+// redeemCode gives tokens for a code, once: all is decided in one Update. A code that comes again takes the tokens it
+// gave with it (RFC 6749 section 4.1.2), whoever sent it first.
 func (i *Issuer) redeemCode(ctx context.Context, c party, q url.Values) (answer, error) {
 	if q.Get("code") == "" {
 		return answer{}, badRequest("code is missing")
@@ -49,48 +52,55 @@ func (i *Issuer) redeemCode(ctx context.Context, c party, q url.Values) (answer,
 	if err := i.grants.take(ctx, i); err != nil {
 		return answer{}, err
 	}
-	var (
-		row    codeRow
-		fam    family
-		reused bool
-	)
-	err := i.o.Engine.Update(ctx, func(tx store.WTx) error {
-		var ok bool
-		var err error
-		row, ok, err = loadForUpdate[codeRow](tx, codeTable(), digest(q.Get("code")))
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return badGrant("the code is not known or has expired")
-		}
-		if reused = row.Used; reused {
-			return tx.Delete(grantTable(), store.Key{row.Grant})
-		}
-		if err := i.checkCode(row, c, q); err != nil {
-			return err
-		}
-		row.Used = true
-		keep := i.o.Now().Add(i.o.CodeTTL + 10*time.Minute)
-		if err := save(tx, codeTable(), digest(q.Get("code")), row, keep); err != nil {
-			return err
-		}
-		fam = i.newFamily(row.Grant, c, grant{
-			Subject: row.Subject, Scope: row.Scope, Audience: row.Audience, AuthTime: row.AuthTime,
-		})
-		return i.saveGrant(tx, fam.ID, fam.Row)
+	var x redemption
+	err := i.o.Engine.Update(ctx, func(tx store.WTx) (err error) {
+		x, err = i.redeem(tx, c, q)
+		return err
 	})
-	if err != nil || reused {
+	if err != nil || x.reused {
 		i.grants.give()
 	}
 	if err != nil {
 		return answer{}, err
 	}
-	if reused {
+	if x.reused {
 		i.o.Log.Warn("authorization code came twice, its tokens are revoked", "op", "redeem", "client", c.ID)
 		return answer{}, badGrant("the code was used before")
 	}
-	return i.answer(i.wantedOf(fam.ID, fam.Row), row.Nonce, fam.Refresh)
+	return i.answer(i.wantedOf(x.fam.ID, x.fam.Row), x.nonce, x.fam.Refresh)
+}
+
+// redemption is what became of a code.
+type redemption struct {
+	fam    family
+	nonce  string
+	reused bool
+}
+
+func (i *Issuer) redeem(tx store.WTx, c party, q url.Values) (x redemption, err error) {
+	key := digest(q.Get("code"))
+	row, ok, err := loadForUpdate[codeRow](tx, codeTable(), key)
+	if err != nil {
+		return x, err
+	}
+	if !ok {
+		return x, badGrant("the code is not known or has expired")
+	}
+	if row.Used {
+		return redemption{reused: true}, tx.Delete(grantTable(), store.Key{row.Grant})
+	}
+	if err := i.checkCode(row, c, q); err != nil {
+		return x, err
+	}
+	row.Used = true
+	if err := save(tx, slot{codeTable(), key, row.kept()}, row); err != nil {
+		return x, err
+	}
+	x.nonce = row.Nonce
+	x.fam = i.newFamily(row.Grant, c, grant{
+		Subject: row.Subject, Scope: row.Scope, Audience: row.Audience, AuthTime: row.AuthTime,
+	})
+	return x, i.saveGrant(tx, x.fam.ID, x.fam.Row)
 }
 
 // wantedOf is the access token that the whole of a grant gives.

@@ -16,8 +16,8 @@ import (
 	"github.com/oidcbox/oidcbox/store"
 )
 
-// device is a pending device authorization (RFC 8628). The row outlives the code by ten minutes, so that a late poll hears
-// expired_token.
+// device is a pending device authorization (RFC 8628). The row outlives the code by ten minutes, so that a late poll
+// hears expired_token.
 type device struct {
 	Client   string   `json:"client"`
 	Scope    []string `json:"scope"`
@@ -30,6 +30,9 @@ type device struct {
 	LastPoll int64    `json:"last_poll_ms,omitempty"`
 	Expires  int64    `json:"exp"`
 }
+
+// kept is how long the row stays.
+func (d device) kept() time.Time { return time.Unix(d.Expires, 0).Add(10 * time.Minute) }
 
 const (
 	devicePending = "pending"
@@ -112,12 +115,12 @@ func (i *Issuer) saveDevice(ctx context.Context, d device) (code, user string, e
 	}
 	code, user = random(32), newUserCode()
 	d.Expires, d.UserCode = i.in(i.o.DeviceTTL), i.userCodeKey(user)
-	keep := i.o.Now().Add(i.o.DeviceTTL + 10*time.Minute)
+	keep := d.kept()
 	err = i.o.Engine.Update(ctx, func(tx store.WTx) error {
-		if err := save(tx, userTable(), d.UserCode, digest(code), keep); err != nil {
+		if err := save(tx, slot{userTable(), d.UserCode, keep}, digest(code)); err != nil {
 			return err
 		}
-		return save(tx, deviceTable(), digest(code), d, keep)
+		return save(tx, slot{deviceTable(), digest(code), keep}, d)
 	})
 	return code, user, err
 }
@@ -140,7 +143,7 @@ func (i *Issuer) pollDevice(ctx context.Context, c party, q url.Values) (answer,
 			return badGrant("the device code is not known or was used")
 		}
 		if told = i.poll(&d); told != nil {
-			return save(tx, deviceTable(), key, d, time.Unix(d.Expires, 0).Add(10*time.Minute))
+			return save(tx, slot{deviceTable(), key, d.kept()}, d)
 		}
 		if err := tx.Delete(deviceTable(), store.Key{key}); err != nil {
 			return err
@@ -272,7 +275,7 @@ func (i *Issuer) decideDevice(ctx context.Context, key string, c party, a reply)
 		if a.refused {
 			d.Status = deviceRefused
 		}
-		return save(tx, deviceTable(), key, d, time.Unix(d.Expires, 0).Add(10*time.Minute))
+		return save(tx, slot{deviceTable(), key, d.kept()}, d)
 	})
 }
 

@@ -24,7 +24,8 @@ func newDevice(t *testing.T, s *issuertest.Server, form ...string) device {
 	}
 	str := func(name string) string { v, _ := a.Body[name].(string); return v }
 	d := device{s, str("device_code"), str("user_code"), str("verification_uri_complete")}
-	if d.code == "" || len(d.user) != 9 || !strings.HasPrefix(d.complete, str("verification_uri")) || a.Body["interval"] == nil {
+	complete := strings.HasPrefix(d.complete, str("verification_uri")) && a.Body["interval"] != nil
+	if d.code == "" || len(d.user) != 9 || !complete {
 		t.Fatalf("device authorization: %v", a.Body)
 	}
 	return d
@@ -110,7 +111,8 @@ func TestDeviceCodesOfOthers(t *testing.T) {
 	wantOK(t, d.poll())
 	wantError(t, s.Post("/device_authorization", "service", "service-secret", url.Values{}), 400, "unauthorized_client")
 	wantError(t, s.Post("/device_authorization", "web", "", url.Values{}), 401, "invalid_client")
-	wantError(t, s.Post("/device_authorization", "native", "", url.Values{"scope": {"storage.read"}}), 400, "invalid_scope")
+	pathless := url.Values{"scope": {"storage.read"}}
+	wantError(t, s.Post("/device_authorization", "native", "", pathless), 400, "invalid_scope")
 }
 
 func TestUserCodePage(t *testing.T) {

@@ -4,11 +4,12 @@
 // It serves discovery, keys with rotation, authorization code with PKCE, the device flow, refresh with rotation and
 // revocation of the whole family on reuse, client credentials, token exchange by a policy table, registration with
 // management, introspection, revocation and userinfo. Access tokens are JWTs of RFC 9068 with the claims of the WLCG
-// profile. Its state lives in a store.Engine, every code and token in it as a hash, every decision that must be made once
-// in one Update.
+// profile. Its state lives in a store.Engine, every code and token in it as a hash, every decision that must be made
+// once in one Update.
 //
 // It is not for production: people sign in without a password, and registration is open. It has no pairwise subjects,
-// no encryption of tokens, no logout and no request objects, and it does not listen by itself (core/transport/httpd does).
+// no encryption of tokens, no logout and no request objects, and it does not listen by itself (core/transport/httpd
+// does).
 //
 // # Faults
 //

@@ -13,9 +13,10 @@ import (
 	"github.com/oidcbox/oidcbox/store"
 )
 
-// ExchangeRule is a row of the policy of token exchange. Without a row that fits, an exchange gives a part of the subject
-// token: its scopes or less, its audiences or less, no longer than it lives, and no refresh token. With one it gives what
-// the row lists, or less, whatever the subject token had. One row, or the subject token, has to cover a whole request.
+// ExchangeRule is a row of the policy of token exchange. Without a row that fits, an exchange gives a part of the
+// subject token: its scopes or less, its audiences or less, no longer than it lives, and no refresh token. With one it
+// gives what the row lists, or less, whatever the subject token had. One row, or the subject token, has to cover a
+// whole request.
 type ExchangeRule struct {
 	Client string // who asks; never empty
 	// SubjectClient is the client_id of the subject token, SubjectAudience one of its audiences. One of the two is
@@ -160,8 +161,8 @@ func (i *Issuer) readExchange(ctx context.Context, c party, q url.Values) (x exc
 	return x, err
 }
 
-// decide finds what covers the request: the subject token first, then the rows of the policy in their order. The error is
-// that of the subject token, which says best what was asked too much.
+// decide finds what covers the request: the subject token first, then the rows of the policy in their order. The error
+// is that of the subject token, which says best what was asked too much.
 func (i *Issuer) decide(c party, x exchangeRequest) (offer, error) {
 	o, refusal := i.part(x)
 	if refusal == nil {

@@ -67,7 +67,8 @@ func TestExchangeNarrows(t *testing.T) {
 	}
 	t.Run("any audience may become one", func(t *testing.T) {
 		any := s.Tokens("alice", "storage.read:/").Access
-		at := access(t, s, wantOK(t, s.Token("service", "service-secret", exchangeForm(any, "audience", "https://x.example"))))
+		a := s.Token("service", "service-secret", exchangeForm(any, "audience", "https://x.example"))
+		at := access(t, s, wantOK(t, a))
 		if at["aud"] != "https://x.example" {
 			t.Errorf("aud is %v", at["aud"])
 		}
@@ -116,8 +117,8 @@ func TestExchangeRefuses(t *testing.T) {
 	})
 }
 
-// TestRucioAndFTS is the journey of a third-party copy: Rucio may submit transfers to FTS, and FTS gets from that what two
-// storage elements want, for as long as the transfer waits.
+// TestRucioAndFTS is the journey of a third-party copy: Rucio may submit transfers to FTS, and FTS gets from that what
+// two storage elements want, for as long as the transfer waits.
 func TestRucioAndFTS(t *testing.T) {
 	s := issuertest.Start(t)
 	submit := wantOK(t, s.Token("rucio", "rucio-secret", url.Values{
@@ -167,11 +168,20 @@ func TestRucioAndFTS(t *testing.T) {
 	}{
 		{"another client", "service", "service-secret", widen(), "invalid_scope"},
 		{"more than the row", "fts", "fts-secret", widen("scope", "storage.modify:/"), "invalid_scope"},
-		{"the row and something of the subject", "fts", "fts-secret", widen("scope", "storage.read:/ fts:submit-transfer"), "invalid_scope"},
+		{
+			"the row and something of the subject", "fts", "fts-secret",
+			widen("scope", "storage.read:/ fts:submit-transfer"), "invalid_scope",
+		},
 		{"another storage element", "fts", "fts-secret", widen("audience", "https://se3.example"), "invalid_scope"},
 		{"every storage element", "fts", "fts-secret", widen("audience", issuer.AnyAudience), "invalid_scope"},
-		{"a subject without the right to submit", "fts", "fts-secret", exchangeForm(user, "scope", "storage.create:/"), "invalid_scope"},
-		{"a subject for another service", "fts", "fts-secret", exchangeForm(elsewhere, "scope", "storage.read:/"), "invalid_scope"},
+		{
+			"a subject without the right to submit", "fts", "fts-secret",
+			exchangeForm(user, "scope", "storage.create:/"), "invalid_scope",
+		},
+		{
+			"a subject for another service", "fts", "fts-secret",
+			exchangeForm(elsewhere, "scope", "storage.read:/"), "invalid_scope",
+		},
 	}
 	for _, c := range refused {
 		t.Run(c.name, func(t *testing.T) { wantError(t, s.Token(c.client, c.secret, c.form), 400, c.code) })

@@ -81,7 +81,9 @@ func TestControlsOverHTTP(t *testing.T) {
 	add := func(body string) issuertest.Answer {
 		return manage(t, s, http.MethodPost, s.URL+"/_test/fault", "", body)
 	}
-	for _, body := range []string{`{}`, `{"path":"/token","unknown":1}`, `{"path":"/token","status":99}`, `[]`, `{"path":"/token","times":-1}`} {
+	for _, body := range []string{
+		`{}`, `[]`, `{"path":"/token","unknown":1}`, `{"path":"/token","status":99}`, `{"path":"/token","times":-1}`,
+	} {
 		wantError(t, add(body), 400, "invalid_request")
 	}
 	r := postForm(t, s.URL+"/_test/fault", url.Values{})
@@ -130,7 +132,8 @@ func TestRequestLogMasksSecrets(t *testing.T) {
 		t.Fatalf("log: %+v", log)
 	}
 	f := log[0].Form
-	if f.Get("client_secret") != "***" || f.Get("refresh_token") != issuer.Masked(tok.Refresh.Expose()) || f.Get("scope") != "openid" {
+	masked := issuer.Masked(tok.Refresh.Expose())
+	if f.Get("client_secret") != "***" || f.Get("refresh_token") != masked || f.Get("scope") != "openid" {
 		t.Errorf("form: %v", f)
 	}
 	if all := f.Encode(); strings.Contains(all, tok.Refresh.Expose()) || strings.Contains(all, "web-secret") {

@@ -21,13 +21,14 @@ func fuzzIssuer(f *testing.F) *Issuer {
 	return i
 }
 
-// FuzzAuthorize: whatever the query is, the answer is a page or a redirect to a registered URI that carries iss, and never
-// a code for a request without PKCE from the public client.
+// FuzzAuthorize: whatever the query is, the answer is a page or a redirect to a registered URI that carries iss, and
+// never a code for a request without PKCE from the public client.
 func FuzzAuthorize(f *testing.F) {
 	i := fuzzIssuer(f)
 	f.Add("client_id=native&redirect_uri=http://127.0.0.1:5/cb&response_type=code&scope=openid&code_challenge=" +
 		strings.Repeat("a", 43) + "&code_challenge_method=S256&state=x")
-	f.Add("client_id=web&redirect_uri=http://localhost/&response_type=code&scope=storage.read:/a+wlcg.groups&resource=https://a")
+	f.Add("client_id=web&redirect_uri=http://localhost/&response_type=code&scope=storage.read:/a+wlcg.groups" +
+		"&resource=https://a")
 	f.Add("client_id=native&redirect_uri=edu.kit.data.oidc-agent:/redirect&response_type=token")
 	f.Add("%zz&client_id=web&client_id=native")
 	f.Fuzz(func(t *testing.T, query string) {
@@ -65,7 +66,7 @@ func FuzzToken(f *testing.F) {
 	f.Add("grant_type=authorization_code&client_id=native&code=x&redirect_uri=http://127.0.0.1/&code_verifier=y", "")
 	f.Add("grant_type=refresh_token&refresh_token="+strings.Repeat("A", 80)+"&scope=storage.read:/", "Basic d2ViOndlYg==")
 	f.Add("grant_type=client_credentials&client_id=service&client_secret=x", "Bearer x")
-	f.Add("grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token=a.b.c&audience=a+b&audience=c", "Basic !")
+	f.Add("grant_type="+GrantExchange+"&subject_token=a.b.c&audience=a+b&audience=c", "Basic !")
 	f.Add("grant_type=urn:ietf:params:oauth:grant-type:device_code&device_code=z&client_id=native", "Basic")
 	f.Fuzz(func(t *testing.T, form, auth string) {
 		r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:1/op/token", strings.NewReader(form))

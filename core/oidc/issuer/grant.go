@@ -52,8 +52,8 @@ func (i *Issuer) mac(purpose, text string) []byte {
 	return m.Sum(nil)
 }
 
-// newRefreshToken returns a token of the family id and the digest to keep of it. It is base64url of the family, 32 random
-// bytes and a MAC over both, which makes an old token of ours known from a made-up one.
+// newRefreshToken returns a token of the family id and the digest to keep of it. It is base64url of the family, 32
+// random bytes and a MAC over both, which makes an old token of ours known from a made-up one.
 func (i *Issuer) newRefreshToken(id string) (secret.Text, string) {
 	raw, err := base64.RawURLEncoding.DecodeString(id)
 	if err != nil || len(raw) != grantIDBytes {
@@ -82,36 +82,43 @@ func (i *Issuer) familyOf(token string) (id string, ok bool) {
 
 // saveGrant writes the family. It is forgotten with its last token.
 func (i *Issuer) saveGrant(tx store.WTx, id string, g grant) error {
-	keep := time.Unix(g.Expires, 0).Add(i.o.AccessTTL)
-	return save(tx, grantTable(), id, g, keep)
+	return save(tx, slot{grantTable(), id, time.Unix(g.Expires, 0).Add(i.o.AccessTTL)}, g)
 }
 
 // expired also covers a grant without refresh tokens, which lives as long as its access tokens.
 func (g grant) expired(now time.Time) bool { return now.Unix() >= g.Expires }
 
-// use takes a refresh token whose digest is hash and puts next in its place, by the rules of r. It changes g and says
-// whether the token is good, and if not, whether its family has to go: then it was good once, and somebody else has it.
-func (g *grant) use(hash, next string, r Rotation, now time.Time, window time.Duration) (good, revoke bool) {
-	ms := now.UnixMilli()
+// turn is one use of a refresh token: the digest of the old one, that of the one to come, and the rules.
+type turn struct {
+	old, next string
+	rotation  Rotation
+	window    time.Duration
+	now       time.Time
+}
+
+// use changes g for a turn and says whether the old token is good, and if not, whether its family has to go: then it
+// was good once, and somebody else has it.
+func (g *grant) use(t turn) (good, revoke bool) {
+	now := t.now.UnixMilli()
 	g.Live = slices.DeleteFunc(g.Live, func(l live) bool {
-		return l.Used != 0 && ms-l.Used >= window.Milliseconds()
+		return l.Used != 0 && now-l.Used >= t.window.Milliseconds()
 	})
-	at := slices.IndexFunc(g.Live, func(l live) bool { return l.Hash == hash })
+	at := slices.IndexFunc(g.Live, func(l live) bool { return l.Hash == t.old })
 	switch {
 	case at < 0:
 		return false, true
-	case r == Off:
+	case t.rotation == Off:
 		return true, false
-	case r == Strict:
-		g.Live = []live{{Hash: next}}
+	case t.rotation == Strict:
+		g.Live = []live{{Hash: t.next}}
 		return true, false
 	case len(g.Live) >= maxLive:
 		return false, false
 	}
 	if g.Live[at].Used == 0 {
-		g.Live[at].Used = ms
+		g.Live[at].Used = now
 	}
-	g.Live = append(g.Live, live{Hash: next})
+	g.Live = append(g.Live, live{Hash: t.next})
 	return true, false
 }
 

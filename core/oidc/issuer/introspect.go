@@ -71,8 +71,8 @@ func (i *Issuer) introspectRefresh(w http.ResponseWriter, r *http.Request, c par
 	})
 }
 
-// revoke ends a token (RFC 7009): with a refresh token its whole family, with an access token that one alone. A token that
-// is not known is as good as revoked.
+// revoke ends a token (RFC 7009): with a refresh token its whole family, with an access token that one alone. A token
+// that is not known is as good as revoked.
 func (i *Issuer) revoke(w http.ResponseWriter, r *http.Request) error {
 	q, err := readForm(w, r)
 	if err != nil {
@@ -123,7 +123,7 @@ func (i *Issuer) revokeAccess(ctx context.Context, c party, token string) error 
 		return bad("unauthorized_client", "the token was given to another client")
 	}
 	return i.o.Engine.Update(ctx, func(tx store.WTx) error {
-		return save(tx, deniedTable(), claims.ID, true, time.Unix(claims.Expires, 0).Add(time.Minute))
+		return save(tx, slot{deniedTable(), claims.ID, time.Unix(claims.Expires, 0).Add(time.Minute)}, true)
 	})
 }
 

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/oidcbox/oidcbox/core/transport/httpd"
 )
@@ -127,6 +126,3 @@ func (i *Issuer) ours(host string) bool {
 
 // endpoint returns the URL of a path below the issuer.
 func (i *Issuer) endpoint(path string) string { return strings.TrimSuffix(i.o.URL, "/") + path }
-
-// never is the expiry of what stays.
-func never() time.Time { return time.Time{} }

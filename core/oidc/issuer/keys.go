@@ -15,8 +15,8 @@ import (
 // oldKeys is how many keys stay published after they were replaced.
 const oldKeys = 3
 
-// ring holds the signing key, those before it, and the key of MACs. They are kept in the engine, so that tokens stay good
-// when the issuer restarts on the same state.
+// ring holds the signing key, those before it, and the key of MACs. They are kept in the engine, so that tokens stay
+// good when the issuer restarts on the same state.
 type ring struct {
 	mu   sync.RWMutex
 	keys []*jose.PrivateKey // newest first; the first signs
@@ -80,7 +80,7 @@ func (i *Issuer) RotateKeys(ctx context.Context) error {
 		row.Keys = append(row.Keys, jwk.Expose())
 		jwk.Wipe()
 	}
-	err = i.o.Engine.Update(ctx, func(tx store.WTx) error { return save(tx, keyTable(), ringKey, row, never()) })
+	err = i.o.Engine.Update(ctx, func(tx store.WTx) error { return save(tx, slot{table: keyTable(), key: ringKey}, row) })
 	if err != nil {
 		return err
 	}

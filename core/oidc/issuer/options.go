@@ -134,16 +134,7 @@ func (o Options) check() error {
 			add("a lifetime is negative: %s", d)
 		}
 	}
-	names := map[string]bool{}
-	for _, u := range o.Users {
-		if u.Name == "" || u.Subject == "" || names[u.Name] {
-			add("user %q is named twice, or lacks a name or subject", u.Name)
-		}
-		names[u.Name] = true
-	}
-	if o.AutoLogin != "" && !names[o.AutoLogin] {
-		add("there is no user %q to sign in", o.AutoLogin)
-	}
+	faults = append(faults, o.checkUsers())
 	ids := map[string]bool{}
 	for _, c := range o.Clients {
 		if ids[c.ID] {
@@ -160,6 +151,20 @@ func (o Options) check() error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+func (o Options) checkUsers() error {
+	names := map[string]bool{}
+	for _, u := range o.Users {
+		if u.Name == "" || u.Subject == "" || names[u.Name] {
+			return fmt.Errorf("user %q is named twice, or lacks a name or subject", u.Name)
+		}
+		names[u.Name] = true
+	}
+	if o.AutoLogin != "" && !names[o.AutoLogin] {
+		return fmt.Errorf("there is no user %q to sign in", o.AutoLogin)
+	}
+	return nil
 }
 
 func (r Rotation) valid() bool { return r == Strict || r == Grace || r == Off }

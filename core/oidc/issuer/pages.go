@@ -64,10 +64,10 @@ func (i *Issuer) showLogin(w http.ResponseWriter, r *http.Request, q question, n
 	return i.show(w, http.StatusOK, v, "")
 }
 
-func (i *Issuer) showConsent(w http.ResponseWriter, r *http.Request, q question, u User, browser string) error {
-	v := i.viewOf(r, q, "consent", browser)
-	v.Title, v.User, v.UserCode = "Allow access?", u.Name, q.userCode
-	v.Scopes, v.Audience = i.allowed(q.client, &u, q.scope), q.audience
+func (i *Issuer) showConsent(w http.ResponseWriter, r *http.Request, q question, who visitor) error {
+	v := i.viewOf(r, q, "consent", who.browser)
+	v.Title, v.User, v.UserCode = "Allow access?", who.user.Name, q.userCode
+	v.Scopes, v.Audience = i.allowed(q.client, &who.user, q.scope), q.audience
 	return i.show(w, http.StatusOK, v, q.redirect)
 }
 

@@ -36,8 +36,8 @@ func (i *Issuer) party(ctx context.Context, id string) (party, bool, error) {
 	return reg.party(), true, nil
 }
 
-// authenticate finds the client that sent the form, by HTTP Basic or by the form (RFC 6749 section 2.3.1), never both. A
-// public client only names itself.
+// authenticate finds the client that sent the form, by HTTP Basic or by the form (RFC 6749 section 2.3.1), never both.
+// A public client only names itself.
 func (i *Issuer) authenticate(r *http.Request, q url.Values) (party, error) {
 	id, given, basic, err := credentials(r, q)
 	if err != nil {

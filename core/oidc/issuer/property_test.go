@@ -16,8 +16,8 @@ import (
 	profile "github.com/oidcbox/oidcbox/core/token/claims"
 )
 
-// power is all that a token can do, spelt out over a small world of operations, paths, groups and audiences. It is worked
-// out by the verifier's rules, not by those of the issuer.
+// power is all that a token can do, spelt out over a small world of operations, paths, groups and audiences. It is
+// worked out by the verifier's rules, not by those of the issuer.
 func power(t *testing.T, c map[string]any) map[string]bool {
 	t.Helper()
 	can := map[string]bool{}
@@ -77,8 +77,8 @@ func TestNothingWidens(t *testing.T) {
 	s := issuertest.Start(t, func(o *issuer.Options) { o.Policy = []issuer.ExchangeRule{}; o.Rotation = issuer.Off })
 	scopes := []string{
 		"openid", "offline_access", "wlcg.groups", "wlcg.groups:/cms", "wlcg.groups:/cms/uscms", "wlcg.groups:/wlcg",
-		"storage.read:/", "storage.read:/a", "storage.read:/a/", "storage.read:/a/b", "storage.read:/a//b/.", "storage.create:/a",
-		"storage.modify:/c", "storage.modify:/", "compute.create", "compute.read", "fts:submit-transfer",
+		"storage.read:/", "storage.read:/a", "storage.read:/a/", "storage.read:/a/b", "storage.read:/a//b/.",
+		"storage.create:/a", "storage.modify:/c", "storage.modify:/", "compute.create", "compute.read", "fts:submit-transfer",
 	}
 	audiences := append([]string{issuer.AnyAudience}, world()[:2]...)
 	seed := rand.Uint64()

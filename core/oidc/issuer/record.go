@@ -59,8 +59,8 @@ func (i *Issuer) ClearRequests() {
 	i.book.list = nil
 }
 
-// Masked is how a token or code appears in the log: by the name that secret.Text.ID gives it, so that a test can see which
-// one was sent.
+// Masked is how a token or code appears in the log: by the name that secret.Text.ID gives it, so that a test can see
+// which one was sent.
 func Masked(token string) string { return "id:" + secret.FromString(token).ID() }
 
 // logged keeps what was sent. It does nothing without test controls.

@@ -3,83 +3,112 @@ package issuer
 import (
 	"context"
 	"net/url"
+	"time"
 
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/store"
 )
 
-// refresh gives a new access token, and a new refresh token where the rotation says so. Scope and audience can only become
-// less (RFC 6749 section 6, RFC 8707 section 2.2); the refresh token keeps the whole of the grant.
+// refresh gives a new access token, and a new refresh token where the rotation says so. Scope and audience can only
+// become less (RFC 6749 section 6, RFC 8707 section 2.2); the refresh token keeps the whole of the grant.
 func (i *Issuer) refresh(ctx context.Context, c party, q url.Values) (answer, error) {
-	scope, err := parseScope(q.Get("scope"))
+	x, err := i.readRefresh(q)
 	if err != nil {
 		return answer{}, err
 	}
-	aud, err := readAudience(q)
-	if err != nil {
-		return answer{}, err
+	next, hash := i.newRefreshToken(x.family)
+	use := turn{
+		old: x.old, next: hash, rotation: orDefault(c.Rotation, i.o.Rotation), window: i.o.GraceWindow, now: i.o.Now(),
 	}
-	old := q.Get("refresh_token")
-	if old == "" {
-		return answer{}, badRequest("refresh_token is missing")
-	}
-	id, ok := i.familyOf(old)
-	if !ok {
-		return answer{}, badGrant("the refresh token is not known")
-	}
-	next, hash := i.newRefreshToken(id)
-	rotation := orDefault(c.Rotation, i.o.Rotation)
 	var t wanted
-	var revoked bool
+	var reused bool
 	err = i.o.Engine.Update(ctx, func(tx store.WTx) error {
-		g, ok, err := loadForUpdate[grant](tx, grantTable(), id)
+		g, err := i.liveGrant(tx, x.family, c, use.now)
 		if err != nil {
 			return err
 		}
-		if !ok || g.Client != c.ID || g.expired(i.o.Now()) {
-			return badGrant("the refresh token has expired or was revoked")
-		}
-		if t, err = i.narrowed(id, g, scope, aud); err != nil {
+		if t, err = i.narrowed(x, g); err != nil {
 			return err
 		}
-		good, revoke := g.use(digest(old), hash, rotation, i.o.Now(), i.o.GraceWindow)
-		if revoked = revoke; revoke {
-			return tx.Delete(grantTable(), store.Key{id})
-		}
-		if !good {
-			return badGrant("the refresh token was used too often")
-		}
-		return i.saveGrant(tx, id, g)
+		reused, err = i.takeTurn(tx, x.family, g, use)
+		return err
 	})
 	if err != nil {
 		return answer{}, err
 	}
-	if revoked {
+	if reused {
 		i.o.Log.Warn("refresh token came again, its family is revoked", "op", "refresh", "client", c.ID)
 		return answer{}, badGrant("the refresh token was used before")
 	}
-	if rotation == Off {
+	if use.rotation == Off {
 		next = secret.Text{}
 	}
 	return i.answer(t, "", next)
 }
 
-// narrowed is the token for a part of a grant; empty scope and aud mean all of it.
-func (i *Issuer) narrowed(id string, g grant, scope, aud []string) (wanted, error) {
-	t := i.wantedOf(id, g)
-	for _, s := range scope {
+// refreshRequest is RFC 6749 section 6, read.
+type refreshRequest struct {
+	family          string
+	old             string   // the digest of the refresh token
+	scope, audience []string // empty: all of the grant
+}
+
+func (i *Issuer) readRefresh(q url.Values) (x refreshRequest, err error) {
+	if x.scope, err = parseScope(q.Get("scope")); err != nil {
+		return x, err
+	}
+	if x.audience, err = readAudience(q); err != nil {
+		return x, err
+	}
+	token := q.Get("refresh_token")
+	if token == "" {
+		return x, badRequest("refresh_token is missing")
+	}
+	var ok bool
+	if x.family, ok = i.familyOf(token); !ok {
+		return x, badGrant("the refresh token is not known")
+	}
+	x.old = digest(token)
+	return x, nil
+}
+
+// liveGrant reads the family of a refresh token for c.
+func (i *Issuer) liveGrant(tx store.WTx, id string, c party, now time.Time) (grant, error) {
+	g, ok, err := loadForUpdate[grant](tx, grantTable(), id)
+	if err == nil && (!ok || g.Client != c.ID || g.expired(now)) {
+		err = badGrant("the refresh token has expired or was revoked")
+	}
+	return g, err
+}
+
+// takeTurn writes what becomes of the family. That it was revoked is no error: an error would undo it.
+func (i *Issuer) takeTurn(tx store.WTx, id string, g grant, use turn) (reused bool, err error) {
+	good, revoke := g.use(use)
+	switch {
+	case revoke:
+		return true, tx.Delete(grantTable(), store.Key{id})
+	case !good:
+		return false, badGrant("the refresh token was used too often")
+	}
+	return false, i.saveGrant(tx, id, g)
+}
+
+// narrowed is the token for the part of a grant that x asks for.
+func (i *Issuer) narrowed(x refreshRequest, g grant) (wanted, error) {
+	t := i.wantedOf(x.family, g)
+	for _, s := range x.scope {
 		if !coveredBy(g.Scope, s) {
 			return wanted{}, badScope("the scope is wider than that of the refresh token")
 		}
 	}
-	if len(scope) > 0 {
-		t.Scope = scope
+	if len(x.scope) > 0 {
+		t.Scope = x.scope
 	}
 	have := g.Audience
 	if len(have) == 0 {
 		have = []string{i.o.Audience}
 	}
 	var err error
-	t.Audience, err = narrowAudience(have, aud)
+	t.Audience, err = narrowAudience(have, x.audience)
 	return t, err
 }

@@ -76,11 +76,12 @@ func (i *Issuer) register(w http.ResponseWriter, r *http.Request) error {
 
 func (i *Issuer) saveClient(r *http.Request, reg registration) error {
 	return i.o.Engine.Update(r.Context(), func(tx store.WTx) error {
-		return save(tx, clientTable(), reg.ID, reg, never())
+		return save(tx, slot{table: clientTable(), key: reg.ID}, reg)
 	})
 }
 
-// readClient is RFC 7592 section 2.1. Secret and management token are not shown again: only their hashes are known here.
+// readClient is RFC 7592 section 2.1. Secret and management token are not shown again: only their hashes are known
+// here.
 func (i *Issuer) readClient(w http.ResponseWriter, r *http.Request) error {
 	reg, err := i.managed(r)
 	if err != nil {

@@ -24,8 +24,9 @@ func manage(t *testing.T, s *issuertest.Server, method, uri, token, body string)
 }
 
 // agentRequest is what the original oidc-agent sends, grant types included that do not exist here.
-const agentRequest = `{"client_name":"oidc-agent:test","application_type":"web","redirect_uris":["http://localhost:4242",
-"http://localhost:8080","http://localhost:12345","edu.kit.data.oidc-agent:/redirect"],
+const agentRequest = `{"client_name":"oidc-agent:test","application_type":"web",
+"redirect_uris":["http://localhost:4242","http://localhost:8080","http://localhost:12345",
+"edu.kit.data.oidc-agent:/redirect"],
 "grant_types":["refresh_token","authorization_code","urn:ietf:params:oauth:grant-type:device_code","password"],
 "response_types":["code","token"],"contacts":["a@example.org"],
 "scope":"openid offline_access storage.read:/ wlcg.groups"}`
@@ -42,7 +43,8 @@ func TestRegistration(t *testing.T) {
 		t.Errorf("answer: %v", a.Body["grant_types"])
 	}
 
-	q := authQuery("client_id", id, "redirect_uri", "http://localhost:4242", "scope", "openid offline_access storage.read:/x email")
+	q := authQuery("client_id", id, "redirect_uri", "http://localhost:4242",
+		"scope", "openid offline_access storage.read:/x email")
 	back := parse(t, s.Login(s.URL+"/authorize?"+q.Encode(), "alice"))
 	got := s.Token(id, sec, codeForm(back.Query().Get("code"), "client_id", "", "redirect_uri", "http://localhost:4242"))
 	if at := access(t, s, wantOK(t, got)); at["scope"] != "openid offline_access storage.read:/x" {
@@ -68,7 +70,8 @@ func TestRegistration(t *testing.T) {
 		}
 	})
 	t.Run("update", func(t *testing.T) {
-		change := `{"client_id":"` + id + `","redirect_uris":["https://new.example/cb"],"grant_types":["authorization_code","refresh_token"]}`
+		change := `{"client_id":"` + id + `","redirect_uris":["https://new.example/cb"],
+			"grant_types":["authorization_code","refresh_token"]}`
 		a := manage(t, s, http.MethodPut, uri, token, change)
 		if a.Status != http.StatusOK || a.Body["client_name"] != nil || a.Body["scope"] != nil {
 			t.Errorf("got %d %v", a.Status, a.Body)
@@ -108,6 +111,7 @@ func TestRegistrationOfAPublicClient(t *testing.T) {
 func TestRegistrationRefuses(t *testing.T) {
 	s := issuertest.Start(t)
 	list, _ := json.Marshal(strings.Split(strings.Repeat("https://a.example/ ", 30)[:30*19-1], " "))
+	longName := `{"redirect_uris":["https://a.example/"],"client_name":"` + strings.Repeat("x", 300) + `"}`
 	cases := map[string][2]string{
 		"no JSON":            {`redirect_uris=x`, "invalid_client_metadata"},
 		"two objects":        {`{}{}`, "invalid_client_metadata"},
@@ -121,7 +125,7 @@ func TestRegistrationRefuses(t *testing.T) {
 		"no grant we have":   {`{"grant_types":["password"]}`, "invalid_client_metadata"},
 		"unknown method":     {`{"token_endpoint_auth_method":"private_key_jwt"}`, "invalid_client_metadata"},
 		"a bad scope":        {`{"redirect_uris":["https://a.example/"],"scope":"storage.read"}`, "invalid_client_metadata"},
-		"a name too long":    {`{"redirect_uris":["https://a.example/"],"client_name":"` + strings.Repeat("x", 300) + `"}`, "invalid_client_metadata"},
+		"a name too long":    {longName, "invalid_client_metadata"},
 		"nested without end": {strings.Repeat(`{"a":`, 50) + "1" + strings.Repeat("}", 50), "invalid_client_metadata"},
 	}
 	for name, c := range cases {

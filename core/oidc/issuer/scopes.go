@@ -77,7 +77,8 @@ func goodGroup(scope string) bool {
 }
 
 // allowed leaves out of asked, without a word as IAM does, what is unknown, not within the client's registration, or
-// tied to a group that the user is not in. u is nil for a client on its own, which has no groups and nobody to identify.
+// tied to a group that the user is not in. u is nil for a client on its own, which has no groups and nobody to
+// identify.
 func (i *Issuer) allowed(c party, u *User, asked []string) []string {
 	out := slices.DeleteFunc(slices.Clone(asked), func(s string) bool {
 		return !i.knows(s) || len(c.Scope) > 0 && !coveredBy(c.Scope, s) || i.tied(s, u) || u == nil && personal(s)

@@ -142,8 +142,14 @@ func TestAllowed(t *testing.T) {
 		{"a group of one's own", party{}, &alice, "wlcg.groups:/cms/uscms", "wlcg.groups:/cms/uscms"},
 		{"not that of others: the default ones stay", party{}, &bob, "wlcg.groups:/cms", "wlcg.groups"},
 		{"a group that is none", party{}, &carol, "wlcg.groups:../x", "wlcg.groups"},
-		{"the client's registration bounds", limited, &alice, "openid email storage.read:/data/x storage.read:/", "openid storage.read:/data/x"},
-		{"a client alone is nobody", party{}, nil, "openid offline_access email wlcg.groups storage.read:/", "storage.read:/"},
+		{
+			"the client's registration bounds", limited, &alice,
+			"openid email storage.read:/data/x storage.read:/", "openid storage.read:/data/x",
+		},
+		{
+			"a client alone is nobody", party{}, nil,
+			"openid offline_access email wlcg.groups storage.read:/", "storage.read:/",
+		},
 		{"a client alone is in no group", party{}, nil, "compute.create host.auth", "host.auth"},
 	}
 	for _, c := range cases {

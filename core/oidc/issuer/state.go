@@ -64,15 +64,22 @@ func decode[T any](t store.Table, rec store.Record, err error) (v T, ok bool, _ 
 	return v, true, nil
 }
 
-// save writes a row that may be forgotten after expires (zero: never). Whether it still counts is judged by the times
-// inside it, against the issuer's own clock.
-func save(tx store.WTx, t store.Table, key string, v any, expires time.Time) error {
+// slot is where a row goes, and until when it is kept (zero: for ever).
+type slot struct {
+	table store.Table
+	key   string
+	until time.Time
+}
+
+// save writes a row. Whether it still counts is judged by the times inside it, against the issuer's own clock: until
+// only says when it may be forgotten.
+func save(tx store.WTx, s slot, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
-		return fmt.Errorf("encode a row of %s: %w", t.Name, err)
+		return fmt.Errorf("encode a row of %s: %w", s.table.Name, err)
 	}
-	if err := tx.Put(t, store.Record{Key: store.Key{key}, Value: b, Expires: expires}); err != nil {
-		return fmt.Errorf("write %s: %w", t.Name, err)
+	if err := tx.Put(s.table, store.Record{Key: store.Key{s.key}, Value: b, Expires: s.until}); err != nil {
+		return fmt.Errorf("write %s: %w", s.table.Name, err)
 	}
 	return nil
 }

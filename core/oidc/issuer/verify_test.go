@@ -13,8 +13,8 @@ import (
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
 )
 
-// TestVerifierTakesOurTokens: the validation core, with the WLCG profile and keys by discovery, takes access tokens of every
-// algorithm, before and after the keys were rotated, and no other kind of token.
+// TestVerifierTakesOurTokens: the validation core, with the WLCG profile and keys by discovery, takes access tokens of
+// every algorithm, before and after the keys were rotated, and no other kind of token.
 func TestVerifierTakesOurTokens(t *testing.T) {
 	for _, alg := range []jose.Alg{jose.RS256, jose.ES256, jose.EdDSA} {
 		t.Run(string(alg), func(t *testing.T) {

@@ -186,7 +186,8 @@ func body(t *testing.T, resp *http.Response) string {
 func fields(t *testing.T, page string, more ...string) url.Values {
 	t.Helper()
 	form := url.Values{}
-	for _, m := range regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)"`).FindAllStringSubmatch(page, -1) {
+	hidden := regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)"`)
+	for _, m := range hidden.FindAllStringSubmatch(page, -1) {
 		form.Set(m[1], html.UnescapeString(m[2]))
 	}
 	if len(form) == 0 {

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// limitConns returns a listener that has at most n connections open. Accept waits for one to close, so that a flood costs
-// the kernel's queue and not our memory.
+// limitConns returns a listener that has at most n connections open. Accept waits for one to close, so that a flood
+// costs the kernel's queue and not our memory.
 func limitConns(ln net.Listener, n int) net.Listener {
 	return &boundedListener{Listener: ln, slots: make(chan struct{}, n), closed: make(chan struct{})}
 }

@@ -35,7 +35,8 @@ func Refuse(status int, code, description string) *Error {
 	return &Error{Status: status, Code: code, Description: description}
 }
 
-// Unauthorized returns the 401 of RFC 6750 section 3. With code "" the caller sent no token at all, and is told no error.
+// Unauthorized returns the 401 of RFC 6750 section 3. With code "" the caller sent no token at all, and is told no
+// error.
 func Unauthorized(realm, code, description string) *Error {
 	e := Refuse(http.StatusUnauthorized, code, description)
 	challenge := `Bearer realm="` + Quotable(realm) + `"`
@@ -49,8 +50,8 @@ func Unauthorized(realm, code, description string) *Error {
 	return e
 }
 
-// Quotable returns s with every character outside of %x20-21 / %x23-5B / %x5D-7E (RFC 6749 section 5.2) replaced by "?",
-// at most 200 bytes: safe in an error description and inside a quoted string of a header.
+// Quotable returns s with every character outside of %x20-21 / %x23-5B / %x5D-7E (RFC 6749 section 5.2) replaced by
+// "?", at most 200 bytes: safe in an error description and inside a quoted string of a header.
 func Quotable(s string) string {
 	const most = 200
 	if len(s) > most {

@@ -12,9 +12,9 @@ import (
 // HandlerFunc answers a request, or returns why not before it has written anything.
 type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
 
-// Handle makes fn a handler. Every answer carries Cache-Control: no-store unless fn sets another. An [*Error] is sent as it
-// is and logged at level debug; another error is logged at level error and sent as 500 server_error. A panic is logged
-// without its value, which may hold a secret, and sent as 500.
+// Handle makes fn a handler. Every answer carries Cache-Control: no-store unless fn sets another. An [*Error] is sent
+// as it is and logged at level debug; another error is logged at level error and sent as 500 server_error. A panic is
+// logged without its value, which may hold a secret, and sent as 500.
 func Handle(log *slog.Logger, fn HandlerFunc) http.Handler {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)

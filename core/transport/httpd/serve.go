@@ -32,8 +32,8 @@ type Options struct {
 }
 
 // Serve answers requests on ln with h until ctx is cancelled or ln fails, and closes ln. After ctx is cancelled no
-// connection is accepted; requests under way get o.Grace to end, then their contexts are cancelled and their connections
-// closed. The error is nil after a cancelled context, also when requests were cut off: that is logged.
+// connection is accepted; requests under way get o.Grace to end, then their contexts are cancelled and their
+// connections closed. The error is nil after a cancelled context, also when requests were cut off: that is logged.
 //
 // A request's context is not ctx: stopping must not break what is nearly done.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, o Options) error {

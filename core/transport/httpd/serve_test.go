@@ -138,7 +138,8 @@ func TestServeLimits(t *testing.T) {
 }
 
 func TestServeBoundsConnections(t *testing.T) {
-	addr, _, _ := start(t, Handle(nil, func(http.ResponseWriter, *http.Request) error { return nil }), Options{MaxConns: 1})
+	h := Handle(nil, func(http.ResponseWriter, *http.Request) error { return nil })
+	addr, _, _ := start(t, h, Options{MaxConns: 1})
 	silent, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)

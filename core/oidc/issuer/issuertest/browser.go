@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Login does what user does in a browser with an authorization URL: signs in, agrees (deny refuses), and returns the URL
-// the browser is sent to in the end, without visiting it. It works with pages and with AutoLogin.
+// Login does what user does in a browser with an authorization URL: signs in, agrees (deny refuses), and returns the
+// URL the browser is sent to in the end, without visiting it. It works with pages and with AutoLogin.
 func (s *Server) Login(authURL, user string) (finalRedirect string) {
 	s.tb.Helper()
 	location, page := s.browse(authURL, user)
@@ -43,11 +43,7 @@ func (s *Server) browse(start, user string) (location, page string) {
 		q.Set("login_hint", user)
 		u.RawQuery = q.Encode()
 	}
-	jar, _ := cookiejar.New(nil) // never fails without options
-	hc := &http.Client{
-		Jar: jar, Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	hc := browser()
 	resp, err := hc.Get(u.String())
 	for range 10 {
 		if err != nil {
@@ -75,6 +71,15 @@ func (s *Server) browse(start, user string) (location, page string) {
 	}
 	s.tb.Fatalf("issuertest: browser: too many pages")
 	return "", ""
+}
+
+// browser keeps cookies and stops at redirects.
+func browser() *http.Client {
+	jar, _ := cookiejar.New(nil) // never fails without options
+	return &http.Client{
+		Jar: jar, Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 type form struct {

@@ -50,8 +50,8 @@ func Start(tb testing.TB, edit ...func(*issuer.Options)) *Server {
 	return s
 }
 
-// Restart ends all connections and serves again on the same port: with the state (keys, clients, grants) or with none of
-// it, as a provider that kept it in memory. It also ends what Stop began.
+// Restart ends all connections and serves again on the same port: with the state (keys, clients, grants) or with none
+// of it, as a provider that kept it in memory. It also ends what Stop began.
 func (s *Server) Restart(keepState bool) {
 	s.tb.Helper()
 	s.Stop()

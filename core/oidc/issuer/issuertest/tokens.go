@@ -27,8 +27,8 @@ type Answer struct {
 	Body   map[string]any
 }
 
-// Tokens signs user in with the client "web" and returns the tokens for scope (blank separated). Other parameters, such as
-// audience, can be given for the authorization request.
+// Tokens signs user in with the client "web" and returns the tokens for scope (blank separated). Other parameters,
+// such as audience, can be given for the authorization request.
 func (s *Server) Tokens(user, scope string, more ...url.Values) Tokens {
 	s.tb.Helper()
 	const redirect, verifier = "http://127.0.0.1/cb", "verifier-verifier-verifier-verifier-verifier"
