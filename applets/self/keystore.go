@@ -125,9 +125,7 @@ func (u *unlocked) close() error {
 
 // unlock opens the file and its keystore for the length of a command.
 func (f keystoreKey) unlock(ctx context.Context, env *cli.Env, path string, readOnly bool) (*unlocked, error) {
-	if err := vault.HardenProcess(); err != nil {
-		env.Warn("%v", err)
-	}
+	harden(env)
 	eng, err := openEngine(ctx, env, path, readOnly)
 	if err != nil {
 		return nil, err
@@ -143,6 +141,13 @@ func (f keystoreKey) unlock(ctx context.Context, env *cli.Env, path string, read
 		return nil, errors.Join(explain(err), eng.Close())
 	}
 	return u, nil
+}
+
+// harden comes before the first secret is in memory.
+func harden(env *cli.Env) {
+	if err := vault.HardenProcess(); err != nil {
+		env.Warn("%v", err)
+	}
 }
 
 func newVault(env *cli.Env) (*vault.Vault, error) {

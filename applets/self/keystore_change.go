@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/cli"
@@ -27,6 +26,7 @@ func (c *keystoreCreateCmd) Run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
+	harden(env)
 	n, err := c.slot(ctx, env)
 	if err != nil {
 		return explain(err)
@@ -112,6 +112,7 @@ func (c *keystoreUnlockCmd) Run(ctx context.Context, env *cli.Env) error {
 		env.Note("the keystore is unlocked already")
 		return nil
 	}
+	harden(env)
 	u, err := c.credential(ctx, env, st.KeystorePath)
 	if err != nil {
 		return explain(err)
@@ -138,7 +139,7 @@ func (c *keystoreUnlockCmd) credential(ctx context.Context, env *cli.Env, path s
 	case keystore.KindKeyFile:
 		return control.Unlock{KeyFile: n.Path}, err
 	case keystore.KindCredential:
-		return control.Unlock{KeyFile: filepath.Join(n.Dir, n.Name)}, err
+		return control.Unlock{}, cli.Failf(cli.Usage, "the agent reads systemd credentials at its own start only")
 	}
 	return control.Unlock{Passphrase: n.Passphrase}, err
 }
@@ -221,6 +222,7 @@ func (c *keystoreSlotAddCmd) Run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
+	harden(env)
 	// The old key first: a person should not think up a passphrase for a keystore that does not open.
 	if agent != nil && state == control.KeystoreOpen {
 		return c.addByAgent(ctx, env, agent)

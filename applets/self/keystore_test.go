@@ -76,6 +76,11 @@ func (h *home) run(args ...string) outcome {
 		Log:     slog.New(slog.DiscardHandler),
 	}
 	code := cli.Run(h.t.Context(), env, cli.Grammar{Name: "oidcbox self"}, &careCmd{}, append([]string{"keystore"}, args...))
+	for _, planted := range []string{"correct horse", "battery staple"} {
+		if strings.Contains(out.String()+errs.String(), planted) {
+			h.t.Errorf("%v shows a passphrase:\n%s%s", args, out.String(), errs.String())
+		}
+	}
 	return outcome{code, out.String(), errs.String()}
 }
 

@@ -28,10 +28,11 @@ type Credential struct {
 	slot func() NewSlot
 }
 
-// Passphrase opens passphrase slots. It keeps p: the caller wipes it after Open.
+// Passphrase opens passphrase slots. It keeps p: the caller wipes it after the last use, or calls Forget.
 func Passphrase(p secret.Text) Credential {
 	return Credential{
-		kinds: []Kind{KindPassphrase},
+		kinds:  []Kind{KindPassphrase},
+		forget: p.Wipe,
 		key: func(context.Context, Slot) (secret.Text, error) {
 			return p.Clone(), checkPassphrase(p)
 		},
@@ -79,7 +80,7 @@ func Keyring(service, user string) Credential {
 // None reports whether c is the zero value.
 func (c Credential) None() bool { return len(c.kinds) == 0 }
 
-// Forget wipes a passphrase that was read from a file or a program. Call it after the last use.
+// Forget wipes the passphrase in c, if there is one. Call it after the last use.
 func (c Credential) Forget() {
 	if c.forget != nil {
 		c.forget()

@@ -381,7 +381,10 @@ func TestForgetWipes(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 	Credential{}.Forget()
-	Passphrase(secret.FromString("x")).Forget()
+	typed := secret.FromString("x")
+	if Passphrase(typed).Forget(); !typed.Empty() {
+		t.Error("a typed passphrase was not wiped")
+	}
 }
 
 func TestDefaultPath(t *testing.T) {
