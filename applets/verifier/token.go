@@ -26,7 +26,7 @@ const fetchTimeout = 20 * time.Second
 
 type tokenCmd struct {
 	JWKS      string   `name:"jwks" placeholder:"FILE" help:"Take the keys (a JWK set) from this file."`
-	Issuer    string   `aliases:"iss" placeholder:"URL" help:"The issuer to trust. Its keys are fetched if there is no --jwks."`
+	Issuer    string   `aliases:"iss" placeholder:"URL" help:"Issuer to trust, and to fetch keys from without --jwks."`
 	Audience  []string `aliases:"aud" sep:"none" placeholder:"AUD" help:"Who the token has to be for. May be repeated."`
 	Profile   string   `placeholder:"PROFILE" help:"Accept one profile only: generic, wlcg, scitokens or at+jwt."`
 	TokenFile string   `placeholder:"FILE" default:"-" help:"Where the token is; - is standard input (default)."`

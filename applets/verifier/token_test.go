@@ -108,17 +108,22 @@ func TestToken(t *testing.T) {
 		{"refused_opaque", "abc", keys, cli.No, "not a signed JWT"},
 		{"refused_empty", "\n", keys, cli.No, "there is none"},
 		{"refused_too_long", strings.Repeat("a", 80<<10), keys, cli.No, "too large"},
-		{"refused_other_issuer", good, with(keys, "--issuer", "https://other.example.org"), cli.No, "issuer is not trusted"},
-		{"refused_other_audience", good, []string{"token", "--jwks", "keys.json", "--audience", "x"}, cli.No, "another audience"},
+		{"refused_other_issuer", good, with(keys, "--issuer", "https://other.example.org"), cli.No,
+			"issuer is not trusted"},
+		{"refused_other_audience", good, []string{"token", "--jwks", "keys.json", "--audience", "x"}, cli.No,
+			"another audience"},
 		{"usage_no_audience", good, []string{"token", "--jwks", "keys.json"}, cli.Usage, "hint: use --audience"},
-		{"usage_empty_audience", good, []string{"token", "--jwks", "keys.json", "--audience="}, cli.Usage, "no audience"},
+		{"usage_empty_audience", good, []string{"token", "--jwks", "keys.json", "--audience="}, cli.Usage,
+			"no audience"},
 		{"usage_nobody_to_trust", good, with(aud, "token"), cli.Usage, "--issuer URL or --jwks FILE"},
 		{"usage_issuer_no_url", good, with(aud, "token", "--issuer", "example.org"), cli.Usage, "https://"},
 		{"usage_unknown_profile", good, with(keys, "--profile", "x"), cli.Usage, "profiles are"},
 		{"usage_key_file_absent", good, with(aud, "token", "--jwks", "none.json"), cli.Usage, "none.json"},
 		{"usage_key_file_is_none", good, with(aud, "token", "--jwks", "notkeys.json"), cli.Usage, "JWK set"},
-		{"temporary_nobody_answers", good, with(aud, "token", "--issuer", "http://127.0.0.1:1"), cli.Temporary, "nothing was decided"},
-		{"temporary_no_metadata", good, with(aud, "token", "--issuer", w.issuer+"/elsewhere"), cli.Temporary, "no discovery document"},
+		{"temporary_nobody_answers", good, with(aud, "token", "--issuer", "http://127.0.0.1:1"), cli.Temporary,
+			"nothing was decided"},
+		{"temporary_no_metadata", good, with(aud, "token", "--issuer", w.issuer+"/elsewhere"), cli.Temporary,
+			"no discovery document"},
 		{"token_as_argument", "", with(keys, good), cli.Usage, "everybody on the machine can read"},
 		{"token_as_first_argument", "", with(aud, good), cli.Usage, "everybody on the machine can read"},
 		{"token_as_file_name", "", with(keys, "--token-file", good), cli.Usage, "read token file"},
@@ -142,8 +147,10 @@ func TestToken(t *testing.T) {
 
 func TestTypedIssuerIsCompleted(t *testing.T) {
 	w := newWorld(t, "/")
-	code, stdout, stderr := w.run(w.token(t, time.Hour), "token", "--issuer", strings.TrimSuffix(w.issuer, "/"), "--audience", audience)
-	if code != cli.OK || !strings.Contains(stderr, "the issuer is "+w.issuer+", with a slash") || !strings.Contains(stdout, w.issuer) {
+	code, stdout, stderr := w.run(w.token(t, time.Hour), "token", "--issuer", strings.TrimSuffix(w.issuer, "/"),
+		"--audience", audience)
+	if code != cli.OK || !strings.Contains(stderr, "the issuer is "+w.issuer+", with a slash") ||
+		!strings.Contains(stdout, w.issuer) {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
 	}
 }

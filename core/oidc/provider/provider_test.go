@@ -65,7 +65,8 @@ func (w *web) setFail(err error) {
 }
 
 func document(issuer string) string {
-	return fmt.Sprintf(`{"issuer":%q,"jwks_uri":"https://op.example/jwks","token_endpoint":"https://op.example/token"}`, issuer)
+	const doc = `{"issuer":%q,"jwks_uri":"https://op.example/jwks","token_endpoint":"https://op.example/token"}`
+	return fmt.Sprintf(doc, issuer)
 }
 
 const (
@@ -129,7 +130,8 @@ func TestDiscoverRefuses(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []string{"", "op.example", "ftp://op.example", "https://", "https://u@op.example", "https://op.example?x",
+	for _, bad := range []string{"", "op.example", "ftp://op.example", "https://", "https://u@op.example",
+		"https://op.example?x",
 		"https://op.example#x", "https://op.example/\x00"} {
 		t.Run("issuer_url_"+bad, func(t *testing.T) {
 			w := &web{}
@@ -206,7 +208,8 @@ func TestParseKeepsDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(md.Raw) != doc || !md.ResponseIssSupported || !slices.Equal(md.GrantTypesSupported, []string{"refresh_token"}) {
+	if string(md.Raw) != doc || !md.ResponseIssSupported || !slices.Equal(md.GrantTypesSupported,
+		[]string{"refresh_token"}) {
 		t.Errorf("%+v", md)
 	}
 }
@@ -224,7 +227,8 @@ func FuzzDiscovery(f *testing.F) {
 			t.Fatalf("issuer %q came through", md.Issuer)
 		}
 		for _, e := range md.endpoints() {
-			if strings.HasPrefix(md.Issuer, "https://") && *e.to != "" && !strings.HasPrefix(strings.ToLower(*e.to), "https://") {
+			if strings.HasPrefix(md.Issuer, "https://") && *e.to != "" && !strings.HasPrefix(strings.ToLower(*e.to),
+				"https://") {
 				t.Fatalf("%s of an https issuer is %q", e.name, *e.to)
 			}
 		}

@@ -75,7 +75,8 @@ func TestCheckRefusesUnknownProfile(t *testing.T) {
 
 func TestKind(t *testing.T) {
 	for payload, idToken := range map[string]bool{
-		`{}`: false, `{"typ":"Bearer"}`: false, `{"typ":"ID"}`: true, `{"typ":"\u0049D"}`: true, `{"typ":"refresh"}`: true,
+		`{}`: false, `{"typ":"Bearer"}`: false, `{"typ":"ID"}`: true, `{"typ":"\u0049D"}`: true,
+		`{"typ":"refresh"}`: true,
 		`{"typ":"Offline"}`: true, `{"token_use":"access"}`: false, `{"token_use":"id"}`: true, `{"typ":7}`: false,
 		`{"nonce":null}`: true, `{"at_hash":"x"}`: true, `{"c_hash":"x"}`: true,
 	} {
@@ -92,7 +93,8 @@ func TestKind(t *testing.T) {
 
 func TestSenderConstraint(t *testing.T) {
 	for payload, bound := range map[string]bool{
-		`{}`: false, `{"cnf":{}}`: false, `{"cnf":{"jkt":"x"}}`: true, `{"cnf":{"x5t#S256":"x"}}`: true, `{"cnf":{"jwk":{}}}`: true,
+		`{}`: false, `{"cnf":{}}`: false, `{"cnf":{"jkt":"x"}}`: true, `{"cnf":{"x5t#S256":"x"}}`: true,
+		`{"cnf":{"jwk":{}}}`: true,
 	} {
 		tok := parse(t, payload)
 		if err := tok.SenderConstraint(); errors.Is(err, ErrSenderConstrained) != bound {
@@ -119,8 +121,10 @@ func TestScopesOfToken(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for _, payload := range []string{
-		`{"iss":1}`, `{"sub":[]}`, `{"jti":1}`, `{"client_id":null}`, `{"azp":{}}`, `{"aud":{}}`, `{"exp":"1"}`, `{"nbf":[]}`,
-		`{"iat":true}`, `{"scope":1}`, `{"scp":[1]}`, `{"wlcg.ver":"1.0","wlcg.groups":"/a"}`, `{"AUD":"x"}`, `{"Scope":"x"}`,
+		`{"iss":1}`, `{"sub":[]}`, `{"jti":1}`, `{"client_id":null}`, `{"azp":{}}`, `{"aud":{}}`, `{"exp":"1"}`,
+		`{"nbf":[]}`,
+		`{"iat":true}`, `{"scope":1}`, `{"scp":[1]}`, `{"wlcg.ver":"1.0","wlcg.groups":"/a"}`, `{"AUD":"x"}`,
+		`{"Scope":"x"}`,
 		"{\"\u017fub\":\"x\"}", // long s folds to s
 	} {
 		if _, err := Parse([]byte(payload)); err == nil {
@@ -131,7 +135,8 @@ func TestParseRefuses(t *testing.T) {
 
 func TestValidGroup(t *testing.T) {
 	for g, want := range map[string]bool{
-		"/vo": true, "/vo/a/b": true, "/VO/0-9_x.y": true, "": false, "/": false, "vo": false, "/vo/": false, "//vo": false,
+		"/vo": true, "/vo/a/b": true, "/VO/0-9_x.y": true, "": false, "/": false, "vo": false, "/vo/": false,
+		"//vo": false,
 		"/-vo": false, "/.": false, "/vo/..": false, "/vo x": false, "/vö": false, "/vo\n": false,
 	} {
 		if ValidGroup(g) != want {

@@ -143,12 +143,7 @@ func (t *Token) require(names ...string) error {
 
 // unique reports whether no string is there twice.
 func unique(list []string) bool {
-	for i, s := range list {
-		if slices.Contains(list[:i], s) {
-			return false
-		}
-	}
-	return true
+	return len(slices.Compact(slices.Sorted(slices.Values(list)))) == len(list)
 }
 
 func (t *Token) mustBeString(name, raw string) error {

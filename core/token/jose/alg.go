@@ -68,7 +68,7 @@ func (a Alg) family() family {
 	return 0
 }
 
-// same treats the two names of Ed25519 as one.
-func (a Alg) same(b Alg) bool {
+// Same reports whether a and b are one algorithm: Ed25519 has two names.
+func (a Alg) Same(b Alg) bool {
 	return a == b || a.family() == familyEd25519 && b.family() == familyEd25519
 }

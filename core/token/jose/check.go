@@ -22,7 +22,7 @@ type check struct {
 func checksFor(f family, bound Alg) []check {
 	var list []check
 	for _, a := range Algs() {
-		if a.family() != f || bound != "" && !bound.same(a) {
+		if a.family() != f || bound != "" && !bound.Same(a) {
 			continue
 		}
 		if v := verifierFor(a); v != nil {

@@ -87,7 +87,8 @@ func malformed(t *testing.T) []refusal {
 		{"payload_case_variant", payload(`{"Exp":1}`), jose.ErrCaseVariant, nil},
 		{"payload_two_values", payload(`{} 1`), jose.ErrJSON, nil},
 		{"payload_cut_off", payload(`{"a":[1`), jose.ErrJSON, nil},
-		{"payload_too_deep", payload(`{"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`), jose.ErrDepth, nil},
+		{"payload_too_deep", payload(`{"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`),
+			jose.ErrDepth, nil},
 		{"payload_too_many_members", payload(`{` + many.String() + `"a":1}`), jose.ErrMembers, nil},
 		{"payload_too_many_in_depth", payload(`{"x":{` + many.String() + `"a":1}}`), jose.ErrMembers, nil},
 	}
@@ -127,7 +128,8 @@ func misclaimed(t *testing.T) []refusal {
 		as("iat_string", g.with("iat", "1"), wrong),
 		r("issued_after_expiry", g.with("iat", now.Unix()).with("exp", now.Unix()-10), ErrTimes),
 		r("wlcg_over_six_hours", w.with("exp", now.Unix()-60+6*3600+1), ErrLifetime),
-		r("wlcg_over_six_hours_from_now", w.with("iat", now.Unix()+60).with("exp", now.Unix()+60+6*3600+1), ErrLifetime),
+		r("wlcg_over_six_hours_from_now", w.with("iat", now.Unix()+60).with("exp", now.Unix()+60+6*3600+1),
+			ErrLifetime),
 		r("both_profiles", w.with("ver", "scitoken:2.0"), claims.ErrTwoProfiles),
 		r("wlcg_major_version", w.with("wlcg.ver", "2.0"), claims.ErrVersion),
 		r("wlcg_version_no_number", w.with("wlcg.ver", "1"), claims.ErrVersion),
@@ -190,7 +192,8 @@ func miskeyed(t *testing.T) []refusal {
 	must(t, err)
 	good := sign(t, testKey(t, jose.ES256), "", g)
 	parts := strings.Split(string(good), ".")
-	swapped := []byte(parts[0] + "." + b64([]byte(strings.Replace(mustJSON(t, g), "alice", "mallory", 1))) + "." + parts[2])
+	mallory := b64([]byte(mustJSON(t, g.with("sub", "mallory"))))
+	swapped := []byte(parts[0] + "." + mallory + "." + parts[2])
 	p384 := strings.Split(string(sign(t, testKey(t, jose.ES384), "", g)), ".")
 	cross := []byte(b64([]byte(`{"alg":"ES384","kid":"key-ES256"}`)) + "." + p384[1] + "." + p384[2])
 	return []refusal{

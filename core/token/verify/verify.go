@@ -75,7 +75,7 @@ func (v *Verifier) trusted(t *claims.Token, alg jose.Alg) (*Issuer, error) {
 	if iss == nil || t.Issuer == "" {
 		return nil, ErrUntrustedIssuer
 	}
-	if len(iss.Algs) > 0 && !slices.Contains(iss.Algs, alg) {
+	if len(iss.Algs) > 0 && !slices.ContainsFunc(iss.Algs, alg.Same) {
 		return nil, &jose.AlgorithmError{Alg: string(alg)}
 	}
 	return iss, nil

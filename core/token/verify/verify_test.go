@@ -118,11 +118,13 @@ func TestVerifyAccepts(t *testing.T) {
 		{"wlcg_later_minor_version", "", base(claims.WLCG).with("wlcg.ver", "1.77"), claims.WLCG},
 		{"wlcg_any_audience", "", base(claims.WLCG).with("aud", []string{"x", claims.AnyWLCG}), claims.WLCG},
 		{"wlcg_groups", "", base(claims.WLCG).with("wlcg.groups", []string{"/vo", "/vo/a-b_c.d"}), claims.WLCG},
-		{"wlcg_foreign_scope", "", base(claims.WLCG).with("scope", "openid fts:submit-transfer storage.read:/"), claims.WLCG},
+		{"wlcg_foreign_scope", "", base(claims.WLCG).with("scope", "openid fts:submit-transfer storage.read:/"),
+			claims.WLCG},
 		{"scitokens_2", "", base(claims.SciTokens), claims.SciTokens},
 		{"scitokens_2_other_spelling", "", base(claims.SciTokens).with("ver", "scitokens:2.0"), claims.SciTokens},
 		{"scitokens_2_any_audience", "", base(claims.SciTokens).with("aud", "ANY"), claims.SciTokens},
-		{"scitokens_1_without_audience", "", base(claims.SciTokens).with("ver", "scitokens:1.0").without("aud"), claims.SciTokens},
+		{"scitokens_1_without_audience", "", base(claims.SciTokens).with("ver", "scitokens:1.0").without("aud"),
+			claims.SciTokens},
 		{"audience_list", "", base(claims.Generic).with("aud", []string{"x", testAudience}), claims.Generic},
 		{"expired_within_leeway", "", base(claims.Generic).with("exp", now.Unix()-59), claims.Generic},
 		{"expiry_with_fraction", "", base(claims.Generic).with("exp", float64(now.Unix())+0.5), claims.Generic},
@@ -247,8 +249,10 @@ func TestSettings(t *testing.T) {
 		token set
 		want  error
 	}{
-		{"skew_of_ten_minutes_is_no_half_hour", func(c *Config) { s := MaxSkew; c.Issuers[0].Skew = &s }, expired, ErrExpired},
-		{"skew_none", func(c *Config) { c.Issuers[0].Skew = &zero }, base(claims.Generic).with("exp", now.Unix()), ErrExpired},
+		{"skew_of_ten_minutes_is_no_half_hour", func(c *Config) { s := MaxSkew; c.Issuers[0].Skew = &s }, expired,
+			ErrExpired},
+		{"skew_none", func(c *Config) { c.Issuers[0].Skew = &zero }, base(claims.Generic).with("exp", now.Unix()),
+			ErrExpired},
 		{"lifetime_one_hour", func(c *Config) { c.Issuers[0].MaxLifetime = hour },
 			base(claims.Generic).with("exp", now.Unix()+3600), ErrLifetime},
 		{"lifetime_counts_from_nbf", func(c *Config) { c.Issuers[0].MaxLifetime = hour },
@@ -259,7 +263,8 @@ func TestSettings(t *testing.T) {
 			base(claims.WLCG).with("exp", now.Unix()+30*24*3600), nil},
 		{"any_audience", func(c *Config) { c.Audiences, c.AcceptAnyAudience = nil, true },
 			base(claims.Generic).with("aud", "x"), nil},
-		{"foreign_ver_where_no_scitokens_are", func(c *Config) { c.Issuers[0].Profiles = []claims.Profile{claims.Generic} },
+		{"foreign_ver_where_no_scitokens_are",
+			func(c *Config) { c.Issuers[0].Profiles = []claims.Profile{claims.Generic} },
 			base(claims.Generic).with("ver", "2.0"), nil},
 		{"scitokens_1_without_a_mark", func(c *Config) { c.Issuers[0].Profiles = []claims.Profile{claims.SciTokens} },
 			base(claims.Generic).without("aud"), nil},
@@ -366,10 +371,14 @@ func TestNewRefuses(t *testing.T) {
 		{"issuer_without_keys", Config{Issuers: []Issuer{{URL: testIssuer}}, Audiences: []string{"a"}}},
 		{"any_issuer_with_url", Config{Issuers: []Issuer{ok}, AnyIssuer: true, Audiences: []string{"a"}}},
 		{"any_issuer_without_keys", Config{Issuers: []Issuer{{}}, AnyIssuer: true, Audiences: []string{"a"}}},
-		{"skew_too_long", Config{Issuers: []Issuer{{URL: testIssuer, Keys: keys, Skew: &long}}, Audiences: []string{"a"}}},
-		{"skew_negative", Config{Issuers: []Issuer{{URL: testIssuer, Keys: keys, Skew: &negative}}, Audiences: []string{"a"}}},
-		{"algorithm", Config{Issuers: []Issuer{{URL: testIssuer, Keys: keys, Algs: []jose.Alg{"HS256"}}}, Audiences: []string{"a"}}},
-		{"profile", Config{Issuers: []Issuer{{URL: testIssuer, Keys: keys, Profiles: []claims.Profile{"x"}}}, Audiences: []string{"a"}}},
+		{"skew_too_long", Config{Issuers: []Issuer{{URL: testIssuer, Keys: keys, Skew: &long}},
+			Audiences: []string{"a"}}},
+		{"skew_negative", Config{Issuers: []Issuer{{URL: testIssuer, Keys: keys, Skew: &negative}},
+			Audiences: []string{"a"}}},
+		{"algorithm", Config{Issuers: []Issuer{{URL: testIssuer, Keys: keys, Algs: []jose.Alg{"HS256"}}},
+			Audiences: []string{"a"}}},
+		{"profile", Config{Issuers: []Issuer{{URL: testIssuer, Keys: keys, Profiles: []claims.Profile{"x"}}},
+			Audiences: []string{"a"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := New(c.c); !errors.Is(err, ErrConfig) {
@@ -432,7 +441,8 @@ func TestAnyIssuer(t *testing.T) {
 	if _, err := v.Verify(t.Context(), sign(t, k, "", base(claims.Generic).with("iss", "urn:whoever"))); err != nil {
 		t.Error(err)
 	}
-	if _, err := v.Verify(t.Context(), sign(t, k, "", base(claims.Generic).without("iss"))); !errors.Is(err, ErrUntrustedIssuer) {
+	if _, err := v.Verify(t.Context(), sign(t, k, "", base(claims.Generic).without("iss"))); !errors.Is(err,
+		ErrUntrustedIssuer) {
 		t.Error(err)
 	}
 }
@@ -496,8 +506,9 @@ func FuzzToken(f *testing.F) {
 			return
 		}
 		id, err := v.Verify(t.Context(), []byte(signed.Expose()))
-		if err == nil && (id.Issuer != testIssuer || !now.Before(id.Claims.Expiry.Add(DefaultSkew)) || len(id.Claims.Audience) == 0 &&
-			id.Profile != claims.SciTokens) {
+		if err == nil && (id.Issuer != testIssuer || !now.Before(id.Claims.Expiry.Add(DefaultSkew)) ||
+			len(id.Claims.Audience) == 0 &&
+				id.Profile != claims.SciTokens) {
 			t.Fatalf("accepted: %+v", id)
 		}
 	})
