@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/oidcbox/oidcbox/testdata/services"
 )
 
 // write makes files below a new directory; the later ones are newer.
@@ -156,7 +158,7 @@ func TestPublicClients(t *testing.T) {
 func TestDebiansFiles(t *testing.T) {
 	const dir = "/etc/oidc-agent"
 	if _, err := os.Stat(filepath.Join(dir, "pubclients.config")); err != nil {
-		t.Skip("Debian's oidc-agent is not installed")
+		services.Missing(t, "Debian's oidc-agent is not installed")
 	}
 	issuers, err := LoadIssuers(t.TempDir(), dir)
 	if err != nil || find(issuers, "https://wlcg.cloud.cnaf.infn.it/").Register == "" {

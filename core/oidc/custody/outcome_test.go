@@ -238,6 +238,9 @@ func TestNoRoom(t *testing.T) {
 			if calls, _, _ := b.op.seen(); calls != 0 {
 				t.Error("the token was sent without room for the next")
 			}
+			if p := b.state().Pending; p != nil {
+				t.Errorf("pending although nothing was sent: %+v", p)
+			}
 			eng.set(nil, nil)
 			b.mustRefresh()
 			b.alive()

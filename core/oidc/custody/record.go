@@ -264,6 +264,13 @@ func (r *record) begin(now time.Time) (before *intent) {
 	return before
 }
 
+// doubt is begin after the fact, for a token that was sent without an intent because its provider keeps them.
+func (r *record) doubt(s sending, now time.Time) {
+	if r.Family == s.family && hashOf(r.RT) == s.hash {
+		r.begin(now)
+	}
+}
+
 // sending is what a call to the provider must remember of the record it began with.
 type sending struct {
 	token   secret.Text

@@ -71,7 +71,7 @@ func (k *Keeper) beside(ctx context.Context, f *flight, l *login) (flow.Tokens, 
 	case judge(err) == refused:
 		return flow.Tokens{}, errAnew
 	case judge(err) == unknown:
-		k.note(ctx, f.id, func(r *record) error { r.begin(k.opts.Now()); return nil })
+		k.note(ctx, f.id, func(r *record) error { r.doubt(s, k.opts.Now()); return nil })
 	}
 	return t, err
 }
@@ -208,8 +208,8 @@ func (k *Keeper) pending(ctx context.Context, id string) bool {
 	return rec.Intent != nil && rec.Refused == nil
 }
 
-// begin reads the newest token, which may come from another node, makes sure of room for the next one, and records
-// durably what is about to be sent.
+// begin reads the newest token, which may come from another node, records durably that it is about to be sent, and
+// makes sure of room for the next one.
 func (k *Keeper) begin(ctx context.Context, f *flight, l *login) (sending, error) {
 	select {
 	case <-f.gone:
@@ -225,10 +225,21 @@ func (k *Keeper) begin(ctx context.Context, f *flight, l *login) (sending, error
 		// Its loss with this process can no more be prevented by not using it.
 		return f.sendingUnsaved(u), nil
 	}
+	s, err := k.intend(ctx, f, l)
+	if err != nil {
+		return sending{}, err
+	}
+	// After the intent, because that may take the last room there was.
 	if err := k.reserve(ctx, rec); err != nil {
+		k.note(ctx, f.id, func(r *record) error { r.undone(s); return nil })
+		s.token.Wipe()
 		return sending{}, fmt.Errorf("make room for the next refresh token: %w", err)
 	}
-	var s sending
+	return s, nil
+}
+
+// intend records that the current token is about to be sent.
+func (k *Keeper) intend(ctx context.Context, f *flight, l *login) (s sending, err error) {
 	err = k.change(ctx, f.id, func(r *record) error {
 		if r.Refused.covers(f.request) {
 			return again(&r.Refused.Said)
@@ -243,9 +254,8 @@ func (k *Keeper) begin(ctx context.Context, f *flight, l *login) (sending, error
 	}
 	if err != nil {
 		s.token.Wipe()
-		return sending{}, err
 	}
-	return s, nil
+	return s, err
 }
 
 func (k *Keeper) reserve(ctx context.Context, rec *record) error {
