@@ -33,7 +33,7 @@ func (e engine) View(ctx context.Context, fn func(store.Tx) error) error {
 	e.k.mu.RLock()
 	defer e.k.mu.RUnlock()
 	return e.k.eng.View(ctx, func(tx store.Tx) error {
-		if err := e.k.checkEpoch(tx); err != nil {
+		if err := e.k.checkEra(tx); err != nil {
 			return err
 		}
 		return fn(readTx{Tx: tx, k: e.k})
@@ -129,7 +129,7 @@ func (e engine) Close() error {
 	return e.k.inner.Close()
 }
 
-func (k *Keystore) checkEpoch(tx store.Tx) error {
+func (k *Keystore) checkEra(tx store.Tx) error {
 	r, err := tx.Get(plainTable(), headerKey())
 	if errors.Is(err, store.ErrNotFound) {
 		return ErrNoHeader
@@ -137,18 +137,15 @@ func (k *Keystore) checkEpoch(tx store.Tx) error {
 	if err != nil {
 		return fmt.Errorf("read keystore header: %w", err)
 	}
-	epoch, err := parsePrefix(r.Value)
-	if err != nil {
-		return err
+	now, _, err := parsePrefix(r.Value)
+	if err == nil && now != k.era {
+		err = ErrRekeyed
 	}
-	if epoch != k.epoch {
-		return ErrRekeyed
-	}
-	return nil
+	return err
 }
 
 func (k *Keystore) checkWritable(tx store.Tx) error {
-	if err := k.checkEpoch(tx); err != nil {
+	if err := k.checkEra(tx); err != nil {
 		return err
 	}
 	switch _, err := tx.Get(plainTable(), store.Key{partRekey}); {

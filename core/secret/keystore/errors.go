@@ -20,7 +20,8 @@ var (
 	// ErrTampered is returned when the header was changed by somebody without the data key. It comes with
 	// store.ErrCorrupt.
 	ErrTampered = errors.New("keystore header was altered by somebody without its key")
-	// ErrRekeyed is returned when another process has given the keystore a new data key: open it again.
+	// ErrRekeyed is returned when another process has given the keystore a new data key, or has put another keystore in
+	// its place: open it again.
 	ErrRekeyed = errors.New("keystore has a new data key, open it again")
 	// ErrBusy is returned when another process gives the keystore a new data key for longer than we wait: try again.
 	ErrBusy = errors.New("keystore is being given a new data key")

@@ -29,17 +29,17 @@ const (
 	maxParams  = 512
 	sumSize    = sha256.Size
 	maxHeader  = 8 << 10
-	prefixSize = len(magic) + 2 + 4
+	prefixSize = len(magic) + 2 + 4 + 4 + idSize
 
 	infoMAC = "oidcbox keystore v1 header"
 )
 
 // header is the one record that is not sealed.
 type header struct {
-	epoch   uint32 // counts data keys from 1; tables carry it in their names
-	stale   uint32 // epoch whose tables are left over from a Rekey, 0 for none
-	id      [idSize]byte
-	created time.Time
+	epoch   uint32       // counts data keys from 1; tables carry it in their names
+	stale   uint32       // epoch whose tables are left over from a Rekey, 0 for none
+	id      [idSize]byte // of the data key, random
+	created time.Time    // of the keystore
 	slots   []slot
 	mac     [sumSize]byte
 }
@@ -133,21 +133,34 @@ func (h *header) wrapAD(s *slot) []byte {
 	return append(b, s.params...)
 }
 
+// era names a data key: a transaction that finds another one in the header has the wrong key. The number alone would
+// not do, since a restored backup counts again from an older one.
+type era struct {
+	epoch uint32
+	id    [idSize]byte
+}
+
+func (h *header) era() era { return era{epoch: h.epoch, id: h.id} }
+
 // parsePrefix reads the part of a header that every transaction looks at. The error wraps store.ErrVersion or
 // store.ErrCorrupt.
-func parsePrefix(b []byte) (epoch uint32, err error) {
+func parsePrefix(b []byte) (e era, stale uint32, err error) {
 	if len(b) < prefixSize || string(b[:len(magic)]) != magic {
-		return 0, damaged("it does not begin as one")
+		return era{}, 0, damaged("it does not begin as one")
 	}
-	if v := binary.BigEndian.Uint16(b[len(magic):]); v != version {
-		return 0, fmt.Errorf("keystore header has version %d, this program knows %d: %w", v, version, store.ErrVersion)
+	r := &reader{b: b[len(magic):]}
+	if v := r.uint16(); v != version {
+		return era{}, 0, fmt.Errorf("keystore header has version %d, this program knows %d: %w", v, version,
+			store.ErrVersion)
 	}
-	return binary.BigEndian.Uint32(b[len(magic)+2:]), nil
+	e.epoch, stale = r.uint32(), r.uint32()
+	copy(e.id[:], r.take(idSize))
+	return e, stale, nil
 }
 
 // parseHeader is strict: what it accepts encodes to the same bytes again.
 func parseHeader(b []byte) (*header, error) {
-	epoch, err := parsePrefix(b)
+	era, stale, err := parsePrefix(b)
 	if err != nil {
 		return nil, err
 	}
@@ -158,11 +171,9 @@ func parseHeader(b []byte) (*header, error) {
 	if sum := sha256.Sum256(signed); !bytes.Equal(sum[:], b[len(signed):]) {
 		return nil, damaged("wrong checksum")
 	}
-	h := &header{epoch: epoch}
+	h := &header{epoch: era.epoch, stale: stale, id: era.id}
 	copy(h.mac[:], signed[len(signed)-sumSize:])
 	r := &reader{b: signed[prefixSize : len(signed)-sumSize]}
-	h.stale = r.uint32()
-	copy(h.id[:], r.take(idSize))
 	h.created = r.time()
 	n := int(r.byte())
 	if n < 1 || n > MaxSlots {

@@ -102,10 +102,10 @@ func TestHeaderWithoutMeaning(t *testing.T) {
 // The lengths inside a header are an attacker's choice: memory must follow the header's real length.
 func TestHeaderMemory(t *testing.T) {
 	greedy := sample().encode()
-	for i := prefixSize + 4 + idSize + 8; i < len(greedy)-sumSize; i++ {
+	for i := prefixSize + 8; i < len(greedy)-sumSize; i++ {
 		greedy[i] = 0xff
 	}
-	greedy[prefixSize+4+idSize+8] = MaxSlots
+	greedy[prefixSize+8] = MaxSlots
 	for name, b := range map[string][]byte{
 		"every_length_at_its_most": withSum(greedy), "as_long_as_a_record": make([]byte, store.MaxValue),
 		"as_long_as_a_record_with_magic": append(sample().encode(), make([]byte, store.MaxValue)...),

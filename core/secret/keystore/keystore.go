@@ -26,7 +26,7 @@ type Keystore struct {
 	patience time.Duration // how long to wait while another process rekeys
 
 	mu    sync.RWMutex // held for writing while the data key changes; every transaction holds it for reading
-	epoch uint32
+	era   era
 	data  vault.Sealed // the data key
 	keys  *vault.Keys
 	eng   store.Engine // inner, sealed with keys
@@ -39,10 +39,10 @@ type Keystore struct {
 
 // Info is what a header tells without being unlocked. It is not verified.
 type Info struct {
-	ID      string // 32 hex digits
+	ID      string // of the data key, 32 hex digits
 	Version int
-	Epoch   int // counts data keys from 1
-	Created time.Time
+	Epoch   int       // counts data keys from 1
+	Created time.Time // of the keystore
 	Slots   []Slot
 	// Unfinished is set when a Rekey was interrupted or is running; the next Open clears up after it.
 	Unfinished bool
@@ -104,7 +104,7 @@ func Create(ctx context.Context, eng store.Engine, v *vault.Vault, first NewSlot
 		err = h.sign(dataKey)
 	}
 	if err == nil {
-		err = k.unlock(h.epoch, dataKey)
+		err = k.unlock(h.era(), dataKey)
 	}
 	if err == nil {
 		err = k.writeFirst(ctx, h)
@@ -141,7 +141,7 @@ func Open(ctx context.Context, eng store.Engine, v *vault.Vault, cred Credential
 		return nil, err
 	}
 	k := newKeystore(eng, v)
-	if err := k.unlock(h.epoch, dataKey); err != nil {
+	if err := k.unlock(h.era(), dataKey); err != nil {
 		return nil, err
 	}
 	if err := k.load(ctx); err != nil {
@@ -177,7 +177,7 @@ func randomKey() secret.Text {
 }
 
 // unlock puts the data key into the vault.
-func (k *Keystore) unlock(epoch uint32, dataKey secret.Text) error {
+func (k *Keystore) unlock(e era, dataKey secret.Text) error {
 	data, err := k.vault.Seal(dataKey)
 	if err != nil {
 		return fmt.Errorf("keep the data key: %w", err)
@@ -186,7 +186,7 @@ func (k *Keystore) unlock(epoch uint32, dataKey secret.Text) error {
 	if err != nil {
 		return fmt.Errorf("keep the data key: %w", err)
 	}
-	k.epoch, k.data, k.keys, k.eng = epoch, data, keys, sealed.New(k.inner, keys)
+	k.era, k.data, k.keys, k.eng = e, data, keys, sealed.New(k.inner, keys)
 	return nil
 }
 

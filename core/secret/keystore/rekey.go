@@ -82,7 +82,7 @@ func (k *Keystore) rekey(ctx context.Context, o RekeyOptions) error {
 		return err
 	}
 	old := k.keys
-	if err := k.unlock(next.epoch, newKey); err != nil {
+	if err := k.unlock(next.era(), newKey); err != nil {
 		return err
 	}
 	old.Drop()
@@ -91,7 +91,8 @@ func (k *Keystore) rekey(ctx context.Context, o RekeyOptions) error {
 
 // successor is the header after the change: the slots that a credential opens, around the new key.
 func successor(ctx context.Context, h *header, newKey secret.Text, o RekeyOptions) (*header, error) {
-	next := &header{epoch: h.epoch + 1, stale: h.epoch, id: h.id, created: h.created}
+	next := &header{epoch: h.epoch + 1, stale: h.epoch, created: h.created}
+	_, _ = rand.Read(next.id[:]) // never fails
 	var lost []string
 	for _, s := range h.slots {
 		kek, ok := o.find(ctx, h, &s)

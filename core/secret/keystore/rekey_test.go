@@ -208,6 +208,37 @@ func TestOtherProcessWhileRekeying(t *testing.T) {
 	}
 }
 
+// A backup that was restored and rekeyed counts up to the same number again, with another key.
+func TestAnotherKeyOfTheSameNumber(t *testing.T) {
+	eng := memstore.New()
+	a := create(t, eng)
+	backup, err := readRaw(t.Context(), eng)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := memstore.New()
+	create(t, other)
+	elsewhere, err := readRaw(t.Context(), other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeHeader(t, eng, elsewhere)
+	err = a.Engine().Update(t.Context(), func(tx store.WTx) error {
+		return tx.Put(hidden, store.Record{Key: store.Key{"cern"}})
+	})
+	if !errors.Is(err, ErrRekeyed) {
+		t.Errorf("write to another keystore: %v", err)
+	}
+	writeHeader(t, eng, backup)
+	put(t, a.Engine(), hidden, "cern", "token")
+	if err := a.Rekey(t.Context(), RekeyOptions{Keep: []Credential{byPhrase("first")}}); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := readHeader(t.Context(), eng); err != nil || string(after.id[:]) == string(backup[18:34]) {
+		t.Errorf("the new data key has the old id: %v", err)
+	}
+}
+
 // A process that stood still for longer than its mark lived must not put its stale copy in place.
 func TestRekeyThatLostItsMark(t *testing.T) {
 	now := time.Now()

@@ -137,7 +137,7 @@ func (k *Keystore) verified(ctx context.Context) (*header, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.epoch != k.epoch {
+	if h.era() != k.era {
 		return nil, ErrRekeyed
 	}
 	dataKey, err := k.dataKey()

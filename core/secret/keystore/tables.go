@@ -31,7 +31,7 @@ func physicalAt(t store.Table, epoch uint32) store.Table {
 	return t
 }
 
-func (k *Keystore) physical(t store.Table) store.Table { return physicalAt(t, k.epoch) }
+func (k *Keystore) physical(t store.Table) store.Table { return physicalAt(t, k.era.epoch) }
 
 // place is where a role's table lies. The keystore's own tables are out of its reach.
 func (k *Keystore) place(t store.Table) (store.Table, error) {
