@@ -30,8 +30,8 @@ AAECAwQFBgcICQoLDA0ODw==
 fL8JXtjjXvjHfyOKvdnSjF6U++UvFSbo4CZYMtMKbvQ4YFOX1GFBlskscv6VuxnkddqjFSkot65eghbFGDccNC9mOLLFIXuqfFAbJuGMbNSQPVMyStDJFm0ZoTXPpE4az8sXShkdRKHB43V6ZHZbmq4DmPZeZ7DQ+vtdsD3xXmMArfEoMzjh9H+uASvbl8Pf59fMRGSlxIpeaJsStWbTAFSmOYbcGSZfTIY7YPpP+L73eArXidAjnXZLpwj5K8YEc1FkcLPrO4qCvcDkw9gqI35oR8lAQt0PQMR5gs/zwRT8EKFow8QQFLfbh2ijIhOHM10xMbDKK4Zdz5ruZRA=
 GUR7cJ2ZFoqnGH9wpG75ZaV2phh55a8RVS7pTkdTFKY=
 Generated using version: 5.3.3`
-	demoConfig = `{"name":"demo","client_name":"oidc-agent:demo-host","issuer_url":"https://op.example.org/","client_id":"c1",` +
-		`"client_secret":"s1","refresh_token":"rt1","auth_scope":"openid profile offline_access",` +
+	demoConfig = `{"name":"demo","client_name":"oidc-agent:demo-host","issuer_url":"https://op.example.org/",` +
+		`"client_id":"c1","client_secret":"s1","refresh_token":"rt1","auth_scope":"openid profile offline_access",` +
 		`"redirect_uris":["http://localhost:4242"]}`
 	demoPassword = "correct horse"
 )
@@ -161,8 +161,9 @@ func newPlace(t *testing.T, h proto.Handler) *place {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	p := &place{t: t, dir: dir, socket: filepath.Join(dir, "agent.sock")}
 	p.env = map[string]string{
-		"OIDC_SOCK": p.socket, "XDG_RUNTIME_DIR": filepath.Join(dir, "run"), "OIDC_CONFIG_DIR": filepath.Join(dir, "accounts"),
-		"PATH": os.Getenv("PATH"), "HOME": dir, "PW": demoPassword, "BAD": "wrong",
+		"OIDC_SOCK": p.socket, "XDG_RUNTIME_DIR": filepath.Join(dir, "run"),
+		"OIDC_CONFIG_DIR": filepath.Join(dir, "accounts"),
+		"PATH":            os.Getenv("PATH"), "HOME": dir, "PW": demoPassword, "BAD": "wrong",
 	}
 	for _, d := range []string{"run", "accounts"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o700); err != nil {
@@ -254,8 +255,8 @@ func withoutHeader(s string) string {
 	return s
 }
 
-// TestAsOriginal runs the same command lines through Debian's oidc-add and ours: exit code, standard output and what the
-// agent was asked are the same.
+// TestAsOriginal runs the same command lines through Debian's oidc-add and ours: exit code, standard output and what
+// the agent was asked are the same.
 func TestAsOriginal(t *testing.T) {
 	services.Need(t, "oidc-add")
 	f := &agentOf{loaded: []string{"one", "two"}}
@@ -289,7 +290,7 @@ func TestAsOriginal(t *testing.T) {
 			out, got.out = known(out), known(got.out)
 		}
 		if got.code != want.code || got.out != out {
-			t.Errorf("oidc-add %s\n got %d %q %q\nwant %d %q %q", line, got.code, got.out, got.errOut, want.code, out, want.errOut)
+			t.Errorf("oidc-add %s\n got %+v\nwant %+v", line, got, want)
 		}
 		if gotAsked, wantAsked := essence(gotAsked), essence(wantAsked); !reflect.DeepEqual(gotAsked, wantAsked) {
 			t.Errorf("oidc-add %s asked\n%q\nwant\n%q", line, gotAsked, wantAsked)
@@ -306,15 +307,22 @@ func TestLoad(t *testing.T) {
 		asked string // the last request
 	}{
 		"--pw-env=PW demo":              {outcome{0, "success\n", ""}, "add" + config},
-		"--pw-env=PW -t 60 demo":        {outcome{0, "success\n", "Lifetime set to 60 seconds\n"}, "add" + config + " lifetime=60"},
-		"--pw-env=PW -t0 -c demo":       {outcome{0, "success\n", "Lifetime set to 0 seconds\n"}, "add" + config + " lifetime=0 confirm"},
 		"--pw-env=PW --skip-check demo": {outcome{0, "success\n", ""}, "add" + config + " plain"},
+		"--pw-env=PW -t 60 demo": {
+			outcome{0, "success\n", "Lifetime set to 60 seconds\n"}, "add" + config + " lifetime=60",
+		},
+		"--pw-env=PW -t0 -c demo": {
+			outcome{0, "success\n", "Lifetime set to 0 seconds\n"}, "add" + config + " lifetime=0 confirm",
+		},
 		"--pw-env=BAD --pw-file=DIR/pw demo": {
 			outcome{0, "success\n", "oidc-add: --pw-env: wrong password\n"}, "add" + config,
 		},
-		"here":                               {outcome{0, "Account 'here' already loaded\n", ""}, "loaded_accounts"},
-		"absent":                             {outcome{1, "", "Error: No account configured with that short name\nsee what there is with --list\n"}, "loaded_accounts"},
 		"https://op.example.org --pw-env=PW": {outcome{0, "success\n", ""}, "add" + config},
+		"here":                               {outcome{0, "Account 'here' already loaded\n", ""}, "loaded_accounts"},
+		"absent": {
+			outcome{1, "", "Error: No account configured with that short name\nsee what there is with --list\n"},
+			"loaded_accounts",
+		},
 		"https://no.example.org": {
 			outcome{1, "", "Error: there is no login for issuer https://no.example.org\n"}, "account_info",
 		},
@@ -348,7 +356,8 @@ func TestForceLoadsAnew(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	f := &agentOf{}
 	p := newPlace(t, f)
-	p.write("accounts/gpg", "-----BEGIN PGP MESSAGE-----\n\nhQ==\n-----END PGP MESSAGE-----\nGenerated using version: 5.3.3")
+	p.write("accounts/gpg", "-----BEGIN PGP MESSAGE-----\n\nhQ==\n-----END PGP MESSAGE-----\n"+
+		"Generated using version: 5.3.3")
 	for line, want := range map[string]struct {
 		code int
 		text string
@@ -450,18 +459,19 @@ func TestPasswordEntry(t *testing.T) {
 	hour := int64(3600)
 	day := "86400"
 	alone := "-"
+	const stored = `{"account":"demo","type":9,"password":"correct horse"`
 	for name, c := range map[string]struct {
 		cmd  Cmd
 		from int
 		want string
 	}{
 		"prompt":         {Cmd{}, fromPrompt, `{"account":"demo","type":8}`},
-		"env":            {Cmd{PwEnv: "PW"}, fromMemory, `{"account":"demo","type":9,"password":"correct horse"}`},
+		"env":            {Cmd{PwEnv: "PW"}, fromMemory, stored + `}`},
 		"command":        {Cmd{PwCmd: "pass show x"}, fromCommand, `{"account":"demo","type":12,"command":"pass show x"}`},
 		"file":           {Cmd{PwFile: "/pw"}, fromFile, `{"account":"demo","type":24,"pw_file":"/pw"}`},
-		"store":          {Cmd{PwStore: &alone}, fromPrompt, `{"account":"demo","type":9,"password":"correct horse"}`},
-		"store for":      {Cmd{PwStore: &day}, fromPrompt, `{"account":"demo","type":9,"password":"correct horse","expires_after":86400}`},
-		"store lifetime": {Cmd{PwStore: &alone, Lifetime: &hour}, fromPrompt, `{"account":"demo","type":9,"password":"correct horse","expires_after":3600}`},
+		"store":          {Cmd{PwStore: &alone}, fromPrompt, stored + `}`},
+		"store for":      {Cmd{PwStore: &day}, fromPrompt, stored + `,"expires_after":86400}`},
+		"store lifetime": {Cmd{PwStore: &alone, Lifetime: &hour}, fromPrompt, stored + `,"expires_after":3600}`},
 	} {
 		got, err := c.cmd.passwordEntry("demo", &password{text: text, from: c.from})
 		if err != nil || got.Expose() != c.want {

@@ -121,7 +121,8 @@ func TestKeystoreLocked(t *testing.T) {
 	got := p.run(false, "kept")
 	want := outcome{
 		cli.Human, "",
-		"oidcbox add: there is no account file kept, and the keystore is locked\nhint: unlock it with: oidcbox add --unlock\n",
+		"oidcbox add: there is no account file kept, and the keystore is locked\n" +
+			"hint: unlock it with: oidcbox add --unlock\n",
 	}
 	if got != want {
 		t.Errorf("load: %+v", got)

@@ -40,7 +40,7 @@ func (c *Cmd) listLoaded(ctx context.Context, a *agent) error {
 	if err != nil {
 		return err
 	}
-	return c.printNames(a.env, "The following account configurations are loaded: ", names)
+	return c.printNames(a.env, "The following account configurations are currently loaded: ", names)
 }
 
 func (a *agent) loaded(ctx context.Context) ([]string, error) {

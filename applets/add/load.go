@@ -192,8 +192,8 @@ func (c *Cmd) removeAll(ctx context.Context, a *agent) error {
 	return c.say(a.env, "success", "")
 }
 
-// print shows a login with its secrets, for those who move it elsewhere. The account file comes first, as it does in the
-// original; a login that is only in the keystore comes from there.
+// print shows a login with its secrets, for those who move it elsewhere. The account file comes first, as it does in
+// the original; a login that is only in the keystore comes from there.
 func (c *Cmd) print(ctx context.Context, a *agent) error {
 	name, err := c.name(ctx, a)
 	if err != nil {

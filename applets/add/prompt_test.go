@@ -82,7 +82,7 @@ func TestPrompts(t *testing.T) {
 			"-x", []string{"pw", "wp"}, "Error: passwords do not match", 1,
 		},
 		"unlock":          {"-X", []string{"pw"}, "Agent unlocked", 0},
-		"header":          {"-a", nil, "The following account configurations are loaded: \none\n", 0},
+		"header":          {"-a", nil, "The following account configurations are currently loaded: \none\n", 0},
 		"nothing entered": {"-X", []string{""}, "Error: the password is empty", 64},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -46,7 +46,9 @@ func agent(_ context.Context, _ sock.Peer, r proto.Request) proto.Reply {
 		r.Type, r.Account, r.Issuer, r.MinValid, r.Scope, r.Audience, r.Hint))
 	switch r.Type {
 	case proto.TypeAccessToken:
-		return proto.Reply{Status: proto.StatusSuccess, AccessToken: secret.FromString(said), Issuer: issuer, ExpiresAt: expires}
+		return proto.Reply{
+			Status: proto.StatusSuccess, AccessToken: secret.FromString(said), Issuer: issuer, ExpiresAt: expires,
+		}
 	case proto.TypeIDToken:
 		return proto.Reply{Status: proto.StatusSuccess, IDToken: secret.FromString(said), Issuer: issuer}
 	case proto.TypeMytoken:
@@ -170,7 +172,7 @@ func TestAsOriginal(t *testing.T) {
 		args := strings.Fields(line)
 		want, got := original(t, socket, args...), run(t, socket, true, args...)
 		if got.code != want.code || got.out != want.out {
-			t.Errorf("oidc-token %s\n got %d %q %q\nwant %d %q %q", line, got.code, got.out, got.errOut, want.code, want.out, want.errOut)
+			t.Errorf("oidc-token %s\n got %+v\nwant %+v", line, got, want)
 			continue
 		}
 		// The original leaves out the line end after a help text.
@@ -201,7 +203,9 @@ func TestNewerOptions(t *testing.T) {
 			t.Errorf("oidc-token %s: %+v", line, got)
 		}
 	}
-	for _, line := range []string{"-m https://op.example.org", "-i$(id) acc", "-i1x acc", "--token=a;b acc", "--json acc"} {
+	for _, line := range []string{
+		"-m https://op.example.org", "-i$(id) acc", "-i1x acc", "--token=a;b acc", "--json acc",
+	} {
 		if got := run(t, socket, true, strings.Fields(line)...); got.code != 64 || got.out != "" {
 			t.Errorf("oidc-token %s: %+v", line, got)
 		}
@@ -222,11 +226,14 @@ func TestOurName(t *testing.T) {
 			"oidcbox token: No account configured with that short name\n" +
 				"hint: see 'oidcbox add --loaded' and 'oidcbox add --list'\n",
 		},
-		"expired": {cli.Human, "", "oidcbox token: invalid_grant: token is gone\nhint: try:\n\toidc-gen expired --reauthenticate\n"},
-		"locked":  {cli.Human, "", "oidcbox token: Agent locked\nhint: unlock it with: oidc-add --unlock\n"},
-		"denied":  {cli.Denied, "", "oidcbox token: operation forbidden\n"},
-		"down":    {cli.Temporary, "", "oidcbox token: could not connect to url\n"},
-		"empty":   {cli.No, "", "oidcbox token: the agent answered without a token\n"},
+		"expired": {
+			cli.Human, "",
+			"oidcbox token: invalid_grant: token is gone\nhint: try:\n\toidc-gen expired --reauthenticate\n",
+		},
+		"locked": {cli.Human, "", "oidcbox token: Agent locked\nhint: unlock it with: oidc-add --unlock\n"},
+		"denied": {cli.Denied, "", "oidcbox token: operation forbidden\n"},
+		"down":   {cli.Temporary, "", "oidcbox token: could not connect to url\n"},
+		"empty":  {cli.No, "", "oidcbox token: the agent answered without a token\n"},
 		"-t 90 acc": {
 			0, "access_token.acc..90...oidc-token\n", "",
 		},
@@ -285,7 +292,8 @@ func TestSocketOfSomebodyElse(t *testing.T) {
 	if err := os.Chown(socket, 12345, 12345); err != nil {
 		t.Fatal(err)
 	}
-	if got := run(t, socket, false, "acc"); got.code != cli.No || got.out != "" || !strings.Contains(got.errOut, "belongs to uid 12345") {
+	got := run(t, socket, false, "acc")
+	if got.code != cli.No || got.out != "" || !strings.Contains(got.errOut, "belongs to uid 12345") {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -10,9 +10,10 @@ import (
 )
 
 // ArgpRewrite turns GNU argp habits into what kong understands, before it parses: unambiguous prefixes of long options
-// become whole ("--ti=5" is "--time=5"), clusters of short ones are taken apart ("-ft5"), a value may begin with a dash,
-// and options may follow operands (kong knows that already) up to "--". Options with an optional value take it only when
-// it is attached ("-iVAR", "--issuer=VAR"): a field tagged optvalue:"X" gets X when it stands alone. "-?" is help.
+// become whole ("--ti=5" is "--time=5"), clusters of short ones are taken apart ("-ft5"), a value may begin with a
+// dash, and options may follow operands (kong knows that already) up to "--". Options with an optional value take it
+// only when it is attached ("-iVAR", "--issuer=VAR"): a field tagged optvalue:"X" gets X when it stands alone. "-?" is
+// help.
 //
 // It changes only options; values and operands are copied as they are. Where operands are another command's words (a
 // positional with passthrough), nothing after the first of them is looked at.

@@ -89,7 +89,8 @@ func (b *backend) Slots(context.Context) ([]Slot, error) {
 }
 
 func (b *backend) AddSlot(_ context.Context, n NewSlot) (Slot, error) {
-	return Slot{ID: "2", Kind: n.Kind, Label: n.Label}, b.note("add slot %s %s %s", n.Kind, n.KeyFile, b.keep(n.Passphrase))
+	s := Slot{ID: "2", Kind: n.Kind, Label: n.Label}
+	return s, b.note("add slot %s %s %s", n.Kind, n.KeyFile, b.keep(n.Passphrase))
 }
 
 func (b *backend) RemoveSlot(_ context.Context, id string) error { return b.note("remove slot %s", id) }

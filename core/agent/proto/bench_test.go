@@ -101,7 +101,8 @@ func BenchmarkOriginal(b *testing.B) {
 		_ = cmd.Wait()
 	})
 	for range 100 {
-		if r, err := (Client{Path: path, Plain: true}).Call(b.Context(), Request{Type: TypeCheck}); err == nil && r.Err() == nil {
+		r, err := (Client{Path: path, Plain: true}).Call(b.Context(), Request{Type: TypeCheck})
+		if err == nil && r.Err() == nil {
 			break
 		}
 		time.Sleep(20 * time.Millisecond)

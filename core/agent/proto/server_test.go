@@ -118,12 +118,13 @@ func TestServePlain(t *testing.T) {
 		`{}`:                                   `{"status":"failure","error":"Bad Request: No request type."}`,
 		`{"request":"check","request":"lock"}`: `{"status":"failure","error":"could not parse json"}`,
 		`{"request":"check"} x`:                `{"status":"failure","error":"could not parse json"}`,
-		`{"request":"access_token","min_valid_period":{}}`: `{"status":"failure","error":"Bad Request: min_valid_period is not a string"}`,
-		"GET / HTTP/1.1\r\n":            `{"status":"failure","error":"could not parse json"}`,
-		`[]`:                            `{"status":"failure","error":"could not parse json"}`,
-		`{"request":"loaded_accounts"}`: `{"status":"success","info":["acc","other"]}`,
-		`{"request":"status"}`:          `{"status":"failure","error":"internal error"}`,
-		`{"request":"access_token","account":"acc"}`: `{"status":"success","access_token":"at-acc","issuer":"https://op.example.org","expires_at":1795288013}`,
+		`{"request":"check","account":{}}`:     `{"status":"failure","error":"Bad Request: account is not a string"}`,
+		"GET / HTTP/1.1\r\n":                   `{"status":"failure","error":"could not parse json"}`,
+		`[]`:                                   `{"status":"failure","error":"could not parse json"}`,
+		`{"request":"loaded_accounts"}`:        `{"status":"success","info":["acc","other"]}`,
+		`{"request":"status"}`:                 `{"status":"failure","error":"internal error"}`,
+		`{"request":"access_token","account":"acc"}`: `{"status":"success","access_token":"at-acc",` +
+			`"issuer":"https://op.example.org","expires_at":1795288013}`,
 	} {
 		if got := ask(t, path, in); got != want {
 			t.Errorf("%s\n got %s\nwant %s", in, got, want)
@@ -173,11 +174,13 @@ func TestServeSizes(t *testing.T) {
 		if err != nil || r.Error != "internal error" {
 			t.Errorf("an answer above the bound: %d bytes, %q, %v", len(r.Info), r.Error, err)
 		}
-		if _, err = c.Call(t.Context(), Request{Type: TypeScopes, Issuer: strings.Repeat("x", MaxRequest)}); !errors.Is(err, ErrTooLarge) {
+		_, err = c.Call(t.Context(), Request{Type: TypeScopes, Issuer: strings.Repeat("x", MaxRequest)})
+		if !errors.Is(err, ErrTooLarge) {
 			t.Errorf("client sends what no agent takes: %v", err)
 		}
 	}
-	if got := ask(t, path, `{"x":"`+strings.Repeat("x", MaxRequest)); got != `{"status":"failure","error":"Bad Request: message is too large"}` {
+	got := ask(t, path, `{"x":"`+strings.Repeat("x", MaxRequest))
+	if got != `{"status":"failure","error":"Bad Request: message is too large"}` {
 		t.Errorf("got %.100q", got)
 	}
 }
@@ -271,7 +274,8 @@ func TestServeAllBusy(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
-			if r, err := (Client{Path: path, Plain: true}).Call(t.Context(), Request{Type: TypeCheck}); err != nil || r.Err() != nil {
+			r, err := (Client{Path: path, Plain: true}).Call(t.Context(), Request{Type: TypeCheck})
+			if err != nil || r.Err() != nil {
 				t.Errorf("a request that ran was given up: %v, %v", r.Err(), err)
 			}
 		})

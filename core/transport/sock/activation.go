@@ -17,9 +17,9 @@ type Activated struct {
 // maxActivated bounds what LISTEN_FDS may claim.
 const maxActivated = 64
 
-// Activation returns the sockets handed over by systemd (sd_listen_fds(3)), in the unit's order: none when the variables
-// are absent or meant for another process. pid is our own. It may be called once per process: the descriptors belong to
-// the listeners afterwards.
+// Activation returns the sockets handed over by systemd (sd_listen_fds(3)), in the unit's order: none when the
+// variables are absent or meant for another process. pid is our own. It may be called once per process: the descriptors
+// belong to the listeners afterwards.
 func Activation(getenv func(string) string, pid int) ([]Activated, error) {
 	const firstFD = 3
 	if getenv("LISTEN_PID") != strconv.Itoa(pid) {

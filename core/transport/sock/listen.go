@@ -25,8 +25,8 @@ type ListenOptions struct {
 	Mode fs.FileMode // of the socket file; 0 is 0600
 }
 
-// Listen makes a Unix socket at path. The directory must exist, be ours or root's, and not be writable for others unless
-// it is sticky. A socket left by a dead process is replaced; one that somebody answers at is an *InUseError, and
+// Listen makes a Unix socket at path. The directory must exist, be ours or root's, and not be writable for others
+// unless it is sticky. A socket left by a dead process is replaced; one that somebody answers at is an *InUseError, and
 // anything else at the path is ErrNotSocket and stays. The file is removed by Close if it is still the same.
 func Listen(path string, o ListenOptions) (net.Listener, error) {
 	if err := checkLength(path); err != nil {

@@ -23,7 +23,9 @@ func PeerOf(c net.Conn) (Peer, error) {
 		return Peer{}, fmt.Errorf("read peer of socket: %w", err)
 	}
 	var cred *unix.Xucred
-	ctlErr := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptXucred(int(fd), solLocal, unix.LOCAL_PEERCRED) })
+	ctlErr := raw.Control(func(fd uintptr) {
+		cred, err = unix.GetsockoptXucred(int(fd), solLocal, unix.LOCAL_PEERCRED)
+	})
 	if ctlErr != nil {
 		return Peer{}, fmt.Errorf("read peer of socket: %w", ctlErr)
 	}

@@ -19,7 +19,9 @@ func PeerOf(c net.Conn) (Peer, error) {
 		return Peer{}, fmt.Errorf("read peer of socket: %w", err)
 	}
 	var cred *unix.Ucred
-	ctlErr := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	ctlErr := raw.Control(func(fd uintptr) {
+		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
 	if ctlErr != nil {
 		return Peer{}, fmt.Errorf("read peer of socket: %w", ctlErr)
 	}

@@ -381,7 +381,8 @@ func TestForeignListener(t *testing.T) {
 	if err := errors.Join(os.Chown(path, 0, 0), os.Chown(dir, 0, 0)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Dial(t.Context(), path); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "served by uid 12345") {
+	_, err = Dial(t.Context(), path)
+	if !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "served by uid 12345") {
 		t.Errorf("error is %v", err)
 	}
 }
