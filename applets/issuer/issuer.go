@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -40,6 +41,7 @@ type Cmd struct {
 	RTTTL          time.Duration `name:"rt-ttl" default:"24h" help:"Lifetime of refresh tokens."`
 	DeviceInterval time.Duration `default:"5s" help:"Time between polls that devices are told."`
 	ClientFile     string        `placeholder:"FILE" help:"YAML: more clients and exchange rules."`
+	Verbose        bool          `help:"Log every refusal, too."`
 	TestControls   bool          `help:"Serve /_test/: faults, request log, key rotation."`
 }
 
@@ -61,6 +63,9 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	ln, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return cli.Fail(cli.No, fmt.Errorf("listen: %w", err), "choose another --listen, or port 0 for a free one")
+	}
+	if c.Verbose {
+		env.Log = cli.NewLog(env.Stderr, slog.LevelDebug)
 	}
 	o := c.options(env, ln.Addr())
 	more.addTo(&o)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/oidcbox/oidcbox/core/transport/httpd"
 )
 
 // Fault makes an endpoint fail, as real ones do. Without After and Drop the request is not processed at all.
@@ -158,7 +160,11 @@ func (i *Issuer) addFault(w http.ResponseWriter, r *http.Request) error {
 		After      bool            `json:"after"`
 		Drop       bool            `json:"drop"`
 	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxForm))
+	body, err := httpd.ReadBody(w, r, maxForm)
+	if err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&in); err != nil {
 		return badRequest("the fault is not well formed")

@@ -1,13 +1,13 @@
 package issuer
 
 import (
-	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/oidcbox/oidcbox/core/transport/httpd"
 )
 
 // Limits of one request.
@@ -23,13 +23,9 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	if err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, badRequest("the body must be application/x-www-form-urlencoded")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	body, err := httpd.ReadBody(w, r, maxForm)
 	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return nil, err
-		}
-		return nil, badRequest("the body could not be read")
+		return nil, err
 	}
 	return readParams(string(body))
 }

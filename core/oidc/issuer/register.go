@@ -3,8 +3,6 @@ package issuer
 import (
 	"crypto/subtle"
 	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -80,14 +78,18 @@ func (i *Issuer) saveClient(r *http.Request, reg registration) error {
 	})
 }
 
-// readClient is RFC 7592 section 2.1. Secret and management token are not shown again: only their hashes are known
-// here.
+// readClient is RFC 7592 section 2.1. The secret is not shown again: only its hash is known here.
 func (i *Issuer) readClient(w http.ResponseWriter, r *http.Request) error {
 	reg, err := i.managed(r)
 	if err != nil {
 		return err
 	}
-	return i.showClient(w, http.StatusOK, reg, nil)
+	return i.showClient(w, http.StatusOK, reg, sameToken(r))
+}
+
+// sameToken repeats the management token, which RFC 7592 section 3 wants in every answer.
+func sameToken(r *http.Request) map[string]any {
+	return map[string]any{"registration_access_token": bearer(r)}
 }
 
 // updateClient is RFC 7592 section 2.2: what the request leaves out is gone. Id, secret and kind of client stay.
@@ -110,7 +112,7 @@ func (i *Issuer) updateClient(w http.ResponseWriter, r *http.Request) error {
 	if err := i.saveClient(r, reg); err != nil {
 		return conflict(err)
 	}
-	return i.showClient(w, http.StatusOK, reg, nil)
+	return i.showClient(w, http.StatusOK, reg, sameToken(r))
 }
 
 // deleteClient is RFC 7592 section 2.3. Its grants end with it: see grantAlive.
@@ -156,13 +158,9 @@ func digestSafe(id string) string {
 // readRegistration reads client metadata (RFC 7591 section 2). Grant types that we do not have are left out, as the RFC
 // lets us; oidc-agent asks for some.
 func readRegistration(w http.ResponseWriter, r *http.Request) (registration, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMetadata))
+	body, err := httpd.ReadBody(w, r, maxMetadata)
 	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return registration{}, err
-		}
-		return registration{}, bad(codeMetadata, "the body could not be read")
+		return registration{}, err
 	}
 	o, err := jose.StrictObject(body, metaDepth, metaMembers)
 	if err != nil {

@@ -57,6 +57,9 @@ func TestRegistration(t *testing.T) {
 		if a.Body["client_id"] != id || a.Body["client_name"] != "oidc-agent:test" || a.Body["client_secret"] != nil {
 			t.Errorf("got %d %v", a.Status, a.Body)
 		}
+		if a.Body["registration_access_token"] != token {
+			t.Error("the management token is missing or another")
+		}
 	})
 	t.Run("with the token of another", func(t *testing.T) {
 		other := manage(t, s, http.MethodPost, s.URL+"/register", "", agentRequest)

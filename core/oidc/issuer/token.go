@@ -54,6 +54,7 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return conflict(err)
 	}
+	i.o.Log.Info("token issued", "op", "token", "client", c.ID, "grant", grantType, "tokid", a.Access.ID())
 	return a.write(w)
 }
 

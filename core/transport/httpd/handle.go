@@ -3,6 +3,7 @@ package httpd
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -55,6 +56,28 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 	// That the caller has gone away is not ours to report.
 	_, _ = w.Write(append(b, '\n'))
 	return nil
+}
+
+// ReadBody returns the body of at most limit bytes, or an error that [Handle] answers with 413 or 400. The server is told
+// of a body cut short, past any wrapper around w: it then closes the connection slowly enough for the answer to arrive.
+func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	for {
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			break
+		}
+		w = u.Unwrap()
+	}
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err == nil {
+		return b, nil
+	}
+	if known(err) != nil {
+		return nil, err
+	}
+	return nil, &Error{
+		Status: http.StatusBadRequest, Code: "invalid_request", Description: "the body could not be read", Err: err,
+	}
 }
 
 func writeError(w http.ResponseWriter, e *Error) {

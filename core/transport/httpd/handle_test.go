@@ -51,7 +51,7 @@ func TestHandle(t *testing.T) {
 			return errors.New("disk is full")
 		}, 500, "server_error", "disk is full"},
 		{"a body above the limit", func(w http.ResponseWriter, r *http.Request) error {
-			_, err := io.ReadAll(http.MaxBytesReader(w, io.NopCloser(strings.NewReader("xx")), 1))
+			_, err := ReadBody(w, r, 0)
 			return err
 		}, 413, "invalid_request", ""},
 		{"a panic is one failed request", func(http.ResponseWriter, *http.Request) error {
@@ -113,6 +113,27 @@ func TestHandleAbort(t *testing.T) {
 	}
 	if strings.Contains(log, "panicked") {
 		t.Errorf("a wanted cut was logged as a panic: %s", log)
+	}
+}
+
+// TestReadBodyAnswersWhoSendsTooMuch: the answer arrives although the rest of the body was never read, also on a
+// connection that is not kept.
+func TestReadBodyAnswersWhoSendsTooMuch(t *testing.T) {
+	srv := httptest.NewServer(Handle(nil, func(w http.ResponseWriter, r *http.Request) error {
+		_, err := ReadBody(w, r, 10)
+		return err
+	}))
+	defer srv.Close()
+	hc := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for range 30 {
+		resp, err := hc.Post(srv.URL, "text/plain", bytes.NewReader(make([]byte, 1<<20)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Fatalf("got %d", resp.StatusCode)
+		}
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Limits of every server. A route that needs less sets its own with http.MaxBytesReader.
+// Limits of every server. A route that needs less reads its body with ReadBody.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 15 * time.Second
@@ -41,7 +41,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, o Options) erro
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	srv := &http.Server{
-		Handler:           contain(o.Log, http.MaxBytesHandler(h, maxBody)),
+		Handler:           http.MaxBytesHandler(contain(o.Log, h), maxBody),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
