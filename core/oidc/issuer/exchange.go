@@ -156,6 +156,9 @@ func (i *Issuer) readExchange(ctx context.Context, c party, q url.Values) (x exc
 		e.Err = err
 		return x, e
 	}
+	if x.subject.Actor.depth() >= maxActors {
+		return x, badRequest("the token was exchanged too often")
+	}
 	x.offline = x.kind == tokenTypeRefresh || slices.Contains(x.scope, scopeOffline)
 	x.scope = slices.DeleteFunc(x.scope, func(s string) bool { return s == scopeOffline })
 	return x, err

@@ -3,6 +3,7 @@ package issuer_test
 import (
 	"bytes"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -202,6 +203,22 @@ func TestExchangeKeepsGroupTies(t *testing.T) {
 			t.Errorf("%s got %v, want %s", user, got, want)
 		}
 	}
+}
+
+func TestExchangeChainsEnd(t *testing.T) {
+	s := issuertest.Start(t)
+	token := s.Tokens("alice", "storage.read:/").Access
+	clients := [][2]string{{"service", "service-secret"}, {"fts", "fts-secret"}}
+	for n := range 20 {
+		c := clients[n%2]
+		a := s.Token(c[0], c[1], exchangeForm(token))
+		if a.Status != http.StatusOK {
+			wantError(t, a, 400, "invalid_request")
+			return
+		}
+		token = text(a, "access_token")
+	}
+	t.Errorf("a token of %d bytes after 20 exchanges", token.Len())
 }
 
 func TestExchangeWithoutSubjectTokenType(t *testing.T) {

@@ -49,6 +49,17 @@ type actor struct {
 	Before  *actor `json:"act,omitempty"`
 }
 
+// maxActors bounds how often a token may be exchanged on, and with it how far tokens grow.
+const maxActors = 8
+
+func (a *actor) depth() int {
+	n := 0
+	for ; a != nil; a = a.Before {
+		n++
+	}
+	return n
+}
+
 // accessClaims are those of an access token: RFC 9068 section 2.2 and the WLCG profile.
 type accessClaims struct {
 	Issuer       string   `json:"iss"`
