@@ -393,6 +393,14 @@ func TestPutDuringRefresh(t *testing.T) {
 				if _, err := b.Refresh(t.Context(), id, other, flow.Request{}); err != nil {
 					t.Error(err)
 				}
+				// Nor may it step in later: the old login may be another person's.
+				other.fail(refusal_)
+				if _, err := b.Refresh(t.Context(), id, other, flow.Request{}); !errors.Is(err, ErrLoginAgain) {
+					t.Errorf("after a refusal: %v", err)
+				}
+				if calls, _, _ := other.seen(); calls != 2 {
+					t.Errorf("%d calls to the new provider", calls)
+				}
 			})
 		})
 	}

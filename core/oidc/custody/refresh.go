@@ -211,11 +211,6 @@ func (k *Keeper) pending(ctx context.Context, id string) bool {
 // begin reads the newest token, which may come from another node, records durably that it is about to be sent, and
 // makes sure of room for the next one.
 func (k *Keeper) begin(ctx context.Context, f *flight, l *login) (sending, error) {
-	select {
-	case <-f.gone:
-		return sending{}, errAbandoned
-	default:
-	}
 	rec, err := k.load(ctx, f.id)
 	if err != nil {
 		return sending{}, err
