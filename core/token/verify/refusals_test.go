@@ -154,6 +154,8 @@ func misclaimed(t *testing.T) []refusal {
 		as("scitokens_without_nbf", s.without("nbf"), missing),
 		as("scitokens_2_without_aud", s.without("aud"), missing),
 		r("scitokens_1_unknown_claim", s.with("ver", "scitokens:1.0").with("x", 1), claims.ErrUnknownClaim),
+		as("scitokens_1_empty_audience_is_not_absent", s.with("ver", "scitokens:1.0").with("aud", []string{}),
+			isA[*AudienceError]),
 		as("scitokens_1_any_audience", s.with("ver", "scitokens:1.0").with("aud", "ANY"), isA[*AudienceError]),
 		r("scitokens_read_without_path", s.with("scope", "read"), claims.ErrScopePath),
 		as("generic_without_sub", g.without("sub"), missing),
