@@ -201,11 +201,11 @@ func (c *keystoreRekeyCmd) Run(ctx context.Context, env *cli.Env) error {
 type keystoreSlotAddCmd struct {
 	At                keystoreAt  `embed:""`
 	Key               keystoreKey `embed:""`
-	Kind              string      `arg:"" enum:"passphrase,keyfile,systemd,keyring" help:"passphrase, keyfile, systemd or keyring."`
+	Kind              string      `arg:"" enum:"passphrase,keyfile,systemd,keyring" help:"One of ${enum}."`
 	File              string      `arg:"" optional:"" help:"The key file. It is made when it is not there."`
 	Label             string      `placeholder:"TEXT" help:"What to call the slot."`
 	NewPassphraseFile string      `placeholder:"FILE" help:"Take the new passphrase from this file instead of asking."`
-	Dir               string      `placeholder:"DIR" help:"Where the systemd credential lies; $CREDENTIALS_DIRECTORY when not given."`
+	Dir               string      `placeholder:"DIR" help:"Directory of the credential instead of $CREDENTIALS_DIRECTORY."`
 	Name              string      `default:"oidcbox-keystore" help:"Name of the systemd credential."`
 }
 

@@ -49,8 +49,11 @@ func (c *keystoreBackupCmd) Run(ctx context.Context, env *cli.Env) error {
 	return nil
 }
 
+// copier writes a whole keystore file.
+type copier func(context.Context, io.Writer) error
+
 // copySource is the agent that has the keystore open, or the file itself.
-func copySource(ctx context.Context, env *cli.Env, path string) (source func(context.Context, io.Writer) error, done func(), err error) {
+func copySource(ctx context.Context, env *cli.Env, path string) (source copier, done func(), err error) {
 	agent, state, err := holder(ctx, env, path)
 	if err != nil {
 		return nil, nil, err
@@ -70,7 +73,7 @@ func copySource(ctx context.Context, env *cli.Env, path string) (source func(con
 }
 
 // backupTo writes beside the target and renames, so that the target is whole or as it was.
-func backupTo(ctx context.Context, to string, source func(context.Context, io.Writer) error) error {
+func backupTo(ctx context.Context, to string, source copier) error {
 	f, err := os.CreateTemp(filepath.Dir(to), filepath.Base(to)+".new-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("write backup: %w", err)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
@@ -140,9 +141,8 @@ func (i fileInfo) print(w io.Writer) error {
 
 func printSlots(w io.Writer, slots []slotInfo) error {
 	for _, s := range slots {
-		_, err := fmt.Fprintf(w, "slot       %s  %-10s  %s  %s\n", s.ID, s.Kind, s.Created.Format(time.DateOnly),
-			cli.Printable(s.Label))
-		if err != nil {
+		line := fmt.Sprintf("slot       %s  %-10s  %s  %s", s.ID, s.Kind, s.Created.Format(time.DateOnly), s.Label)
+		if _, err := fmt.Fprintln(w, strings.TrimRight(cli.Printable(line), " ")); err != nil {
 			return err
 		}
 	}
@@ -222,7 +222,10 @@ func (c *keystoreCheckCmd) check(ctx context.Context, env *cli.Env, path string)
 	return c.report(ctx, env, u.eng, u.Keystore)
 }
 
-func (c *keystoreCheckCmd) report(ctx context.Context, env *cli.Env, eng *boltstore.Engine, k *keystore.Keystore) error {
+// report checks the structure, and with k the records too.
+func (*keystoreCheckCmd) report(
+	ctx context.Context, env *cli.Env, eng *boltstore.Engine, k *keystore.Keystore,
+) error {
 	err := eng.Check(ctx)
 	if _, headErr := keystore.Inspect(ctx, eng); headErr != nil {
 		err = errors.Join(err, headErr)

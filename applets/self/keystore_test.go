@@ -75,7 +75,8 @@ func (h *home) run(args ...string) outcome {
 		Now:     func() time.Time { return h.now },
 		Log:     slog.New(slog.DiscardHandler),
 	}
-	code := cli.Run(h.t.Context(), env, cli.Grammar{Name: "oidcbox self"}, &careCmd{}, append([]string{"keystore"}, args...))
+	args = append([]string{"keystore"}, args...)
+	code := cli.Run(h.t.Context(), env, cli.Grammar{Name: "oidcbox self"}, &careCmd{}, args)
 	for _, planted := range []string{"correct horse", "battery staple"} {
 		if strings.Contains(out.String()+errs.String(), planted) {
 			h.t.Errorf("%v shows a passphrase:\n%s%s", args, out.String(), errs.String())

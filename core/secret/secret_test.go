@@ -55,7 +55,7 @@ func forms() []string {
 	return []string{
 		planted, fmt.Sprintf("%x", b), fmt.Sprintf("%X", b), fmt.Sprintf("% x", b), fmt.Sprintf("% X", b),
 		strings.Trim(fmt.Sprintf("%d", b), "[]"), strings.Trim(fmt.Sprintf("%o", b), "[]"),
-		strings.Trim(fmt.Sprintf("%b", b), "[]"), strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", b), "[]byte{"), "}"),
+		strings.Trim(fmt.Sprintf("%b", b), "[]"), strings.Trim(fmt.Sprintf("%#v", b), "[]byte{}"),
 		strings.Trim(fmt.Sprintf("%U", []rune(planted)), "[]"), strings.Trim(fmt.Sprintf("%q", []rune(planted)), "[]"),
 		"aHVudGVyMi1wbGFudGVk", // base64
 	}

@@ -49,6 +49,8 @@ func TestFindCredential(t *testing.T) {
 	file(CredentialName, "from systemd\n")
 	none := map[string]string{}
 	all := map[string]string{EnvPassphraseFile: env, "CREDENTIALS_DIRECTORY": dir}
+	systemd := map[string]string{"CREDENTIALS_DIRECTORY": dir}
+	empty := map[string]string{"CREDENTIALS_DIRECTORY": t.TempDir()}
 	keyringSlot := []Slot{{Kind: KindPassphrase}, {Kind: KindKeyring}}
 
 	for name, tc := range map[string]struct {
@@ -59,8 +61,8 @@ func TestFindCredential(t *testing.T) {
 		"flag_before_all":          {CredentialOptions{PassphraseFile: flag, Slots: keyringSlot}, all, "from flag"},
 		"key_file":                 {CredentialOptions{KeyFile: key}, all, "keyfile"},
 		"environment":              {CredentialOptions{Slots: keyringSlot}, all, "from environment"},
-		"systemd":                  {CredentialOptions{Slots: keyringSlot}, map[string]string{"CREDENTIALS_DIRECTORY": dir}, "from systemd"},
-		"systemd_has_another_only": {CredentialOptions{}, map[string]string{"CREDENTIALS_DIRECTORY": t.TempDir()}, ""},
+		"systemd":                  {CredentialOptions{Slots: keyringSlot}, systemd, "from systemd"},
+		"systemd_has_another_only": {CredentialOptions{}, empty, ""},
 		"keyring":                  {CredentialOptions{Slots: keyringSlot}, none, "keyring"},
 		"nothing":                  {CredentialOptions{Slots: keyringSlot[:1]}, none, ""},
 	} {
@@ -106,7 +108,8 @@ func TestPassphraseFile(t *testing.T) {
 		"too_long":            {strings.Repeat("x", maxPassphrase+1), "", ErrUnfit},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got, err := offers(t, PassphraseFile(write(t, "p", tc.content, 0o600))); got != tc.want || !errors.Is(err, tc.err) {
+			got, err := offers(t, PassphraseFile(write(t, "p", tc.content, 0o600)))
+			if got != tc.want || !errors.Is(err, tc.err) {
 				t.Errorf("got %q, %v", got, err)
 			}
 		})
@@ -220,7 +223,8 @@ func TestSystemdCredential(t *testing.T) {
 		}
 	})
 	t.Run("a_line_opens_a_passphrase_slot", func(t *testing.T) {
-		for name, text := range map[string]string{"words": "correct horse battery staple and more", "short": "correct horse"} {
+		lines := map[string]string{"words": "correct horse battery staple and more", "short": "correct horse"}
+		for name, text := range lines {
 			eng := memstore.New()
 			if _, err := Create(t.Context(), eng, newVault(t), phrase(text)); err != nil {
 				t.Fatal(err)
@@ -266,71 +270,67 @@ func TestSplitWords(t *testing.T) {
 	}
 }
 
-func TestPassphraseCmd(t *testing.T) {
+// programs is a directory of programs to run as passphrase commands.
+type programs struct {
+	dir    string
+	env    map[string]string
+	stderr bytes.Buffer
+}
+
+func newPrograms(t *testing.T) *programs {
+	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("needs a POSIX shell")
 	}
 	dir := t.TempDir()
-	script := func(name, body string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	env := map[string]string{"PATH": "relative:" + dir + ":" + os.Getenv("PATH"), "HOME": dir, "SECRET_OF_OURS": "x"}
-	getenv := func(k string) string { return env[k] }
-	var stderr bytes.Buffer
-	run := func(line string) (string, error) {
-		c, err := PassphraseCmd(line, getenv, &stderr)
-		if err != nil {
-			return "", err
-		}
-		defer c.Forget()
-		return offers(t, c)
-	}
+	path := "relative:" + dir + ":" + os.Getenv("PATH")
+	return &programs{dir: dir, env: map[string]string{"PATH": path, "HOME": dir, "SECRET_OF_OURS": "x"}}
+}
 
+func (p *programs) getenv(k string) string { return p.env[k] }
+
+func (p *programs) script(t *testing.T, name, body string) string {
+	t.Helper()
+	path := filepath.Join(p.dir, name)
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func (p *programs) run(t *testing.T, line string) (string, error) {
+	t.Helper()
+	c, err := PassphraseCmd(line, p.getenv, &p.stderr)
+	if err != nil {
+		return "", err
+	}
+	defer c.Forget()
+	return offers(t, c)
+}
+
+func TestPassphraseCmd(t *testing.T) {
+	p := newPrograms(t)
 	t.Run("first_line", func(t *testing.T) {
-		script("two", "echo first\necho second\n")
-		if got, err := run("two"); got != "first" || err != nil {
+		p.script(t, "two", "echo first\necho second\n")
+		if got, err := p.run(t, "two"); got != "first" || err != nil {
 			t.Errorf("%q, %v", got, err)
 		}
 	})
 	t.Run("no_line_end", func(t *testing.T) {
-		if got, err := run(script("bare", "printf 'a b'")); got != "a b" || err != nil {
+		if got, err := p.run(t, p.script(t, "bare", "printf 'a b'")); got != "a b" || err != nil {
 			t.Errorf("%q, %v", got, err)
 		}
 	})
 	t.Run("arguments_are_not_seen_by_a_shell", func(t *testing.T) {
-		script("args", `printf '%s|' "$@"`)
-		if got, err := run(`args '$HOME' ; *`); got != "$HOME|;|*|" || err != nil {
+		p.script(t, "args", `printf '%s|' "$@"`)
+		if got, err := p.run(t, `args '$HOME' ; *`); got != "$HOME|;|*|" || err != nil {
 			t.Errorf("%q, %v", got, err)
 		}
 	})
 	t.Run("clean_environment_and_no_input", func(t *testing.T) {
-		script("show", `env | sed 's/=.*//' | grep -v '^_$\|^PWD$\|^SHLVL$\|^OLDPWD$' | sort | tr '\n' ' '; cat`)
-		if got, err := run("show"); got != "HOME PATH " || err != nil {
+		p.script(t, "show", `env | sed 's/=.*//' | grep -v '^_$\|^PWD$\|^SHLVL$\|^OLDPWD$' | sort | tr '\n' ' '; cat`)
+		if got, err := p.run(t, "show"); got != "HOME PATH " || err != nil {
 			t.Errorf("%q, %v", got, err)
-		}
-	})
-	t.Run("failure", func(t *testing.T) {
-		script("bad", "echo half-a-secret; echo why >&2; exit 3\n")
-		got, err := run("bad")
-		if got != "" || err == nil || strings.Contains(err.Error(), "half-a-secret") {
-			t.Errorf("%q, %v", got, err)
-		}
-		if stderr.String() != "why\n" {
-			t.Errorf("standard error %q", stderr.String())
-		}
-	})
-	t.Run("nothing_printed", func(t *testing.T) {
-		if _, err := run(script("mute", "")); !errors.Is(err, ErrUnfit) {
-			t.Errorf("got %v", err)
-		}
-	})
-	t.Run("endless_output", func(t *testing.T) {
-		if _, err := run(script("flood", "head -c 1000000 /dev/zero | tr '\\0' x")); !errors.Is(err, ErrUnfit) {
-			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("runs_once_for_all_slots", func(t *testing.T) {
@@ -339,17 +339,41 @@ func TestPassphraseCmd(t *testing.T) {
 		if _, err := k.AddSlot(t.Context(), phrase("second")); err != nil {
 			t.Fatal(err)
 		}
-		c, err := PassphraseCmd(script("count", "echo x >> "+dir+"/log; echo second"), getenv, nil)
+		c, err := PassphraseCmd(p.script(t, "count", "echo x >> "+p.dir+"/log; echo second"), p.getenv, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		reopen(t, eng, c)
-		if log, _ := os.ReadFile(filepath.Join(dir, "log")); string(log) != "x\n" {
+		if log, _ := os.ReadFile(filepath.Join(p.dir, "log")); string(log) != "x\n" {
 			t.Errorf("ran %q", log)
 		}
 	})
+}
+
+func TestPassphraseCmdThatFails(t *testing.T) {
+	p := newPrograms(t)
+	t.Run("failure", func(t *testing.T) {
+		p.script(t, "bad", "echo half-a-secret; echo why >&2; exit 3\n")
+		got, err := p.run(t, "bad")
+		if got != "" || err == nil || strings.Contains(err.Error(), "half-a-secret") {
+			t.Errorf("%q, %v", got, err)
+		}
+		if p.stderr.String() != "why\n" {
+			t.Errorf("standard error %q", p.stderr.String())
+		}
+	})
+	t.Run("nothing_printed", func(t *testing.T) {
+		if _, err := p.run(t, p.script(t, "mute", "")); !errors.Is(err, ErrUnfit) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("endless_output", func(t *testing.T) {
+		if _, err := p.run(t, p.script(t, "flood", "head -c 1000000 /dev/zero | tr '\\0' x")); !errors.Is(err, ErrUnfit) {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("cancelled", func(t *testing.T) {
-		c, err := PassphraseCmd(script("slow", "sleep 60"), getenv, nil)
+		c, err := PassphraseCmd(p.script(t, "slow", "sleep 60"), p.getenv, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -360,11 +384,12 @@ func TestPassphraseCmd(t *testing.T) {
 		}
 	})
 	t.Run("not_found", func(t *testing.T) {
-		if err := os.Mkdir(filepath.Join(dir, "d"), 0o700); err != nil {
+		if err := os.Mkdir(filepath.Join(p.dir, "d"), 0o700); err != nil {
 			t.Fatal(err)
 		}
+		p.script(t, "two", "echo x")
 		for _, line := range []string{"", "nonexistent-program", "./two", "d", "/nonexistent"} {
-			if _, err := run(line); err == nil {
+			if _, err := p.run(t, line); err == nil {
 				t.Errorf("%q: accepted", line)
 			}
 		}

@@ -93,13 +93,13 @@ func Create(ctx context.Context, eng store.Engine, v *vault.Vault, first NewSlot
 	k := newKeystore(eng, v)
 	h := &header{epoch: 1, created: k.now().UTC().Truncate(time.Second)}
 	_, _ = rand.Read(h.id[:]) // never fails
-	s, kek, undo, err := makeSlot(ctx, h, first, k.now())
+	made, err := makeSlot(ctx, h, first, k.now())
 	if err != nil {
 		return nil, err
 	}
-	defer kek.Wipe()
-	err = h.wrap(&s, kek, dataKey)
-	h.slots = []slot{s}
+	defer made.kek.Wipe()
+	err = h.wrap(&made.slot, made.kek, dataKey)
+	h.slots = []slot{made.slot}
 	if err == nil {
 		err = h.sign(dataKey)
 	}
@@ -110,7 +110,7 @@ func Create(ctx context.Context, eng store.Engine, v *vault.Vault, first NewSlot
 		err = k.writeFirst(ctx, h)
 	}
 	if err != nil {
-		takeBack(undo, err)
+		made.takeBack(err)
 		k.Drop()
 		return nil, fmt.Errorf("create keystore: %w", err)
 	}

@@ -57,15 +57,44 @@ func (s *slot) describe() Slot {
 	return d
 }
 
-// makeSlot gets or makes the key that n asks for. It changes nothing in the store; undo takes back what it made
-// outside (a key file, a keyring entry); after an error that is done already.
-func makeSlot(ctx context.Context, h *header, n NewSlot, now time.Time) (s slot, kek secret.Text, undo func(), err error) {
-	if err := checkLabel(n.Label); err != nil {
-		return s, kek, nil, fmt.Errorf("new key slot: %w: %w", ErrUnfit, err)
+// madeSlot is a slot that is not stored yet.
+type madeSlot struct {
+	slot slot
+	kek  secret.Text
+	undo func() // takes back what was made outside the store: a key file, a keyring entry
+}
+
+// takeBack undoes what the slot left outside the store, unless the slot may have been stored after all.
+func (m madeSlot) takeBack(err error) {
+	if !errors.Is(err, store.ErrUnknown) {
+		m.undo()
 	}
-	s = slot{kind: n.Kind, label: n.Label, created: now.UTC().Truncate(time.Second)}
+}
+
+// makeSlot gets or makes the key that n asks for. It changes nothing in the store. After an error nothing is left to
+// take back.
+func makeSlot(ctx context.Context, h *header, n NewSlot, now time.Time) (madeSlot, error) {
+	s := slot{kind: n.Kind, label: n.Label, created: now.UTC().Truncate(time.Second)}
 	_, _ = rand.Read(s.id[:]) // never fails
-	var p params
+	s.params = n.params(h).encode(n.Kind)
+	if err := errors.Join(checkLabel(n.Label), checkParams(s.kind, s.params)); err != nil {
+		return madeSlot{}, fmt.Errorf("new key slot: %w: %w", ErrUnfit, err)
+	}
+	key, undo, err := n.key(ctx, s.describe())
+	defer key.Wipe()
+	if err != nil {
+		return madeSlot{}, fmt.Errorf("new key slot: %w", err)
+	}
+	kek, err := s.kek(ctx, key)
+	if err != nil {
+		undo()
+		return madeSlot{}, fmt.Errorf("new key slot: %w", err)
+	}
+	return madeSlot{slot: s, kek: kek, undo: undo}, nil
+}
+
+// params has a new salt.
+func (n NewSlot) params(h *header) (p params) {
 	_, _ = rand.Read(p.salt[:]) // never fails
 	switch n.Kind {
 	case KindPassphrase:
@@ -78,24 +107,11 @@ func makeSlot(ctx context.Context, h *header, n NewSlot, now time.Time) (s slot,
 	case KindKeyring:
 		p.names = keyringNames(h, n)
 	}
-	s.params = p.encode(n.Kind)
-	if err := checkParams(s.kind, s.params); err != nil {
-		return s, kek, nil, fmt.Errorf("new key slot: %w: %w", ErrUnfit, err)
-	}
-	key, undo, err := n.key(ctx, p.names)
-	defer key.Wipe()
-	if err != nil {
-		return s, kek, nil, fmt.Errorf("new key slot: %w", err)
-	}
-	kek, err = s.kek(ctx, key)
-	if err != nil {
-		undo()
-	}
-	return s, kek, undo, err
+	return p
 }
 
 // key gets or makes the slot's key. undo is never nil when err is.
-func (n NewSlot) key(ctx context.Context, names []string) (key secret.Text, undo func(), err error) {
+func (n NewSlot) key(ctx context.Context, s Slot) (key secret.Text, undo func(), err error) {
 	undo = func() {}
 	switch n.Kind {
 	case KindPassphrase:
@@ -106,16 +122,9 @@ func (n NewSlot) key(ctx context.Context, names []string) (key secret.Text, undo
 		key, err = readCredential(n.Dir, n.Name)
 		return key, undo, err
 	case KindKeyring:
-		return makeKeyringEntry(ctx, names[0], names[1])
+		return makeKeyringEntry(ctx, s.Service, s.User)
 	}
 	return key, undo, fmt.Errorf("%v is not known: %w", n.Kind, ErrUnfit)
-}
-
-// takeBack undoes what a new slot left outside the store, unless the slot may have been stored after all.
-func takeBack(undo func(), err error) {
-	if !errors.Is(err, store.ErrUnknown) {
-		undo()
-	}
 }
 
 // kek derives the key that wraps the data key from what the credential gave.

@@ -38,26 +38,26 @@ func (k *Keystore) AddSlot(ctx context.Context, n NewSlot) (Slot, error) {
 		return Slot{}, err
 	}
 	defer dataKey.Wipe()
-	s, kek, undo, err := makeSlot(ctx, h, n, k.now())
+	made, err := makeSlot(ctx, h, n, k.now())
 	if err != nil {
 		return Slot{}, err
 	}
-	defer kek.Wipe()
-	err = h.wrap(&s, kek, dataKey)
+	defer made.kek.Wipe()
+	err = h.wrap(&made.slot, made.kek, dataKey)
 	if err == nil {
 		err = k.change(ctx, dataKey, func(h *header) error {
 			if len(h.slots) >= MaxSlots {
 				return ErrTooManySlots
 			}
-			h.slots = append(h.slots, s)
+			h.slots = append(h.slots, made.slot)
 			return nil
 		})
 	}
 	if err != nil {
-		takeBack(undo, err)
+		made.takeBack(err)
 		return Slot{}, fmt.Errorf("add key slot: %w", err)
 	}
-	return s.describe(), nil
+	return made.slot.describe(), nil
 }
 
 // RemoveSlot removes the slot with this id. ErrLastSlot for the only one, ErrNoSlot for one that is not there. Whoever
@@ -148,7 +148,8 @@ func (k *Keystore) verified(ctx context.Context) (*header, error) {
 	return h, h.verify(dataKey)
 }
 
-// Check opens every record and returns how many there are, its own not counted. All that do not open are joined in the error.
+// Check opens every record and returns how many there are, its own not counted. The error joins what
+// was found in each table.
 func (k *Keystore) Check(ctx context.Context) (records int, err error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
