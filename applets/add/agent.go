@@ -47,6 +47,8 @@ func (a *agent) explain(err error) error {
 		return cli.Fail(cli.NotFound, err, "start one with: eval $(oidc-agent)")
 	case errors.As(err, &ae):
 		return cli.Fail(exitCode(ae.Reason()), err, ae.Help)
+	case errors.Is(err, sock.ErrForeign):
+		return cli.Fail(cli.Denied, err, "point OIDC_SOCK to an agent of your own")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, proto.ErrNoAnswer):
 		return cli.Fail(cli.Temporary, err, "")
 	}

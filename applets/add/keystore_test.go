@@ -158,6 +158,29 @@ func TestKeystoreLocked(t *testing.T) {
 	}
 }
 
+func TestNothingToUnlock(t *testing.T) {
+	for state, want := range map[string]map[string]outcome{
+		control.KeystoreOpen: {
+			"-X":                                {1, "", "Error: Agent not locked\n"},
+			"-X --passphrase-file=DIR/pw":       {0, "Keystore is unlocked already\n", ""},
+			"-X --key-file=DIR/does-not-matter": {0, "Keystore is unlocked already\n", ""},
+		},
+		control.KeystoreAbsent: {
+			"-X":                          {1, "", "Error: Agent not locked\n"},
+			"-X --passphrase-file=DIR/pw": {1, "", "Error: the agent has no keystore\n"},
+		},
+	} {
+		k := &keystoreOf{status: control.Status{Keystore: state}}
+		p := newPlace(t, &agentOf{})
+		withKeystore(t, p, k)
+		for line, want := range want {
+			if got := p.run(true, line); got != want || len(k.asked) > 0 {
+				t.Errorf("keystore %s, oidc-add %s: %+v, asked %q", state, line, got, k.asked)
+			}
+		}
+	}
+}
+
 func TestUnlockAgentFirst(t *testing.T) {
 	f, k := &agentOf{}, &keystoreOf{status: control.Status{Keystore: control.KeystoreLocked, Locked: true}}
 	p := newPlace(t, f)

@@ -34,17 +34,22 @@ func (c *Cmd) unlock(ctx context.Context, a *agent) error {
 	if err != nil {
 		return err
 	}
-	cred, given, err := c.credential(a.env)
-	if err != nil {
-		return err
-	}
-	defer cred.Forget()
-	if !ok && given && c.keystoreFlag() {
+	switch {
+	case !ok && c.keystoreFlag():
 		return cli.Failf(cli.NotFound, "this agent has no keystore that could be unlocked from here")
+	case !ok || st.Locked:
+		return c.unlockAgent(ctx, a)
+	case st.Keystore == control.KeystoreLocked:
+		return c.unlockKeystore(ctx, a)
+	case !c.keystoreFlag():
+		return errors.New(proto.TextNotLocked)
+	case st.Keystore == control.KeystoreOpen:
+		return c.say(a.env, "Keystore is unlocked already", "")
 	}
-	if ok && !st.Locked && st.Keystore != control.KeystoreOpen {
-		return c.unlockKeystore(ctx, a, st, cred)
-	}
+	return cli.Failf(cli.NotFound, "the agent has no keystore")
+}
+
+func (c *Cmd) unlockAgent(ctx context.Context, a *agent) error {
 	pw, err := c.lockPassword(ctx, a.env, false)
 	if err != nil {
 		return err
@@ -62,21 +67,23 @@ func (c *Cmd) keystoreFlag() bool {
 }
 
 // credential is what the options or the environment give for the keystore, without asking.
-func (c *Cmd) credential(env *cli.Env) (keystore.Credential, bool, error) {
-	cred, found, err := keystore.FindCredential(keystore.CredentialOptions{
+func (c *Cmd) credential(env *cli.Env) (keystore.Credential, error) {
+	cred, _, err := keystore.FindCredential(keystore.CredentialOptions{
 		PassphraseFile: c.PassphraseFile, PassphraseCmd: c.PassphraseCmd, KeyFile: c.KeyFile,
 		Getenv: env.Getenv, Stderr: env.Stderr,
 	})
 	if err != nil {
-		return cred, false, cli.Fail(cli.Usage, err, "")
+		return cred, cli.Fail(cli.Usage, err, "")
 	}
-	return cred, found, nil
+	return cred, nil
 }
 
-func (c *Cmd) unlockKeystore(ctx context.Context, a *agent, st control.Status, cred keystore.Credential) error {
-	if st.Keystore == control.KeystoreAbsent {
-		return cli.Fail(cli.NotFound, errors.New("the agent has no keystore"), "")
+func (c *Cmd) unlockKeystore(ctx context.Context, a *agent) error {
+	cred, err := c.credential(a.env)
+	if err != nil {
+		return err
 	}
+	defer cred.Forget()
 	u, err := c.unlocking(ctx, a.env, cred)
 	if err != nil {
 		return err

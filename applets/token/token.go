@@ -19,6 +19,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/secret/vault"
+	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
 
 // alone is the value of an option with an optional value that was given none. It cannot be the name of a variable.
@@ -28,7 +29,7 @@ const alone = "-"
 type Cmd struct {
 	Time     int64    `short:"t" placeholder:"SECONDS" help:"Minimum number of seconds the token should be valid."`
 	Scope    []string `short:"s" sep:"none" placeholder:"SCOPE" help:"Scope to ask for. Separated by blanks, or given several times."`
-	Aud      string   `placeholder:"AUDIENCE" help:"Audience to ask for. Several are separated by blanks."`
+	Aud      string   `aliases:"audience" placeholder:"AUDIENCE" help:"Audience to ask for. Several are separated by blanks."`
 	ForceNew bool     `short:"f" help:"Get a new token, whatever is in the cache."`
 
 	Token     *string `short:"o" optvalue:"-" placeholder:"OIDC_AT" help:"Print the token; with more of -o -i -e, or a name attached, as shell assignments."`
@@ -160,6 +161,8 @@ func callError(env *cli.Env, err error) error {
 			err = fmt.Errorf("%s: %w", proto.TextCannotConnect, err)
 		}
 		return cli.Fail(cli.NotFound, err, "start one with: eval $(oidc-agent)")
+	case errors.Is(err, sock.ErrForeign):
+		return cli.Fail(cli.Denied, err, "point OIDC_SOCK to an agent of your own")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, proto.ErrNoAnswer):
 		return cli.Fail(cli.Temporary, err, "")
 	}

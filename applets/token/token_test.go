@@ -293,7 +293,7 @@ func TestSocketOfSomebodyElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := run(t, socket, false, "acc")
-	if got.code != cli.No || got.out != "" || !strings.Contains(got.errOut, "belongs to uid 12345") {
+	if got.code != cli.Denied || got.out != "" || !strings.Contains(got.errOut, "belongs to uid 12345") {
 		t.Errorf("got %+v", got)
 	}
 }

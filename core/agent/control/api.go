@@ -86,6 +86,17 @@ type Unlock struct {
 	Keyring    bool   // the slot kept by the OS keyring
 }
 
+// count is how many members are set.
+func (u Unlock) count() int {
+	n := 0
+	for _, set := range []bool{!u.Passphrase.Empty(), u.KeyFile != "", u.Keyring} {
+		if set {
+			n++
+		}
+	}
+	return n
+}
+
 // LoadOptions are the switches of loading a login.
 type LoadOptions struct {
 	Lifetime           *int64 `json:"lifetime,omitempty"` // seconds, 0 for ever; nil the agent's default

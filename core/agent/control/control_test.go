@@ -207,7 +207,7 @@ func TestErrorsKeepCodeAndHint(t *testing.T) {
 	c := start(t, b)
 	for _, code := range []int{cli.No, cli.Usage, cli.NotFound, cli.Denied, cli.Temporary, cli.Human} {
 		b.err = fmt.Errorf("unlock: %w", cli.Fail(code, errors.New("why"), "do this"))
-		err := c.Unlock(t.Context(), Unlock{})
+		err := c.Unlock(t.Context(), Unlock{Keyring: true})
 		var e *cli.Error
 		if !errors.As(err, &e) || e.Code != code || e.Hint != "do this" || err.Error() != "unlock: why" {
 			t.Errorf("code %d: %#v", code, err)
@@ -246,6 +246,8 @@ func TestBadRequests(t *testing.T) {
 		"two values":      {"POST", "/v1/unlock", `{} {}`, "something follows", 400},
 		"text for bytes":  {"POST", "/v1/unlock", `{"passphrase":7}`, "member passphrase has the wrong type", 400},
 		"no base64":       {"POST", "/v1/unlock", `{"passphrase":"hunter2!"}`, "read body", 400},
+		"no credential":   {"POST", "/v1/unlock", `{}`, "give one of", 400},
+		"two credentials": {"POST", "/v1/unlock", `{"keyring":true,"key_file":"/k"}`, "give one of", 400},
 		"too large":       {"POST", "/v1/logins", strings.Repeat("x", maxBody+1), "too large", 400},
 		"a secret in it?": {"POST", "/v1/unlock", `{"passphrase":["hunter2"]}`, "wrong type", 400},
 	} {

@@ -132,6 +132,9 @@ func (h handler) unlock(w http.ResponseWriter, r *http.Request) error {
 	}
 	u := Unlock{Passphrase: secret.New(body.Passphrase), KeyFile: body.KeyFile, Keyring: body.Keyring}
 	defer u.Passphrase.Wipe()
+	if u.count() != 1 {
+		return cli.Failf(cli.Usage, "give one of passphrase, key file and keyring")
+	}
 	return reply(w, infoBody{}, h.b.Unlock(r.Context(), u))
 }
 

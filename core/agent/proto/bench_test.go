@@ -2,16 +2,10 @@ package proto
 
 import (
 	"context"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/oidcbox/oidcbox/testdata/services"
 )
 
 // BenchmarkCall is one request with its connection: ns/op is the time of a lone client.
@@ -84,41 +78,4 @@ func load(t *testing.T, path string) time.Duration {
 		}
 	})
 	return all[n*999/1000-1]
-}
-
-// BenchmarkOriginal is BenchmarkCall with Debian's oidc-agent at the other end: the figure to compare with.
-func BenchmarkOriginal(b *testing.B) {
-	services.Need(b, "oidc-agent")
-	dir := b.TempDir()
-	path := filepath.Join(dir, "a")
-	cmd := exec.CommandContext(b.Context(), "oidc-agent", "--console", "-a", path)
-	cmd.Env = append(os.Environ(), "HOME="+dir, "OIDC_CONFIG_DIR="+dir)
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	})
-	for range 100 {
-		r, err := (Client{Path: path, Plain: true}).Call(b.Context(), Request{Type: TypeCheck})
-		if err == nil && r.Err() == nil {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	for _, plain := range []bool{true, false} {
-		name := "encrypted"
-		if plain {
-			name = "plain"
-		}
-		b.Run(name, func(b *testing.B) {
-			for b.Loop() {
-				r, err := (Client{Path: path, Plain: plain}).Call(b.Context(), Request{Type: TypeLoadedAccounts})
-				if err != nil || r.Err() != nil {
-					b.Fatal(r.Err(), err)
-				}
-			}
-		})
-	}
 }

@@ -193,3 +193,13 @@ func TestReplyRoundTrip(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
+
+func TestReplyOfTheOriginal(t *testing.T) {
+	r, err := decodeReply([]byte("{\n\t\"status\":\t\"success\",\"info\":\"a\nb\tc \\\"d\\\\\"}\n"))
+	if err != nil || r.Info.Text() != "a\nb\tc \"d\\" {
+		t.Errorf("info is %q, %v", r.Info.Text(), err)
+	}
+	if _, err := decodeRequest([]byte("{\"request\":\"a\nb\"}")); err == nil {
+		t.Error("a request with a bare line end in a string is read")
+	}
+}

@@ -261,12 +261,17 @@ func (r *Request) readFlow(m member) {
 	}
 }
 
-// decodeReply reads an answer.
+// decodeReply reads an answer. The original pastes texts with line ends and tabs into its answers as they are: control
+// characters in strings are taken for what they would be if they were escaped.
 func decodeReply(b []byte) (Reply, error) {
 	var (
 		r      Reply
 		badErr error
 	)
+	if escaped := escapeControls(b); escaped != nil {
+		b = escaped
+		defer clear(escaped)
+	}
 	err := eachMember(b, func(name string, value []byte) error {
 		r.read(member{name: name, value: value, err: &badErr}, b)
 		return badErr
@@ -276,6 +281,39 @@ func decodeReply(b []byte) (Reply, error) {
 		return Reply{}, err
 	}
 	return r, nil
+}
+
+// escapeControls returns a copy with the control characters in strings escaped, nil when b has no control characters.
+func escapeControls(b []byte) []byte {
+	const hex = "0123456789abcdef"
+	controls := 0
+	for _, c := range b {
+		if c < ' ' {
+			controls++
+		}
+	}
+	if controls == 0 {
+		return nil
+	}
+	out := make([]byte, 0, len(b)+controls*len(`\u0000`))
+	text, escaped := false, false
+	for _, c := range b {
+		if text && c < ' ' {
+			out = append(out, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xf])
+			escaped = false
+			continue
+		}
+		out = append(out, c)
+		switch {
+		case escaped:
+			escaped = false
+		case text && c == '\\':
+			escaped = true
+		case c == '"':
+			text = !text
+		}
+	}
+	return out
 }
 
 func (r *Reply) read(m member, whole []byte) {
