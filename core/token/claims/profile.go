@@ -113,11 +113,12 @@ func (t *Token) checkWLCG(h jose.Header) error {
 // secureIssuer wants an https URL, as both communities' profiles do. A provider on this machine, for development, may
 // do without.
 func (t *Token) secureIssuer() error {
+	if strings.HasPrefix(t.Issuer, "https://") {
+		return nil
+	}
 	u, err := url.Parse(t.Issuer)
-	if err == nil && u.Host != "" {
-		ip := net.ParseIP(u.Hostname())
-		local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
-		if u.Scheme == "https" || u.Scheme == "http" && local {
+	if err == nil && u.Scheme == "http" {
+		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
 			return nil
 		}
 	}

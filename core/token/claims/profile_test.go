@@ -181,3 +181,16 @@ func TestErrorsRepeatNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestUnique(t *testing.T) {
+	var list []string
+	for i := range 20 {
+		list = append(list, fmt.Sprint(i))
+		if !unique(list) {
+			t.Errorf("%v", list)
+		}
+		if unique(append([]string{fmt.Sprint(i)}, list...)) {
+			t.Errorf("%v with %d in front", list, i)
+		}
+	}
+}

@@ -141,8 +141,16 @@ func (t *Token) require(names ...string) error {
 	return nil
 }
 
-// unique reports whether no string is there twice.
+// unique reports whether no string is there twice. A token has room for thousands; most have a handful.
 func unique(list []string) bool {
+	if len(list) <= 8 {
+		for i, s := range list {
+			if slices.Contains(list[:i], s) {
+				return false
+			}
+		}
+		return true
+	}
 	return len(slices.Compact(slices.Sorted(slices.Values(list)))) == len(list)
 }
 
