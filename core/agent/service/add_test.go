@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -168,4 +169,26 @@ func TestScratch(t *testing.T) {
 	w.must(proto.Request{Type: proto.TypeFileRemove, Filename: "/tmp/oidc-gen:a"})
 	w.refused(proto.Request{Type: proto.TypeFileRead, Filename: "/tmp/oidc-gen:a"}, proto.TextFileNotFound)
 	w.refused(proto.Request{Type: proto.TypeFileRemove, Filename: "/tmp/oidc-gen:a"}, proto.TextFileNotFound)
+}
+
+// TestAddAfterRemove: with a provider that rotates, the account file's token is dead by the time a login is removed.
+func TestAddAfterRemove(t *testing.T) {
+	w := newWorld(t)
+	rt := w.refreshToken()
+	w.add("a", map[string]any{"refresh_token": rt}) // refreshed once already
+	for range 2 {
+		w.must(proto.Request{Type: proto.TypeRemove, Account: "a"})
+		w.refused(proto.Request{Type: proto.TypeAccessToken, Account: "a"}, proto.TextNotConfigured)
+		w.add("a", map[string]any{"refresh_token": rt})
+		w.must(proto.Request{Type: proto.TypeAccessToken, Account: "a", MinValid: proto.ForceNew})
+	}
+	// A token that is none of ours is a new login.
+	w.must(proto.Request{Type: proto.TypeRemove, Account: "a"})
+	w.add("a", nil)
+	// One whose token was not replaced leaves nothing behind.
+	w.must(proto.Request{Type: proto.TypeAdd, PlainAdd: true, Config: w.account("b", map[string]any{"refresh_token": "x"})})
+	w.must(proto.Request{Type: proto.TypeRemove, Account: "b"})
+	if _, _, err := w.memory().config(t.Context(), "b"); !errors.Is(err, ErrUnknownLogin) {
+		t.Errorf("the removed login is still there: %v", err)
+	}
 }

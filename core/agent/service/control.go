@@ -268,17 +268,16 @@ func (s *Service) holder(ctx context.Context, name string) (*shelf, error) {
 // RemoveLogin deletes a login wherever it is.
 func (a Admin) RemoveLogin(ctx context.Context, name string) error {
 	return a.inside(func() error {
-		sh, err := a.s.holder(ctx, name)
-		if err != nil {
+		if _, err := a.s.holder(ctx, name); err != nil {
 			return err
 		}
-		if l, ok := a.s.logins.remove(name); ok {
-			a.s.unload(ctx, l)
+		a.s.logins.remove(name)
+		a.s.tokens.forget(name)
+		err := a.s.memory().remove(ctx, name)
+		if disk, lockedErr := a.s.keystore(); lockedErr == nil {
+			err = errors.Join(err, disk.remove(ctx, name))
 		}
-		if disk, err := a.s.keystore(); err == nil {
-			sh = disk
-		}
-		return sh.remove(ctx, name)
+		return err
 	})
 }
 

@@ -32,6 +32,16 @@ type setup struct {
 	noScheme bool
 	again    *loaded // the login that is renewed; nil for a new one
 	md       *provider.Metadata
+	typed    string // the issuer as the request spelled it
+}
+
+// answer is the account JSON for the client. The issuer is spelled as the client did, as far as that is a matter of the
+// last slash: oidc-gen of version 4 compares the answer with what it sent.
+func (st setup) answer(cfg login.Config) (secret.Text, error) {
+	if st.typed != "" && login.SameIssuer(st.typed, cfg.Issuer) {
+		cfg.Issuer = st.typed
+	}
+	return configText(cfg)
 }
 
 // gen gets a new login by the first flow that works, or begins one that a person has to finish.
@@ -90,6 +100,7 @@ func (s *Service) runFlows(ctx context.Context, st setup) (proto.Reply, error) {
 	if err != nil {
 		return proto.Reply{}, err
 	}
+	st.typed = st.cfg.Issuer
 	st.md, st.cfg.Issuer = md, md.Issuer
 	st.cfg.OAuth2 = st.cfg.OAuth2 || md.OAuth2
 	var tried []error
@@ -166,7 +177,7 @@ func (s *Service) refreshFlow(ctx context.Context, st setup) (proto.Reply, error
 	if err != nil {
 		return proto.Reply{}, err
 	}
-	text, err := configText(cfg)
+	text, err := st.answer(cfg)
 	return proto.Reply{Status: proto.StatusSuccess, Config: text}, err
 }
 
@@ -223,7 +234,7 @@ func (s *Service) conclude(ctx context.Context, st setup, toks flow.Tokens) (out
 		return outcome{}, err
 	}
 	s.tokens.put(cacheKey{login: cfg.Name}, token{access: toks.Access, issuer: cfg.Issuer, expires: toks.Expires})
-	text, err := configText(cfg)
+	text, err := st.answer(cfg)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -303,8 +314,10 @@ func (s *Service) delete(ctx context.Context, r proto.Request) (proto.Reply, err
 		p := explain(err, cfg.Name)
 		return proto.Reply{}, &problem{text: proto.TextCannotRevoke + p.text, help: p.help, err: err}
 	}
-	if l, ok := s.logins.remove(cfg.Name); ok {
-		s.unload(ctx, l)
+	s.logins.remove(cfg.Name)
+	s.tokens.forget(cfg.Name)
+	if err := s.memory().remove(ctx, cfg.Name); err != nil {
+		return proto.Reply{}, err
 	}
 	return proto.Success(""), nil
 }

@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 
@@ -43,15 +45,41 @@ func (s *Service) register(ctx context.Context, r proto.Request) (proto.Reply, e
 		return proto.Reply{}, err
 	}
 	scopes := registeredScopes(cfg, md)
-	client, err := registration.Register(ctx, hc.http, md.RegistrationEndpoint, registration.Request{
+	q := registration.Request{
 		Name: cfg.ClientName, RedirectURIs: cfg.RedirectURIs, Scope: scopes,
 		GrantTypes: grantTypes(cfg, md, r.Flow), ResponseTypes: responseTypes(r.Flow),
-	}, r.Authorization)
+	}
+	if len(q.RedirectURIs) == 0 {
+		q.RedirectURIs = usualRedirects()
+	}
+	client, err := registration.Register(ctx, hc.http, md.RegistrationEndpoint, q, r.Authorization)
+	if refusedScheme(err, q) {
+		q.RedirectURIs = slices.DeleteFunc(q.RedirectURIs, customRedirect)
+		client, err = registration.Register(ctx, hc.http, md.RegistrationEndpoint, q, r.Authorization)
+	}
 	if err != nil {
 		return proto.Reply{}, explainRegistration(err)
 	}
 	rep := proto.Reply{Status: proto.StatusSuccess, Client: client.Raw, MaxScopes: joined(md.ScopesSupported)}
 	return refuseWithout(rep, client, scopes, md), nil
+}
+
+// usualRedirects are for clients that name none: three loopback ports, of which the listener takes the first that is
+// free, and the scheme of desktops.
+func usualRedirects() []string {
+	port := 20000 + rand.IntN(12000) // below the range from which Linux takes ports for outgoing connections
+	return []string{
+		"http://localhost:4242", fmt.Sprintf("http://localhost:%d", port), "http://localhost:8080", customScheme + "/redirect",
+	}
+}
+
+func customRedirect(uri string) bool { return strings.HasPrefix(uri, customScheme) }
+
+// refusedScheme reports whether a registration may have failed for the desktop's scheme, which not every provider
+// takes.
+func refusedScheme(err error, q registration.Request) bool {
+	var re *registration.Error
+	return errors.As(err, &re) && re.Code == "invalid_redirect_uri" && slices.ContainsFunc(q.RedirectURIs, customRedirect)
 }
 
 // refuseWithout turns the answer into a failure, client included, when the registration lacks a scope that every login

@@ -183,12 +183,24 @@ func (s *Service) sweep(ctx context.Context) {
 // unload forgets what belongs to a login that was taken from the registry.
 func (s *Service) unload(ctx context.Context, l loaded) {
 	s.tokens.forget(l.name)
-	if l.stored {
-		return // the keystore keeps it
+	if l.stored || s.onlyCopy(ctx, l.name) {
+		return
 	}
 	if err := s.memory().remove(ctx, l.name); err != nil {
 		s.opts.Log.WarnContext(ctx, "login not removed from memory", "login", l.name, "err", err)
 	}
+}
+
+// onlyCopy reports whether the refresh token of a login in memory has been replaced since it was loaded. The one in the
+// client's account file is useless then: forgetting ours would end the login. It stays sealed and is not served; the
+// next add of the login, with whatever token, goes on with it.
+func (s *Service) onlyCopy(ctx context.Context, name string) bool {
+	st, err := s.memory().keeper.State(ctx, name)
+	if err != nil || st.Generation < 2 || st.NeedsLogin {
+		return false
+	}
+	n, err := s.memory().count(ctx)
+	return err == nil && n <= maxLoaded
 }
 
 func (s *Service) memory() *shelf {

@@ -123,6 +123,22 @@ func (sh *shelf) each(ctx context.Context, fn func(login.Config, row)) error {
 	return nil
 }
 
+func (sh *shelf) count(ctx context.Context) (int, error) {
+	n := 0
+	err := sh.eng.View(ctx, func(tx store.Tx) error {
+		n = 0
+		for rec, err := range tx.Scan(loginTable(), nil) {
+			if err != nil {
+				return err
+			}
+			clear(rec.Value)
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
+
 // remove deletes a login and its refresh token. That it is not there is no error.
 func (sh *shelf) remove(ctx context.Context, name string) error {
 	err := sh.eng.Update(ctx, func(tx store.WTx) error {
