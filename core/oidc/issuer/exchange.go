@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/transport/httpd"
@@ -94,10 +93,7 @@ func (i *Issuer) exchange(ctx context.Context, c party, q url.Values) (answer, e
 		return i.exchangeOffline(ctx, c, x, t)
 	}
 	// A part of a token dies with the token's family.
-	t.GrantID, _, _ = strings.Cut(x.subject.ID, ".")
-	if t.GrantID == x.subject.ID {
-		t.GrantID = ""
-	}
+	t.GrantID = familyOfID(x.subject.ID)
 	at, life, err := i.mintAccess(t)
 	return answer{Access: at, Lifetime: life, Scope: t.Scope, IssuedType: tokenTypeAccess}, err
 }

@@ -158,6 +158,11 @@ func TestRucioAndFTS(t *testing.T) {
 		}
 		wantOK(t, s.Token("fts", "fts-secret", refreshForm(rt)))
 	})
+	t.Run("a part of a token without a family", func(t *testing.T) {
+		if !active(t, s, wantOK(t, s.Token("service", "service-secret", exchangeForm(submit)))) {
+			t.Error("it is not active")
+		}
+	})
 	user := s.Tokens("alice", "openid storage.read:/", url.Values{"audience": {"https://fts.example"}}).Access
 	elsewhere := wantOK(t, s.Token("rucio", "rucio-secret", url.Values{
 		"grant_type": {issuer.GrantClient}, "scope": {"fts:submit-transfer"}, "audience": {"https://other.example"},

@@ -122,11 +122,10 @@ func (g *grant) use(t turn) (good, revoke bool) {
 	return true, false
 }
 
-// grantAlive reports whether the family of an access token was not revoked. A token without a family has no dot in its
-// jti; see newTokenID.
+// grantAlive reports whether the family of an access token, if it has one, was not revoked.
 func (i *Issuer) grantAlive(ctx context.Context, jti string) (bool, error) {
-	id, _, ok := strings.Cut(jti, ".")
-	if !ok {
+	id := familyOfID(jti)
+	if id == "" {
 		return true, nil
 	}
 	g, ok, err := find[grant](ctx, i, grantTable(), id)
@@ -143,4 +142,13 @@ func newTokenID(grantID string) string {
 		return random(16)
 	}
 	return grantID + "." + random(9)
+}
+
+// familyOfID reads what newTokenID wrote, "" for a token without a family: its jti has no dot.
+func familyOfID(jti string) string {
+	id, _, ok := strings.Cut(jti, ".")
+	if !ok {
+		return ""
+	}
+	return id
 }

@@ -126,7 +126,7 @@ func TestReadBodyAnswersWhoSendsTooMuch(t *testing.T) {
 	defer srv.Close()
 	hc := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for range 30 {
-		resp, err := hc.Post(srv.URL, "text/plain", bytes.NewReader(make([]byte, 1<<20)))
+		resp, err := hc.Post(srv.URL, "text/plain", bytes.NewReader(make([]byte, 16<<20)))
 		if err != nil {
 			t.Fatal(err)
 		}
