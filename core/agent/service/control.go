@@ -400,7 +400,7 @@ func coded(err error) error {
 	case errors.Is(err, ErrLocked):
 		return cli.Fail(cli.Denied, err, "unlock it with: oidc-add -X")
 	case errors.Is(err, ErrKeystoreLocked):
-		return cli.Fail(cli.Denied, err, "unlock it with: oidcbox self keystore unlock")
+		return cli.Fail(cli.Denied, err, "unlock it with: oidcbox add --unlock")
 	case errors.Is(err, keystore.ErrWrongPassphrase), errors.Is(err, keystore.ErrWrongKey),
 		errors.Is(err, keystore.ErrNoSlot), errors.Is(err, store.ErrUnsafe):
 		return cli.Fail(cli.Denied, err, "")

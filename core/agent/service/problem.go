@@ -64,7 +64,7 @@ func explain(err error, name string) *problem {
 	return explainTransport(err)
 }
 
-const helpUnlock = "Unlock the keystore with: oidcbox self keystore unlock"
+const helpUnlock = "Unlock the keystore with: oidcbox add --unlock"
 
 // explainProvider writes an OAuth error as the original does: "<error>: <description>", with help for those that a
 // person can do something about.
