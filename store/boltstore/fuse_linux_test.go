@@ -38,10 +38,20 @@ func unmount(t *testing.T, dir string) {
 	}
 }
 
+func needFUSE(t *testing.T, programs ...string) {
+	t.Helper()
+	services.Need(t, append(programs, "fusermount3")...)
+	dev, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err != nil {
+		services.Missing(t, "no file system in user space can be mounted here: "+err.Error())
+	}
+	_ = dev.Close()
+}
+
 // unionMount returns a directory of a file system in user space.
 func unionMount(t *testing.T) string {
 	t.Helper()
-	services.Need(t, "unionfs-fuse", "fusermount3")
+	needFUSE(t, "unionfs-fuse")
 	dir, below := mountPoint(t), t.TempDir()
 	if out, err := exec.Command("unionfs-fuse", "-o", "cow", below+"=RW", dir).CombinedOutput(); err != nil {
 		services.Missing(t, "no file system in user space can be mounted here: "+string(out))
@@ -63,7 +73,7 @@ func mountPoint(t *testing.T) string {
 // sftpMount mounts remote by SFTP without a network: a server of its own is at the other end of two pipes.
 func sftpMount(t *testing.T, remote string) string {
 	t.Helper()
-	services.Need(t, "sshfs", "fusermount3", sftpServer)
+	needFUSE(t, "sshfs", sftpServer)
 	dir := mountPoint(t)
 	server, client := exec.Command(sftpServer), exec.Command("sshfs", "-f", "-o", "passive", ":"+remote, dir)
 	toClient, err := server.StdoutPipe()
