@@ -38,6 +38,14 @@ func TestIntrospect(t *testing.T) {
 			t.Errorf("%s: %v", name, a.Body)
 		}
 	}
+	a = s.Token("web", "web-secret", refreshForm(tok.Refresh))
+	wantOK(t, a)
+	if introspect(s, "web", "web-secret", tok.Refresh.Expose()).Body["active"] != false {
+		t.Error("a used refresh token is active")
+	}
+	if introspect(s, "web", "web-secret", text(a, "refresh_token").Expose()).Body["active"] != true {
+		t.Error("its successor is not active")
+	}
 	wantError(t, introspect(s, "native", "", tok.Access.Expose()), 401, "invalid_client")
 	wantError(t, introspect(s, "rs", "x", tok.Access.Expose()), 401, "invalid_client")
 	wantError(t, introspect(s, "rs", "rs-secret", ""), 400, "invalid_request")

@@ -60,9 +60,9 @@ func (i *Issuer) introspectRefresh(w http.ResponseWriter, r *http.Request, c par
 	if err != nil {
 		return err
 	}
-	hash := digest(token)
-	isLive := slices.ContainsFunc(g.Live, func(l live) bool { return l.Hash == hash })
-	if !ok || g.Client != c.ID || g.expired(i.o.Now()) || !isLive {
+	// What a refresh would say, tried on a copy.
+	good, _ := g.use(i.turnOf(c, digest(token), ""))
+	if !ok || g.Client != c.ID || g.expired(i.o.Now()) || !good {
 		return httpd.WriteJSON(w, http.StatusOK, inactive)
 	}
 	return httpd.WriteJSON(w, http.StatusOK, map[string]any{

@@ -17,9 +17,7 @@ func (i *Issuer) refresh(ctx context.Context, c party, q url.Values) (answer, er
 		return answer{}, err
 	}
 	next, hash := i.newRefreshToken(x.family)
-	use := turn{
-		old: x.old, next: hash, rotation: orDefault(c.Rotation, i.o.Rotation), window: i.o.GraceWindow, now: i.o.Now(),
-	}
+	use := i.turnOf(c, x.old, hash)
 	var t wanted
 	var reused bool
 	err = i.o.Engine.Update(ctx, func(tx store.WTx) error {
@@ -44,6 +42,12 @@ func (i *Issuer) refresh(ctx context.Context, c party, q url.Values) (answer, er
 		next = secret.Text{}
 	}
 	return i.answer(t, "", next)
+}
+
+// turnOf is the use of a refresh token by c, now.
+func (i *Issuer) turnOf(c party, old, next string) turn {
+	rotation := orDefault(c.Rotation, i.o.Rotation)
+	return turn{old: old, next: next, rotation: rotation, window: i.o.GraceWindow, now: i.o.Now()}
 }
 
 // refreshRequest is RFC 6749 section 6, read.
