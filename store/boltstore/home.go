@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/oidcbox/oidcbox/store"
@@ -152,11 +153,17 @@ func (h *home) fetch(e *Engine) (err error) {
 		if f, g, err = h.copy(); err == nil {
 			return h.replace(e, f, g)
 		}
-		if errors.Is(err, fs.ErrNotExist) || !errors.Is(err, store.ErrCorrupt) {
+		if !racedWithRename(err) {
 			break
 		}
 	}
 	return fmt.Errorf("copy store from home: %w", err)
+}
+
+// racedWithRename reports whether another node's rename over the file may be to blame: a file system in user space
+// answers an open in that moment with "no such file", NFS with a stale handle, and a read may see a part.
+func racedWithRename(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESTALE) || errors.Is(err, store.ErrCorrupt)
 }
 
 func (h *home) replace(e *Engine, f *file, g generation) error {
