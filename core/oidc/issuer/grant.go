@@ -69,8 +69,10 @@ func (i *Issuer) newRefreshToken(id string) (secret.Text, string) {
 
 // familyOf returns the family of a refresh token that we once issued.
 func (i *Issuer) familyOf(token string) (id string, ok bool) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(b) != grantIDBytes+rtSecret+rtMAC {
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(b) != grantIDBytes+rtSecret+rtMAC || base64.RawURLEncoding.EncodeToString(b) != token {
+		// One spelling only: the decoder skips line breaks, and a token with one would look like an old one of its
+		// family.
 		return "", false
 	}
 	body, sum := b[:grantIDBytes+rtSecret], b[grantIDBytes+rtSecret:]

@@ -203,6 +203,22 @@ func TestRefreshStrict(t *testing.T) {
 	}
 }
 
+func TestRefreshTokenMisspelt(t *testing.T) {
+	s := issuertest.Start(t)
+	rt := s.Tokens("alice", "openid offline_access").Refresh
+	good := rt.Expose()
+	for name, bad := range map[string]string{
+		"a line break at its end": good + "\n", "one inside": good[:40] + "\r\n" + good[40:], "padding": good + "=",
+		"one character less": good[:len(good)-1], "another family": strings.Repeat("A", 16) + good[16:],
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantError(t, s.Token("web", "web-secret", refreshForm(secret.FromString(bad))), 400, "invalid_grant")
+		})
+	}
+	// None of them was taken for a stolen token.
+	wantOK(t, s.Token("web", "web-secret", refreshForm(rt)))
+}
+
 func TestRefreshExpires(t *testing.T) {
 	c := newClock()
 	s := issuertest.Start(t, c.option, func(o *issuer.Options) { o.RefreshTTL = 2 * time.Hour })
