@@ -112,11 +112,11 @@ func sealedCall(nc net.Conn, in *inbox, text []byte) (Reply, error) {
 	if first, err := in.first(); err != nil || first == '{' {
 		return readObject(in)
 	}
-	peerKey, err := in.key()
+	peer, err := in.peerKey()
 	if err != nil {
 		return Reply{}, err
 	}
-	s, err := newSession(own, peerKey)
+	s, err := newSession(own, peer)
 	if err != nil {
 		return Reply{}, err
 	}

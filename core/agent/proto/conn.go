@@ -69,7 +69,7 @@ func (c *conn) plain(p sock.Peer, in *inbox) {
 
 // encrypted serves a request that begins with a public key. What cannot be decrypted is answered in plain text.
 func (c *conn) encrypted(p sock.Peer, in *inbox) {
-	peerKey, err := in.key()
+	peer, err := in.peerKey()
 	if err != nil {
 		c.complain(err)
 		return
@@ -79,15 +79,16 @@ func (c *conn) encrypted(p sock.Peer, in *inbox) {
 		c.s.log.Error("cannot answer", "err", err)
 		return
 	}
-	s, err := newSession(own, peerKey)
+	// Sent before the key is agreed on, so that both sides calculate at the same time.
+	if !c.send(publicText(own)) {
+		return
+	}
+	s, err := newSession(own, peer)
 	if err != nil {
 		c.complain(err)
 		return
 	}
 	defer s.wipe()
-	if !c.send(publicText(own)) {
-		return
-	}
 	in.max = wireSize(MaxRequest)
 	text, err := in.sealed(s)
 	if err != nil {

@@ -2,6 +2,7 @@ package proto
 
 import (
 	"bytes"
+	"crypto/ecdh"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -135,6 +136,15 @@ func (in *inbox) key() ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// peerKey collects one public key and reads it.
+func (in *inbox) peerKey() (*ecdh.PublicKey, error) {
+	text, err := in.key()
+	if err != nil {
+		return nil, err
+	}
+	return parseKey(text)
 }
 
 // sealed collects one cipher message and returns its text, which the caller wipes.

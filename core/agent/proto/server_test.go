@@ -2,6 +2,7 @@ package proto
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -203,6 +204,18 @@ func TestServeBadCipherIsAnsweredInPlainText(t *testing.T) {
 	}
 }
 
+func TestServeBadKeys(t *testing.T) {
+	path := start(t, ServeOptions{}, fake)
+	const refusal = `{"status":"failure","error":"could not parse json"}`
+	if got := ask(t, path, vecClientKey[:43]+"A"); got != refusal {
+		t.Errorf("no key: %q", got)
+	}
+	lowOrder := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	if got := ask(t, path, lowOrder); !strings.HasSuffix(got, refusal) {
+		t.Errorf("a point of low order: %q", got)
+	}
+}
+
 func TestServeEncryptedErrorsAreEncrypted(t *testing.T) {
 	path := start(t, ServeOptions{}, fake)
 	for text, want := range map[string]string{
@@ -214,7 +227,7 @@ func TestServeEncryptedErrorsAreEncrypted(t *testing.T) {
 		own := fixedKey(t, 1)
 		_, _ = c.Write(publicText(own))
 		in := &inbox{r: c, max: maxAnswer}
-		key, err := in.key()
+		key, err := in.peerKey()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,19 +36,24 @@ func publicText(k *ecdh.PrivateKey) []byte {
 	return base64.StdEncoding.AppendEncode(make([]byte, 0, keyLen), k.PublicKey().Bytes())
 }
 
-// newSession takes the peer's key as it came over the wire. A point of low order, with which the peer would know the
-// secret without a key, is refused.
-func newSession(own *ecdh.PrivateKey, peer []byte) (*session, error) {
+// parseKey reads a peer's public key as it came over the wire.
+func parseKey(text []byte) (*ecdh.PublicKey, error) {
 	var raw [33]byte
-	n, err := base64.StdEncoding.Decode(raw[:], peer)
+	n, err := base64.StdEncoding.Decode(raw[:], text)
 	if err != nil || n != 32 {
 		return nil, fmt.Errorf("public key: %w", ErrMalformed)
 	}
-	pub, err := ecdh.X25519().NewPublicKey(raw[:32])
+	key, err := ecdh.X25519().NewPublicKey(raw[:32])
 	if err != nil {
 		return nil, fmt.Errorf("public key: %w", ErrMalformed)
 	}
-	secret, err := own.ECDH(pub)
+	return key, nil
+}
+
+// newSession agrees on a key. A point of low order, with which the peer would know the secret without a key of its own,
+// is refused.
+func newSession(own *ecdh.PrivateKey, peer *ecdh.PublicKey) (*session, error) {
+	secret, err := own.ECDH(peer)
 	if err != nil {
 		return nil, fmt.Errorf("public key: %w", ErrMalformed)
 	}

@@ -28,9 +28,17 @@ func fixedKey(t testing.TB, b byte) *ecdh.PrivateKey {
 	return k
 }
 
+func agree(own *ecdh.PrivateKey, peer string) (*session, error) {
+	key, err := parseKey([]byte(peer))
+	if err != nil {
+		return nil, err
+	}
+	return newSession(own, key)
+}
+
 func vectorSession(t testing.TB) *session {
 	t.Helper()
-	s, err := newSession(fixedKey(t, 2), []byte(vecClientKey))
+	s, err := agree(fixedKey(t, 2), vecClientKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +52,7 @@ func TestVectors(t *testing.T) {
 	if got := string(publicText(fixedKey(t, 2))); got != vecAgentKey {
 		t.Errorf("agent's public key is %s", got)
 	}
-	client, err := newSession(fixedKey(t, 1), []byte(vecAgentKey))
+	client, err := agree(fixedKey(t, 1), vecAgentKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +90,7 @@ func TestSessionRefuses(t *testing.T) {
 		"padding missing":    vecClientKey[:43] + "A",
 		"line end inside":    vecClientKey[:10] + "\n" + vecClientKey[11:],
 	} {
-		if _, err := newSession(own, []byte(key)); !errors.Is(err, ErrMalformed) {
+		if _, err := agree(own, key); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: error is %v", name, err)
 		}
 	}
