@@ -230,6 +230,13 @@ func (e *Engine) acquire() (*file, error) {
 	return e.file, nil
 }
 
+// uses reports whether f is the open file.
+func (e *Engine) uses(f *file) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.file == f
+}
+
 // Close waits for transactions that run, then gives the file free. A second Close is store.ErrClosed.
 func (e *Engine) Close() error {
 	e.mu.Lock()

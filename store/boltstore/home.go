@@ -253,7 +253,8 @@ func (h *home) commit(e *Engine, b *batch) error {
 	if err != nil {
 		return fmt.Errorf("save store at home: %w", translate(err))
 	}
-	h.fetched, h.stale = g, false
+	// A reader that could not see home for a moment may have made a new copy meanwhile, without this change.
+	h.fetched, h.stale = g, !e.uses(b.file)
 	return nil
 }
 

@@ -338,6 +338,43 @@ func TestNetworkFailedSaveIsNotSeen(t *testing.T) {
 	}
 }
 
+// A reader that makes a new copy in the middle of an update must not hide that update, nor make the next one undo it.
+func TestNetworkCopyReplacedDuringUpdate(t *testing.T) {
+	for _, step := range []string{"fetched", "ran"} {
+		t.Run(step, func(t *testing.T) {
+			path := tempPath(t)
+			var e *Engine
+			o := Options{Role: "test", FSType: network(filepath.Dir(path)), CacheDir: newCache(t)}
+			e, err := open(t.Context(), path, o, func(s string) {
+				if s != step {
+					return
+				}
+				e.gate.Lock()
+				defer e.gate.Unlock()
+				if err := e.home.fetch(e); err != nil {
+					t.Error(err)
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = e.Close() }()
+			for _, k := range []string{"a", "b", "c"} {
+				if err := putText(t.Context(), e, k, k); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, n := range []*Engine{e, node(t, path)} {
+				for _, k := range []string{"a", "b", "c"} {
+					if v, err := getText(t.Context(), n, k); err != nil || v != k {
+						t.Errorf("record %s: %q, %v", k, v, err)
+					}
+				}
+			}
+		})
+	}
+}
+
 func TestNetworkRestoredBackupIsNoticed(t *testing.T) {
 	path := tempPath(t)
 	e := node(t, path)
