@@ -129,7 +129,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 func (s *server) admit(nc net.Conn) {
 	c := &conn{Conn: nc, s: s}
 	s.mu.Lock()
-	for s.open >= s.o.MaxConns && s.evictLocked() {
+	if s.open >= s.o.MaxConns {
+		s.evictLocked()
 	}
 	if s.open >= s.o.MaxConns || s.closed {
 		s.mu.Unlock()
