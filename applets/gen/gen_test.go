@@ -44,6 +44,9 @@ type world struct {
 	svc *service.Service
 	env map[string]string
 	dir string
+
+	issuer string           // whose links the browser opens
+	visit  func(url string) // the browser
 }
 
 // file is a keystore in memory.
@@ -62,6 +65,7 @@ func newWorld(t *testing.T, edit ...func(*issuer.Options)) *world {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	w := &world{t: t, dir: dir, op: issuertest.Start(t, edit...)}
+	w.issuer, w.visit = w.op.URL, w.follow
 	for _, d := range []string{"home", "run"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o700); err != nil {
 			t.Fatal(err)
@@ -160,7 +164,7 @@ func (w *world) runAs(upstream bool, args ...string) result {
 }
 
 func (w *world) browse(said io.Reader) string {
-	link := regexp.MustCompile(regexp.QuoteMeta(w.op.URL) + `/(authorize|device)\?\S+`)
+	link := regexp.MustCompile(regexp.QuoteMeta(w.issuer) + `/(authorize|auth|device)\?\S+`)
 	b := make([]byte, 4096)
 	var all string
 	visited := false
@@ -169,18 +173,23 @@ func (w *world) browse(said io.Reader) string {
 		all += string(b[:n])
 		if u := link.FindString(all); u != "" && !visited {
 			visited = true
-			jar, _ := cookiejar.New(nil)
-			resp, err := (&http.Client{Jar: jar, Timeout: 10 * time.Second}).Get(u)
-			if err != nil {
-				w.t.Errorf("browser: %v", err)
-			} else {
-				_ = resp.Body.Close()
-			}
+			w.visit(u)
 		}
 		if err != nil {
 			return all
 		}
 	}
+}
+
+// follow opens a link and goes where it leads, as a browser does.
+func (w *world) follow(link string) {
+	jar, _ := cookiejar.New(nil)
+	resp, err := (&http.Client{Jar: jar, Timeout: 10 * time.Second}).Get(link)
+	if err != nil {
+		w.t.Errorf("browser: %v", err)
+		return
+	}
+	_ = resp.Body.Close()
 }
 
 func (w *world) must(args ...string) result {
@@ -622,5 +631,41 @@ func TestOriginalGen(t *testing.T) {
 	got := w.must("-p", w.path("home/.oidc-agent/theirs"), "--pw-file", "pw")
 	if !strings.Contains(got.out, "registration_access_token") {
 		t.Error("their account file lacks the registration")
+	}
+}
+
+// TestOtherProvider does it all with a provider of another make.
+func TestOtherProvider(t *testing.T) {
+	op := services.OP(t)
+	w := newWorld(t)
+	w.makeKeystore()
+	w.issuer = op.Issuer
+	w.visit = func(link string) {
+		if strings.Contains(link, "user_code=") {
+			op.ApproveDevice(link, "alice")
+			return
+		}
+		w.follow(op.Login(link, "alice"))
+	}
+	common := []string{"--issuer", op.Issuer, "--prompt", "none", "--scope", "openid offline_access storage.read:/"}
+	w.must(append([]string{"code", "-w", "code"}, common...)...)
+	w.must(append([]string{"device", "-w", "device", "--client-id", "native"}, common...)...)
+	for range 3 {
+		for _, name := range []string{"code", "device"} {
+			if err := w.token(name); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
+	// The provider forgets everything: whatever it says now, the person is told what to do.
+	op.Restart()
+	err := w.token("device")
+	var ae *proto.AgentError
+	if !errors.As(err, &ae) || !strings.HasPrefix(ae.Text, "invalid_grant:") || !strings.Contains(ae.Help, "oidc-gen device --reauthenticate") {
+		t.Fatalf("after a restart without memory: %v", err)
+	}
+	w.must("device", "--reauthenticate", "-w", "device", "--prompt", "none")
+	if err := w.token("device"); err != nil {
+		t.Error(err)
 	}
 }
