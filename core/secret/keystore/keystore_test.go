@@ -259,6 +259,31 @@ func TestFailedSlotLeavesNoKeyFile(t *testing.T) {
 	}
 }
 
+// When it is not known whether the slot was stored, its key must stay.
+func TestSlotOfUnknownFateKeepsItsKeyFile(t *testing.T) {
+	eng := &vague{Engine: memstore.New()}
+	k := create(t, eng)
+	path := filepath.Join(t.TempDir(), "key")
+	eng.vague = true
+	if _, err := k.AddSlot(t.Context(), NewSlot{Kind: KindKeyFile, Path: path}); !errors.Is(err, store.ErrUnknown) {
+		t.Fatalf("got %v", err)
+	}
+	reopen(t, eng.Engine, KeyFile(path))
+}
+
+// vague makes every Update and does not say so.
+type vague struct {
+	store.Engine
+	vague bool
+}
+
+func (v *vague) Update(ctx context.Context, fn func(store.WTx) error, held ...store.Lease) error {
+	if err := v.Engine.Update(ctx, fn, held...); err != nil || !v.vague {
+		return err
+	}
+	return store.ErrUnknown
+}
+
 // An attacker who can write the file must not be able to change the header unnoticed.
 func TestAlteredHeader(t *testing.T) {
 	build := func(t *testing.T) (*memstore.Engine, *header) {

@@ -263,6 +263,97 @@ func TestRekeyThatLostItsMark(t *testing.T) {
 	checkFilled(t, k, 3)
 }
 
+// Two processes must not work under one mark.
+func TestMarkOfAnother(t *testing.T) {
+	now := time.Now()
+	eng := memstore.NewAt(func() time.Time { return now })
+	k := create(t, eng)
+	k.now = func() time.Time { return now }
+	h, err := readHeader(t.Context(), eng)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late, err := k.begin(t.Context(), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.begin(t.Context(), h); !errors.Is(err, ErrBusy) {
+		t.Errorf("second mark: %v", err)
+	}
+	now = now.Add(markTTL + time.Second)
+	if h, err = readHeader(t.Context(), eng); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.begin(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	next := *h
+	next.epoch++
+	if err := late.commit(t.Context(), &next, randomKey()); !errors.Is(err, ErrBusy) {
+		t.Errorf("commit under another's mark: %v", err)
+	}
+	late.release(t.Context())
+	k.patience = 0
+	if _, err := k.AddSlot(t.Context(), phrase("x")); !errors.Is(err, ErrBusy) {
+		t.Errorf("the late one took the mark away: %v", err)
+	}
+}
+
+// A slot that somebody adds while the new header is made must not be lost with it.
+func TestHeaderChangedBeforeTheMark(t *testing.T) {
+	eng := memstore.New()
+	k := create(t, eng)
+	h, err := readHeader(t.Context(), eng)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.AddSlot(t.Context(), phrase("second")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.begin(t.Context(), h); !errors.Is(err, ErrBusy) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A Rekey that failed is tried again by the same process, which does not open the keystore in between.
+func TestRekeyAfterAFailedOne(t *testing.T) {
+	eng := &failing{Engine: memstore.New(), at: -1}
+	k := create(t, eng)
+	fill(t, k, 40)
+	eng.seen, eng.at = 0, 4
+	o := RekeyOptions{Keep: []Credential{byPhrase("first")}}
+	if err := k.Rekey(t.Context(), o); !errors.Is(err, errInjected) {
+		t.Fatal(err)
+	}
+	eng.at = -1
+	dropMark(t, eng.Engine)
+	checkFilled(t, k, 40)
+	// What is gone now must not come back from the copy of the failed Rekey.
+	err := k.Engine().Update(t.Context(), func(tx store.WTx) error {
+		for i := range 30 {
+			if err := tx.Delete(hidden, store.Key{fmt.Sprint("login ", i)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Rekey(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 40 {
+		_, err := get(t, k.Engine(), hidden, fmt.Sprint("login ", i))
+		if (err == nil) != (i >= 30) {
+			t.Errorf("login %d: %v", i, err)
+		}
+	}
+	if rows := bytes.Count(dump(t, eng), []byte("logins@")); rows != 10 {
+		t.Errorf("%d rows of logins, want 10", rows)
+	}
+}
+
 // A table that another process listed after we opened the keystore must be carried over too.
 func TestRekeyFindsTablesOfOthers(t *testing.T) {
 	eng := memstore.New()

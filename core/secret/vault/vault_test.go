@@ -115,6 +115,30 @@ func TestClose(t *testing.T) {
 	}
 }
 
+// Keys lie in a work area for the length of one call only.
+func TestWorkAreasAreWiped(t *testing.T) {
+	v := newTestVault(t)
+	k, err := v.NewSealer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 * workers {
+		seen := false
+		err := k.use(func(sealKey, hashKey []byte) error {
+			seen = !bytes.Equal(sealKey, make([]byte, keySize)) && !bytes.Equal(hashKey, make([]byte, keySize))
+			return nil
+		})
+		if !seen || err != nil {
+			t.Fatalf("keys are there: %v, %v", seen, err)
+		}
+	}
+	for i, a := range v.all[1:] {
+		if !bytes.Equal(a.bytes(), make([]byte, areaSize)) {
+			t.Errorf("work area %d still holds something", i)
+		}
+	}
+}
+
 func TestSealedCannotBePrinted(t *testing.T) {
 	v := newTestVault(t)
 	s, _ := v.Seal(secret.FromString("hello"))
