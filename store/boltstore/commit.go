@@ -31,6 +31,9 @@ const (
 	errMoved = conflict("file is being written")
 )
 
+// errRoomGiven is a commit that found no room; what was reserved has been freed since.
+var errRoomGiven = errors.New("reserved room was freed")
+
 // call is one update on its way to the committer. Its function runs in the goroutine of its caller, so that a panic
 // or runtime.Goexit in it hits nobody else; what travels is the turn.
 type call struct {
@@ -82,9 +85,7 @@ func (e *Engine) update(ctx context.Context, fn func(*tx) error) error {
 		switch {
 		case err == nil || failed:
 			return err
-		case errors.Is(err, store.ErrNoSpace) && e.room.give():
-		case errors.Is(err, errTakenOver):
-		default:
+		case !errors.Is(err, errRoomGiven) && !errors.Is(err, errTakenOver):
 			return err
 		}
 	}
@@ -157,7 +158,7 @@ func (e *Engine) commitLoop() {
 // commitBatch runs first and everybody who waits behind it, then commits once.
 func (e *Engine) commitBatch(first *call) {
 	b, err := e.beginBatch(first.ctx)
-	if err != nil {
+	if err = e.makeRoom(err); err != nil {
 		select {
 		case first.begin <- turn{err: err}:
 		case <-first.left:
@@ -170,10 +171,18 @@ func (e *Engine) commitBatch(first *call) {
 			joined = append(joined, c)
 		}
 	}
-	err = e.endBatch(b)
+	err = e.makeRoom(e.endBatch(b))
 	for _, c := range joined {
 		c.done <- err
 	}
+}
+
+// makeRoom frees the reserved room when err is for want of space, and tells everybody in the batch to try again.
+func (e *Engine) makeRoom(err error) error {
+	if errors.Is(err, store.ErrNoSpace) && e.room.give() {
+		return fmt.Errorf("%w: %w", errRoomGiven, err)
+	}
+	return err
 }
 
 // join lets a caller run its function and reports whether it waits for the commit.

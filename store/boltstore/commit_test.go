@@ -19,9 +19,10 @@ import (
 func blocked(t *testing.T, e *Engine) (release func()) {
 	t.Helper()
 	inside, free, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	var once sync.Once // a commit that finds the disk full is tried again
 	go func() {
 		done <- e.Update(context.Background(), func(w store.WTx) error {
-			close(inside)
+			once.Do(func() { close(inside) })
 			<-free
 			return nil
 		})

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/oidcbox/oidcbox/store"
 	"github.com/oidcbox/oidcbox/testdata/services"
@@ -145,6 +148,34 @@ func TestReservedUpdateSucceedsOnFullDisk(t *testing.T) {
 				t.Errorf("left behind: %s", name)
 			}
 		}
+	})
+}
+
+// Whoever shares a commit with a reserved update does not take its room away.
+func TestReservedUpdateSharesACommitOnFullDisk(t *testing.T) {
+	onSmallDisk(t, func(t *testing.T, e *Engine, disk string) {
+		value := strings.Repeat("x", store.MaxValue)
+		if err := e.Reserve(t.Context(), len(value)); err != nil {
+			t.Fatal(err)
+		}
+		release := blocked(t, e)
+		fill(t, disk)
+		var wg sync.WaitGroup
+		for i := range 4 {
+			wg.Go(func() {
+				if err := putText(t.Context(), e, "small"+strconv.Itoa(i), "s"); err != nil {
+					t.Errorf("update beside: %v", err)
+				}
+			})
+		}
+		wg.Go(func() {
+			if err := putText(t.Context(), e, "k", value); err != nil {
+				t.Errorf("reserved update: %v", err)
+			}
+		})
+		time.Sleep(20 * time.Millisecond) // let them queue
+		release()
+		wg.Wait()
 	})
 }
 
