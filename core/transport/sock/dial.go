@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 )
+
+// queueWait is how long a server may be too busy to accept.
+const queueWait = 10 * time.Second
 
 // Dial connects to the socket at path once it is sure whose it is: directory and socket are ours or root's and nobody
 // else can replace them, and the process that listens runs as us or root. The errors are ErrNobody (no socket, or a
@@ -28,16 +32,36 @@ func Dial(ctx context.Context, path string) (net.Conn, error) {
 	return c, nil
 }
 
+// dialRaw connects without looking. A full queue of connections is waited for, as a blocking connect would, up to
+// queueWait.
 func dialRaw(ctx context.Context, path string) (net.Conn, error) {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", path)
-	switch {
-	case err == nil:
-		return c, nil
-	case refused(err):
-		return nil, fmt.Errorf("socket %s: %w", path, ErrNobody)
+	ctx, cancel := context.WithTimeout(ctx, queueWait)
+	defer cancel()
+	const longest = 50 * time.Millisecond
+	for pause := time.Millisecond; ; pause = min(2*pause, longest) {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "unix", path)
+		switch {
+		case err == nil:
+			return c, nil
+		case refused(err):
+			return nil, fmt.Errorf("socket %s: %w", path, ErrNobody)
+		case !queueFull(err) || !sleep(ctx, pause):
+			return nil, fmt.Errorf("connect to socket: %w", err)
+		}
 	}
-	return nil, fmt.Errorf("connect to socket: %w", err)
+}
+
+// sleep is false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
 }
 
 // checkListener closes the gap between looking at the file and connecting: the kernel says who listens.

@@ -34,5 +34,8 @@ func Admit(c net.Conn, allow func(Peer) bool) (Peer, error) {
 	return p, nil
 }
 
+// queueFull reports that the server has more connections waiting than it asked the kernel to keep.
+func queueFull(err error) bool { return errors.Is(err, unix.EAGAIN) }
+
 // refused reports that there is nobody behind a socket file, or no file.
 func refused(err error) bool { return errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) }

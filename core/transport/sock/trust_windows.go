@@ -22,3 +22,6 @@ func Admit(net.Conn, func(Peer) bool) (Peer, error) { return Peer{}, nil }
 func refused(err error) bool {
 	return errors.Is(err, windows.WSAECONNREFUSED) || errors.Is(err, fs.ErrNotExist)
 }
+
+// queueFull: Windows waits by itself.
+func queueFull(error) bool { return false }
