@@ -31,14 +31,11 @@ const (
 	errMoved = conflict("file is being written")
 )
 
-// errRoomGiven is a commit that found no room; what was reserved has been freed since.
-var errRoomGiven = errors.New("reserved room was freed")
-
 // call is one update on its way to the committer. Its function runs in the goroutine of its caller, so that a panic
 // or runtime.Goexit in it hits nobody else; what travels is the turn.
 type call struct {
 	ctx   context.Context // of the caller, for the wait for the lock at home
-	begin chan turn       // committer to caller: run your function now
+	begin chan turn       // committer to caller: run your function now, perhaps once more
 	ran   chan bool       // caller to committer: whether it succeeded
 	left  chan struct{}   // closed by a caller that waits no longer
 	done  chan error      // committer to caller: outcome of the commit
@@ -74,7 +71,6 @@ func (e *Engine) update(ctx context.Context, fn func(*tx) error) error {
 		return store.ErrReadOnly
 	}
 	var err error
-	defer e.room.restore() // if it was given up below
 	for range maxAttempts {
 		failed := false
 		err = e.once(ctx, func(t *tx) error {
@@ -82,10 +78,7 @@ func (e *Engine) update(ctx context.Context, fn func(*tx) error) error {
 			failed = err != nil
 			return err
 		})
-		switch {
-		case err == nil || failed:
-			return err
-		case !errors.Is(err, errRoomGiven) && !errors.Is(err, errTakenOver):
+		if err == nil || failed || !errors.Is(err, errTakenOver) {
 			return err
 		}
 	}
@@ -111,18 +104,23 @@ func (e *Engine) once(ctx context.Context, fn func(*tx) error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	select {
-	case t := <-c.begin:
-		if t.err != nil {
-			return t.err
-		}
-		if err := c.run(t.batch, e, fn); err != nil {
+	mayLeave := ctx.Done()
+	for {
+		select {
+		case t := <-c.begin:
+			if t.err != nil {
+				return t.err
+			}
+			if err := c.run(t.batch, e, fn); err != nil {
+				return err
+			}
+			mayLeave = nil // from here on the outcome must be known
+		case err := <-c.done:
 			return err
+		case <-mayLeave:
+			close(c.left)
+			return ctx.Err()
 		}
-		return <-c.done
-	case <-ctx.Done():
-		close(c.left)
-		return ctx.Err()
 	}
 }
 
@@ -158,7 +156,11 @@ func (e *Engine) commitLoop() {
 // commitBatch runs first and everybody who waits behind it, then commits once.
 func (e *Engine) commitBatch(first *call) {
 	b, err := e.beginBatch(first.ctx)
-	if err = e.makeRoom(err); err != nil {
+	if e.makeRoom(err) {
+		defer e.room.restore()
+		b, err = e.beginBatch(first.ctx)
+	}
+	if err != nil {
 		select {
 		case first.begin <- turn{err: err}:
 		case <-first.left:
@@ -171,18 +173,34 @@ func (e *Engine) commitBatch(first *call) {
 			joined = append(joined, c)
 		}
 	}
-	err = e.makeRoom(e.endBatch(b))
+	err = e.endBatch(b)
+	if e.makeRoom(err) {
+		defer e.room.restore()
+		joined, err = e.repeatBatch(context.WithoutCancel(first.ctx), joined)
+	}
 	for _, c := range joined {
 		c.done <- err
 	}
 }
 
-// makeRoom frees the reserved room when err is for want of space, and tells everybody in the batch to try again.
-func (e *Engine) makeRoom(err error) error {
-	if errors.Is(err, store.ErrNoSpace) && e.room.give() {
-		return fmt.Errorf("%w: %w", errRoomGiven, err)
+// makeRoom frees the reserved room when err is for want of space, and reports whether to try again.
+func (e *Engine) makeRoom(err error) bool {
+	return errors.Is(err, store.ErrNoSpace) && e.room.give()
+}
+
+// repeatBatch runs calls again whose commit changed nothing, before anybody else gets the room that was freed for one
+// of them. It returns those that wait for the outcome.
+func (e *Engine) repeatBatch(ctx context.Context, calls []*call) (joined []*call, err error) {
+	b, err := e.beginBatch(ctx)
+	if err != nil {
+		return calls, err
 	}
-	return err
+	for _, c := range calls {
+		if b.err != nil || c.join(b) {
+			joined = append(joined, c)
+		}
+	}
+	return joined, e.endBatch(b)
 }
 
 // join lets a caller run its function and reports whether it waits for the commit.
