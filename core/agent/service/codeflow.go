@@ -143,8 +143,7 @@ func (s *Service) codeExchange(ctx context.Context, r proto.Request) (proto.Repl
 	if !r.FromGen {
 		return s.peek(w)
 	}
-	rep, err := s.lookup(w)
-	return rep, err
+	return s.lookup(w)
 }
 
 // peek reports how the exchange went and leaves the outcome for state_lookup.
@@ -188,20 +187,20 @@ func (s *Service) stateLookup(_ context.Context, r proto.Request) (proto.Reply, 
 }
 
 func (s *Service) lookup(w *waiter) (proto.Reply, error) {
-	out, err, done, first := w.take()
-	switch {
-	case !done:
+	switch t := w.take(); {
+	case !t.done:
 		return proto.Reply{
 			Status: proto.StatusNotFound, Info: proto.InfoText("The login is not finished yet."),
 		}, nil
-	case !first:
+	case !t.first:
 		return proto.Reply{
 			Status: proto.StatusFoundButReceived, Info: proto.InfoText("The login was fetched by another program."),
 		}, nil
-	case err != nil:
-		return proto.Reply{}, err
+	case t.err != nil:
+		return proto.Reply{}, t.err
+	default:
+		return s.outcomeReply(t.out)
 	}
-	return s.outcomeReply(out)
 }
 
 // wellFormedState tells a state of ours (or of the original) from a slip of the hand.

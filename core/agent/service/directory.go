@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"fmt"
 	"net/url"
 	"strings"
 	"sync"
@@ -71,11 +70,22 @@ func (d *directory) access(caFile string) (access, error) {
 		return access{}, err
 	}
 	if len(d.clients) >= maxHTTPClient {
-		return access{}, fmt.Errorf("use CA bundle %s: %w", caFile, ErrTooMany)
+		d.evict()
 	}
 	a := access{http: hc, keys: provider.NewKeys(hc, provider.KeysOptions{Now: d.now})}
 	d.clients[caFile] = a
 	return a, nil
+}
+
+// evict makes room. A login whose bundle goes pays with one more reading of it.
+func (d *directory) evict() {
+	for caFile, a := range d.clients {
+		if caFile != "" {
+			a.keys.Close()
+			delete(d.clients, caFile)
+			return
+		}
+	}
 }
 
 // close ends what the key caches run in the background.

@@ -52,10 +52,10 @@ func (f *flights[T]) fly(ctx context.Context, key string, run *flight[T], fn fun
 	run.val, run.err = fn(ctx)
 }
 
-// wait returns when nothing is under way, or when ctx ends.
-func (f *flights[T]) wait(ctx context.Context) error {
+// waitFor returns when the group has ended, or ctx. In the second case one goroutine stays until the group ends.
+func waitFor(ctx context.Context, wg *sync.WaitGroup) error {
 	idle := make(chan struct{})
-	go func() { f.wg.Wait(); close(idle) }()
+	go func() { wg.Wait(); close(idle) }()
 	select {
 	case <-idle:
 		return nil

@@ -79,7 +79,11 @@ func flowsOr(given []string, usual ...string) []string {
 func (s *Service) reauthenticate(ctx context.Context, r proto.Request) (proto.Reply, error) {
 	l, err := s.find(ctx, want{login: r.Account})
 	if err != nil {
-		return proto.Reply{}, err
+		// A saved login that was unloaded may well have been unloaded because it had ended.
+		if disk, diskErr := s.keystore(); diskErr != nil || !disk.has(ctx, r.Account) {
+			return proto.Reply{}, err
+		}
+		l = loaded{name: r.Account, stored: true, expires: s.expiry(loading{})}
 	}
 	sh, err := s.shelfOf(l)
 	if err != nil {
@@ -173,10 +177,12 @@ func (s *Service) refreshFlow(ctx context.Context, st setup) (proto.Reply, error
 	if st.onlyAT {
 		return accessReply(g.token), nil
 	}
+	g.wipe()
 	cfg, err := s.memory().full(ctx, l.name)
 	if err != nil {
 		return proto.Reply{}, err
 	}
+	defer cfg.Wipe()
 	text, err := st.answer(cfg)
 	return proto.Reply{Status: proto.StatusSuccess, Config: text}, err
 }

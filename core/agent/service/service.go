@@ -128,12 +128,12 @@ func New(o Options) (*Service, error) {
 func (s *Service) Close(ctx context.Context) error {
 	close(s.stop)
 	s.pending.clear()
-	s.issuers.close()
-	s.wg.Wait()
 	err := s.gate.close(ctx)
 	if errors.Is(err, ErrLocked) {
 		err = nil
 	}
+	err = errors.Join(err, waitFor(ctx, &s.wg), waitFor(ctx, &s.fetches.wg), waitFor(ctx, &s.issuers.asking.wg))
+	s.issuers.close()
 	s.tokens.clear()
 	s.mu.Lock()
 	mem, disk := s.mem, s.disk

@@ -91,6 +91,12 @@ func decodeRow(name string, value []byte) (login.Config, row, error) {
 	return cfg, row{Version: r.Version, Confirm: r.Confirm, AlwaysAllowIDToken: r.AlwaysAllowIDToken}, nil
 }
 
+func (sh *shelf) has(ctx context.Context, name string) bool {
+	cfg, _, err := sh.config(ctx, name)
+	cfg.Wipe()
+	return err == nil
+}
+
 // full is config with the current refresh token in it.
 func (sh *shelf) full(ctx context.Context, name string) (login.Config, error) {
 	cfg, _, err := sh.config(ctx, name)

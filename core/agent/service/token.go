@@ -140,7 +140,7 @@ func (s *Service) whyNot(ctx context.Context, name string) error {
 	sh, err := s.keystore()
 	switch {
 	case err == nil:
-		if _, _, err := sh.config(ctx, name); err == nil {
+		if sh.has(ctx, name) {
 			return fail(proto.TextNotLoaded, load)
 		}
 	case errors.Is(err, ErrKeystoreLocked):

@@ -65,17 +65,24 @@ func (w *waiter) finish(out outcome, err error) {
 	w.busy, w.done, w.out, w.err = false, true, out, err
 }
 
+// taken is what a client finds when it asks for a finished flow.
+type taken struct {
+	out   outcome
+	err   error
+	done  bool
+	first bool // nobody has asked before
+}
+
 // take gives the outcome to the first who asks.
-func (w *waiter) take() (out outcome, err error, done, first bool) {
+func (w *waiter) take() taken {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.done {
-		return outcome{}, nil, false, false
+		return taken{}
 	}
-	first = !w.fetched
-	w.fetched = true
-	out, w.out = w.out, outcome{}
-	return out, w.err, true, first
+	t := taken{out: w.out, err: w.err, done: true, first: !w.fetched}
+	w.fetched, w.out = true, outcome{}
+	return t
 }
 
 func (w *waiter) end() {
