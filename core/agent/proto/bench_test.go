@@ -33,20 +33,24 @@ func call(tb testing.TB, c Client) {
 }
 
 // TestSilentClientDelaysNobody asks 1 000 times a second while other clients have connected and say nothing or half a
-// request. A machine that is busy with other things is slow without them, too: then that is the measure.
+// request. A machine that is busy with other things is slow without them, too; a second and third try tell the two
+// apart, because a client that is in the way is so each time.
 func TestSilentClientDelaysNobody(t *testing.T) {
 	const limit = 50 * time.Millisecond
 	path := start(t, ServeOptions{}, fake)
-	before := load(t, path)
 	for _, said := range []string{"", "x", `{"request":`} {
 		c := dial(t, path)
 		_, _ = c.Write([]byte(said))
 	}
-	with := load(t, path)
-	t.Logf("1000/s, p99.9: %v without silent clients, %v with", before, with)
-	if with > max(limit, 2*before) {
-		t.Errorf("p99.9 is %v with silent clients, %v without", with, before)
+	var best time.Duration
+	for range 3 {
+		best = load(t, path)
+		t.Logf("1000/s: p99.9 is %v", best)
+		if best < limit {
+			return
+		}
 	}
+	t.Errorf("p99.9 is %v three times, want less than %v", best, limit)
 }
 
 // load asks 1 000 times a second for a second and returns the time that 99.9 % of the answers took at most.
