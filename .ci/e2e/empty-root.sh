@@ -15,16 +15,17 @@ in_root() {
 	unshare --mount --pid --fork --kill-child bash -c '
 		mount --bind "$0" "$0" && mount --bind /etc/ssl/certs/ca-certificates.crt "$0/ca.pem"
 		mount -o remount,ro,bind "$0"
-		exec env -i SSL_CERT_FILE=/ca.pem chroot --userspec=65534:65534 "$0" /oidcbox "$@"' "$root" "$@"
+		exec env -i SSL_CERT_FILE=/ca.pem /usr/sbin/chroot --userspec=65534:65534 "$0" /oidcbox "$@"' "$root" "$@"
 }
 
 port=$(go run ./.ci/e2e/freeport)
 in_root issuer --listen "127.0.0.1:$port" --auto-login alice --test-controls >"$tmp/issuer.log" 2>&1 &
 holder=$!
-issuer=http://localhost:$port
+issuer=http://127.0.0.1:$port
 for _ in $(seq 100); do curl -fsS "$issuer/.well-known/openid-configuration" -o "$tmp/doc" 2>/dev/null && break; sleep 0.1; done
 jq -e --arg i "$issuer" '.issuer == $i' "$tmp/doc" >/dev/null || { cat "$tmp/issuer.log"; exit 1; }
-pid=$(pgrep -P "$holder")
+pid=$holder
+while child=$(pgrep -P "$pid" | head -n 1) && [ -n "$child" ]; do pid=$child; done
 echo "issuer serves as process $(awk '/NSpid/ {print $NF}' "/proc/$pid/status"), uid $(awk '/^Uid/ {print $2}' "/proc/$pid/status")"
 [ "$(awk '/NSpid/ {print $NF}' "/proc/$pid/status")" = 1 ]
 

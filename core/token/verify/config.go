@@ -48,7 +48,8 @@ type Config struct {
 	// AnyIssuer takes every iss. It is allowed only with exactly one Issuer that has static keys and no URL: the keys
 	// that somebody named by hand then are the trust.
 	AnyIssuer bool
-	// Audiences are our own names; a token has to be for one of them.
+	// Audiences are our own names; a token has to be for one of them. The value with which a profile means everybody
+	// (claims.AnyWLCG, claims.AnySciTokens) counts only when it is named here, and only in tokens of that profile.
 	Audiences []string
 	// AcceptAnyAudience takes tokens for whomever. It is no default: a service that does so can be attacked with tokens
 	// its users gave to others.

@@ -194,11 +194,12 @@ func (v *Verifier) checkAudience(t *claims.Token, p claims.Profile) error {
 	if len(t.Audience) == 0 && t.AudienceOptional(p) && !t.All.Has("aud") {
 		return nil
 	}
-	if len(t.Audience) > 0 && v.c.AcceptAnyAudience || t.MeantForAll(p) {
+	if len(t.Audience) > 0 && v.c.AcceptAnyAudience {
 		return nil
 	}
 	for _, ours := range v.c.Audiences {
-		if slices.Contains(t.Audience, ours) {
+		meansAll := ours == claims.AnyWLCG || ours == claims.AnySciTokens
+		if slices.Contains(t.Audience, ours) && (!meansAll || t.MeantForAll(p)) {
 			return nil
 		}
 	}

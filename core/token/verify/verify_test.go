@@ -91,7 +91,7 @@ func verifier(t testing.TB, edit ...func(*Config)) *Verifier {
 	t.Helper()
 	c := Config{
 		Issuers:   []Issuer{{URL: testIssuer, Keys: jose.NewKeySet(testKey(t, jose.ES256).Public())}},
-		Audiences: []string{testAudience, "https://other-name.example.org"},
+		Audiences: []string{testAudience, "https://other-name.example.org", claims.AnyWLCG, claims.AnySciTokens},
 		Now:       func() time.Time { return now },
 	}
 	for _, e := range edit {
@@ -100,6 +100,20 @@ func verifier(t testing.TB, edit ...func(*Config)) *Verifier {
 	v, err := New(c)
 	must(t, err)
 	return v
+}
+
+// TestEverybodyIsNobodyUnlessNamed: a token for everybody is for us only where the operator says so.
+func TestEverybodyIsNobodyUnlessNamed(t *testing.T) {
+	v := verifier(t, func(c *Config) { c.Audiences = []string{testAudience} })
+	for name, s := range map[string]set{
+		"wlcg":      base(claims.WLCG).with("aud", claims.AnyWLCG),
+		"scitokens": base(claims.SciTokens).with("aud", claims.AnySciTokens),
+	} {
+		var wrong *AudienceError
+		if _, err := v.Verify(t.Context(), sign(t, testKey(t, jose.ES256), "", s)); !errors.As(err, &wrong) {
+			t.Errorf("%s: got %v, want an *AudienceError", name, err)
+		}
+	}
 }
 
 func TestVerifyAccepts(t *testing.T) {
