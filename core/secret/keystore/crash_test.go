@@ -222,3 +222,50 @@ func (s *slow) Update(ctx context.Context, fn func(store.WTx) error, held ...sto
 	time.Sleep(s.each)
 	return s.Engine.Update(ctx, fn, held...)
 }
+
+// Two login nodes have one home directory on a network.
+func TestTwoNodes(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	node := func() *boltstore.Engine {
+		cache := filepath.Join(t.TempDir(), "cache")
+		onlyHome := func(path string) (string, bool, error) { return "nfs", !strings.HasPrefix(path, dir), nil }
+		eng, err := boltstore.Open(t.Context(), filepath.Join(dir, "keystore"), boltstore.Options{
+			CacheDir: cache, FSType: onlyHome,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = eng.Close() })
+		return eng
+	}
+	first, second := node(), node()
+	a := create(t, first)
+	b := reopen(t, second, byPhrase("first"))
+	put(t, a.Engine(), hidden, "cern", "from a")
+	if got, err := get(t, b.Engine(), hidden, "cern"); got != "from a" || err != nil {
+		t.Errorf("b reads %q, %v", got, err)
+	}
+	put(t, b.Engine(), hidden, "egi", "from b")
+	if _, err := b.AddSlot(t.Context(), phrase("second")); err != nil {
+		t.Fatal(err)
+	}
+	// The other node's slot is seen, so it is not lost: its credential is asked for.
+	o := RekeyOptions{Keep: []Credential{byPhrase("first")}}
+	if err := a.Rekey(t.Context(), o); !errors.Is(err, ErrSlotsUncovered) {
+		t.Errorf("got %v", err)
+	}
+	o.Keep = append(o.Keep, byPhrase("second"))
+	if err := a.Rekey(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := get(t, b.Engine(), hidden, "cern"); !errors.Is(err, ErrRekeyed) {
+		t.Errorf("b after the rekey: %v", err)
+	}
+	again := reopen(t, second, byPhrase("second"))
+	if got, err := get(t, again.Engine(), hidden, "egi"); got != "from b" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}
