@@ -15,8 +15,8 @@ func (s *session) hasScreen() bool {
 	return s.env.Getenv("DISPLAY") != "" || s.env.Getenv("WAYLAND_DISPLAY") != ""
 }
 
-// openBrowser shows the link in the person's browser, if there is a screen. No shell sees the link, and only a link to a
-// web page is opened: it comes from the provider.
+// openBrowser shows the link in the person's browser, if there is a screen. No shell sees the link, and only a link to
+// a web page is opened: it comes from the provider.
 func (s *session) openBrowser(_ context.Context, link string) {
 	if s.cmd.NoURLCall || !s.hasScreen() {
 		return

@@ -172,7 +172,8 @@ func merge(cfg *login.Config, client login.Config) {
 	asked := *cfg
 	*cfg = client
 	cfg.Name, cfg.ClientName, cfg.Issuer = asked.Name, asked.ClientName, asked.Issuer
-	cfg.ConfigEndpoint, cfg.CertPath, cfg.Audience, cfg.OAuth2 = asked.ConfigEndpoint, asked.CertPath, asked.Audience, asked.OAuth2
+	cfg.ConfigEndpoint, cfg.CertPath, cfg.Audience = asked.ConfigEndpoint, asked.CertPath, asked.Audience
+	cfg.OAuth2 = asked.OAuth2
 	cfg.DeviceEndpoint, cfg.DeviceEndpointSetByUser = asked.DeviceEndpoint, asked.DeviceEndpointSetByUser
 	cfg.RefreshToken = asked.RefreshToken
 	if len(cfg.RedirectURIs) == 0 {

@@ -69,7 +69,8 @@ func (s *Service) register(ctx context.Context, r proto.Request) (proto.Reply, e
 func usualRedirects() []string {
 	port := 20000 + rand.IntN(12000) // below the range from which Linux takes ports for outgoing connections
 	return []string{
-		"http://localhost:4242", fmt.Sprintf("http://localhost:%d", port), "http://localhost:8080", customScheme + "/redirect",
+		"http://localhost:4242", fmt.Sprintf("http://localhost:%d", port), "http://localhost:8080",
+		customScheme + "/redirect",
 	}
 }
 

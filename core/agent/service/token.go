@@ -223,7 +223,9 @@ func (s *Service) refresh(ctx context.Context, name string, scopes, audience []s
 		return granted{}, err
 	}
 	usual := withUsualScopes{Client: cl, scopes: refreshScopes("", cfg.RefreshScope, cfg.AuthScope, cfg.Scope)}
-	toks, err := sh.keeper.Refresh(ctx, name, usual, flow.Request{Scope: refreshScopes(joined(scopes)), Audience: audience})
+	toks, err := sh.keeper.Refresh(ctx, name, usual, flow.Request{
+		Scope: refreshScopes(joined(scopes)), Audience: audience,
+	})
 	if err != nil {
 		return granted{}, err
 	}

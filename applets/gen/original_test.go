@@ -1,0 +1,130 @@
+//go:build unix
+
+package gen
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/testdata/services"
+)
+
+// TestOriginalClients runs the original's clients against our agent, beside ours.
+func TestOriginalClients(t *testing.T) {
+	services.Need(t, "oidc-token", "oidc-add", "oidc-gen")
+	w := newWorld(t)
+	w.must("ours", "--issuer", w.op.URL, "--prompt", "none", "-w", "code", "--port", "0", "--pw-file", "pw")
+	tool := func(name string, args ...string) (string, int) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), name, args...)
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+		for k, v := range w.env {
+			cmd.Env = append(cmd.Env, k+"="+v)
+		}
+		out, err := cmd.Output()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		return string(out), cmd.ProcessState.ExitCode()
+	}
+	rep, err := proto.Client{Path: w.env["OIDC_SOCK"]}.Call(t.Context(), proto.Request{Type: proto.TypeAccessToken, Account: "ours"})
+	if err != nil || rep.Err() != nil {
+		t.Fatal(err, rep.Err())
+	}
+	if out, code := tool("oidc-token", "ours"); code != 0 || strings.TrimSpace(out) != rep.AccessToken.Expose() {
+		t.Errorf("oidc-token gives another token than our client (exit code %d)", code)
+	}
+	if out, code := tool("oidc-token", "-i", "ours"); code != 0 || strings.TrimSpace(out) != w.op.URL {
+		t.Errorf("oidc-token -i: %q, %d", out, code)
+	}
+	if _, code := tool("oidc-token", "nope"); code != 1 {
+		t.Errorf("oidc-token for nothing: exit code %d", code)
+	}
+	if out, code := tool("oidc-add", "-l"); code != 0 || !strings.HasSuffix(out, "\nours\n") {
+		t.Errorf("oidc-add -l: %q, %d", out, code)
+	}
+	if out, code := tool("oidc-add", "-r", "ours"); code != 0 || out != "success\n" {
+		t.Errorf("oidc-add -r: %q, %d", out, code)
+	}
+	if out, code := tool("oidc-add", "--pw-file="+w.path("pw"), "ours"); code != 0 || out != "success\n" {
+		t.Errorf("oidc-add of a file of ours: %q, %d", out, code)
+	}
+	if out, code := tool("oidc-add", "-a"); code != 0 || !strings.HasSuffix(out, "\nours\n") {
+		t.Errorf("oidc-add -a: %q, %d", out, code)
+	}
+}
+
+// TestOriginalGen sets a login up with the original's oidc-gen: registration, code flow, merged account file.
+func TestOriginalGen(t *testing.T) {
+	services.Need(t, "oidc-gen")
+	w := newWorld(t)
+	if err := os.Mkdir(w.path("home/.oidc-agent"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "oidc-gen", "theirs", "--iss", w.op.URL, "--scope", "openid profile offline_access",
+		"-w", "code", "--no-url-call", "--pw-file="+w.path("pw"), "--confirm-default", "--prompt=none")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	for k, v := range w.env {
+		cmd.Env = append(cmd.Env, k+"="+v)
+	}
+	r, errW := io.Pipe()
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, errW
+	said := make(chan string)
+	go func() { said <- w.browse(r) }()
+	err := cmd.Run()
+	_ = errW.Close()
+	if errOut := <-said; err != nil || strings.Contains(errOut, "Error") || !strings.HasSuffix(out.String(), "Everything setup correctly!\n") {
+		t.Fatalf("%v\n%s%s", err, out.String(), errOut)
+	}
+	if err := w.token("theirs"); err != nil {
+		t.Error(err)
+	}
+	got := w.must("-p", w.path("home/.oidc-agent/theirs"), "--pw-file", "pw")
+	if !strings.Contains(got.out, "registration_access_token") {
+		t.Error("their account file lacks the registration")
+	}
+}
+
+// TestOtherProvider does it all with a provider of another make.
+func TestOtherProvider(t *testing.T) {
+	op := services.OP(t)
+	w := newWorld(t)
+	w.makeKeystore()
+	w.issuer = op.Issuer
+	w.visit = func(link string) {
+		if strings.Contains(link, "user_code=") {
+			op.ApproveDevice(link, "alice")
+			return
+		}
+		w.follow(op.Login(link, "alice"))
+	}
+	common := []string{"--issuer", op.Issuer, "--prompt", "none", "--scope", "openid offline_access storage.read:/"}
+	w.must(append([]string{"code", "-w", "code"}, common...)...)
+	w.must(append([]string{"device", "-w", "device", "--client-id", "native"}, common...)...)
+	for range 3 {
+		for _, name := range []string{"code", "device"} {
+			if err := w.token(name); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
+	// The provider forgets everything: whatever it says now, the person is told what to do.
+	op.Restart()
+	err := w.token("device")
+	var ae *proto.AgentError
+	if !errors.As(err, &ae) || !strings.HasPrefix(ae.Text, "invalid_grant:") || !strings.Contains(ae.Help, "oidc-gen device --reauthenticate") {
+		t.Fatalf("after a restart without memory: %v", err)
+	}
+	w.must("device", "--reauthenticate", "-w", "device", "--prompt", "none")
+	if err := w.token("device"); err != nil {
+		t.Error(err)
+	}
+}
