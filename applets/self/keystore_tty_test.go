@@ -40,7 +40,11 @@ func (h *home) atTerminal(args []string, dialogue ...[2]string) outcome {
 	defer func() { _ = ptmx.Close() }()
 	ctx, cancel := context.WithTimeout(h.t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], append([]string{"keystore"}, args...)...)
+	self, err := os.Executable()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, self, append([]string{"keystore"}, args...)...)
 	cmd.Env = []string{ttyEnv + "=1"}
 	for k, v := range h.env {
 		cmd.Env = append(cmd.Env, k+"="+v)
