@@ -109,7 +109,7 @@ func fileError(err error) error {
 	case errors.As(err, &coded):
 		return err
 	case errors.Is(err, fs.ErrNotExist):
-		return cli.Fail(cli.NotFound, errors.New(proto.TextNotConfigured), "see what there is with --list")
+		return cli.Fail(cli.NotFound, &proto.AgentError{Text: proto.TextNotConfigured}, "see what there is with --list")
 	case errors.Is(err, login.ErrName):
 		return cli.Fail(cli.Usage, err, "")
 	case errors.Is(err, login.ErrPGP):

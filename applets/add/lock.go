@@ -42,7 +42,7 @@ func (c *Cmd) unlock(ctx context.Context, a *agent) error {
 	case st.Keystore == control.KeystoreLocked:
 		return c.unlockKeystore(ctx, a)
 	case !c.keystoreFlag():
-		return errors.New(proto.TextNotLocked)
+		return &proto.AgentError{Text: proto.TextNotLocked}
 	case st.Keystore == control.KeystoreOpen:
 		return c.say(a.env, "Keystore is unlocked already", "")
 	}

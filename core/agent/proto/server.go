@@ -3,7 +3,6 @@ package proto
 import (
 	"container/list"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -105,13 +104,6 @@ func (s *server) accept(ln net.Listener) error {
 			return fmt.Errorf("accept at %s: %w", ln.Addr(), err)
 		}
 	}
-}
-
-// temporary reports an error that goes away when descriptors or memory are free again.
-func temporary(err error) bool {
-	var ne net.Error
-	// Temporary is deprecated for what it means on connections; for Accept it has kept its meaning.
-	return errors.As(err, &ne) && ne.Temporary() //nolint:staticcheck
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {
