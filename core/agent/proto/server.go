@@ -51,7 +51,9 @@ func Serve(ctx context.Context, ln net.Listener, h Handler, o ServeOptions) erro
 	defer s.running.Wait()
 	defer stop()
 	defer ln.Close() //nolint:errcheck // nothing can be lost by it
-	return s.accept(ln)
+	err := s.accept(ln)
+	s.closeWaiting() // also when ln broke: nobody will be served any more
+	return err
 }
 
 func (o ServeOptions) withDefaults() ServeOptions {
