@@ -112,6 +112,9 @@ func (c *keystoreUnlockCmd) Run(ctx context.Context, env *cli.Env) error {
 		env.Note("the keystore is unlocked already")
 		return nil
 	}
+	if st.Keystore == control.KeystoreAbsent {
+		return cli.Fail(cli.NotFound, errors.New("the agent has no keystore"), "make one with: oidcbox self keystore create")
+	}
 	harden(env)
 	u, err := c.credential(ctx, env, st.KeystorePath)
 	if err != nil {

@@ -375,7 +375,9 @@ func TestKeystoreCreateThroughTheAgent(t *testing.T) {
 	h := newHome(t)
 	a := &agent{path: h.keystore(), state: control.KeystoreAbsent}
 	a.serve(t, h)
-	h.must("create", "--passphrase-file", h.file("pass", "correct horse\n"))
+	pass := h.file("pass", "correct horse\n")
+	h.fails(cli.NotFound, "the agent has no keystore", "unlock", "--passphrase-file", pass)
+	h.must("create", "--passphrase-file", pass)
 	if got := strings.Join(a.got, "|"); got != "create correct horse" {
 		t.Errorf("the agent was asked %q", got)
 	}
