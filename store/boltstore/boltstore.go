@@ -121,7 +121,12 @@ func (e *Engine) prepare(ctx context.Context, step func(string)) error {
 		return err
 	}
 	mayCreate := !e.o.MustExist && !e.o.ReadOnly
-	if err := checkPlace(e.path, mayCreate); err != nil {
+	err := checkPlace(e.path, mayCreate)
+	if errors.Is(err, fs.ErrNotExist) && e.onNetwork() {
+		time.Sleep(renamePause) // the file may only seem absent while another node renames over it
+		err = checkPlace(e.path, mayCreate)
+	}
+	if err != nil {
 		return err
 	}
 	name, local, err := e.o.FSType(filepath.Dir(e.path))
@@ -134,6 +139,11 @@ func (e *Engine) prepare(ctx context.Context, step func(string)) error {
 	}
 	e.home = newHome(e, step)
 	return e.openNetwork(ctx, mayCreate)
+}
+
+func (e *Engine) onNetwork() bool {
+	_, local, err := e.o.FSType(filepath.Dir(e.path))
+	return err == nil && !local
 }
 
 func (e *Engine) openLocal(ctx context.Context, mayCreate bool) error {

@@ -27,6 +27,7 @@ const (
 const (
 	fetchAttempts = 3
 	fetchPause    = 200 * time.Millisecond
+	renamePause   = 20 * time.Millisecond
 )
 
 // generation tells versions of the file at home apart: the hash of its head.
