@@ -25,6 +25,9 @@ func (s *session) setClient(ctx context.Context, cfg *login.Config, md *provider
 	case s.cmd.Pub:
 		return s.publicClient(cfg)
 	case cfg.ClientID != "" || s.cmd.Manual:
+		if !s.exists(ctx, cfg.Name) {
+			s.say("No account exists with this short name. Creating new configuration ...")
+		}
 		return s.givenClient(cfg)
 	case md.RegistrationEndpoint == "":
 		return cli.Fail(cli.No, fmt.Errorf("%s does not register clients by itself", md.Issuer),

@@ -40,6 +40,9 @@ func (s *session) create(ctx context.Context) error {
 		return err
 	}
 	defer func() { cfg.Wipe() }()
+	if ok, err := s.mayReplace(ctx, cfg.Name); err != nil || !ok {
+		return err
+	}
 	where, err := s.plan(ctx, cfg.Name)
 	if err != nil {
 		return err
@@ -58,6 +61,14 @@ func (s *session) create(ctx context.Context) error {
 		return s.printAccess(rep)
 	}
 	return s.keep(ctx, where, rep.Config)
+}
+
+// mayReplace asks a person who is there before a saved login is replaced. A script that names it means it.
+func (s *session) mayReplace(ctx context.Context, name string) (bool, error) {
+	if !s.interactive() || s.cmd.OnlyAT || !s.exists(ctx, name) {
+		return true, nil
+	}
+	return s.confirm("A login named "+name+" exists. Replace it?", true)
 }
 
 func (s *session) checkAgent(ctx context.Context) error {

@@ -49,7 +49,7 @@ func TestDeviceFlow(t *testing.T) {
 	w := newWorld(t)
 	w.makeKeystore()
 	r := w.must("demo", "--iss", w.op.URL+"/", "-w", "device", "--prompt", "none", "--client-id", "native")
-	if r.out != lines {
+	if r.out != "No account exists with this short name. Creating new configuration ...\n"+lines {
 		t.Errorf("standard output:\n%s", r.out)
 	}
 	for _, want := range []string{"without a slash at the end", "enter the code: ", w.op.URL + "/device"} {

@@ -44,6 +44,17 @@ func (s *session) list(ctx context.Context) error {
 	return nil
 }
 
+// exists reports whether there is a saved login of this name.
+func (s *session) exists(ctx context.Context, name string) bool {
+	if dir, found, err := login.FindDir(s.env.Getenv, isDir); err == nil && found {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	logins, err := s.admin.Logins(ctx)
+	return err == nil && slices.ContainsFunc(logins, func(l control.Login) bool { return l.Stored && l.Name == name })
+}
+
 // print shows a login with its secrets: an account file, or what the keystore has under the name.
 func (s *session) print(ctx context.Context) error {
 	config, err := s.export(ctx, s.cmd.Print)
