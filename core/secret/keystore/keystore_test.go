@@ -152,8 +152,10 @@ func TestCreateOpen(t *testing.T) {
 func dump(t testing.TB, eng store.Engine) []byte {
 	t.Helper()
 	var b []byte
-	for _, name := range []string{"keystore", "keystore.inner@1", "logins@1", "notes@1", "keystore.inner@2", "logins@2",
-		"notes@2", "keystore.inner@3", "logins@3", "notes@3"} {
+	for _, name := range []string{
+		"keystore", "keystore.inner@1", "logins@1", "notes@1", "keystore.inner@2", "logins@2",
+		"notes@2", "keystore.inner@3", "logins@3", "notes@3",
+	} {
 		err := eng.View(t.Context(), func(tx store.Tx) error {
 			for r, err := range tx.Scan(store.Table{Name: name, Sealed: true}, nil) {
 				if err != nil {
