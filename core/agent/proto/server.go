@@ -44,15 +44,12 @@ type ServeOptions struct {
 func Serve(ctx context.Context, ln net.Listener, h Handler, o ServeOptions) error {
 	s := &server{ctx: ctx, handler: h, o: o.withDefaults()}
 	s.log = s.o.Log
-	stop := context.AfterFunc(ctx, func() {
-		_ = ln.Close()
-		s.closeWaiting()
-	})
-	defer s.running.Wait()
-	defer stop()
-	defer ln.Close() //nolint:errcheck // nothing can be lost by it
+	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
 	err := s.accept(ln)
-	s.closeWaiting() // also when ln broke: nobody will be served any more
+	stop()
+	_ = ln.Close()
+	s.closeWaiting()
+	s.running.Wait()
 	return err
 }
 
