@@ -166,7 +166,7 @@ func (f keystoreKey) open(ctx context.Context, env *cli.Env, u *unlocked) error 
 	if found {
 		u.cred = cred
 		u.Keystore, err = keystore.Open(ctx, u.eng, u.vault, cred)
-		if err == nil || f.chosen() || !hasKind(info.Slots, keystore.KindPassphrase) {
+		if err == nil || !f.mayAsk(env, info.Slots) {
 			return err
 		}
 		env.Warn("%v", err)
@@ -185,8 +185,12 @@ func (f keystoreKey) open(ctx context.Context, env *cli.Env, u *unlocked) error 
 	return err
 }
 
-// chosen reports whether a flag says how to unlock: then nothing else is tried.
-func (f keystoreKey) chosen() bool { return f.PassphraseFile+f.PassphraseCmd+f.KeyFile != "" }
+// mayAsk reports whether a person may be asked after what was found did not open: only when that was the keyring, which
+// nobody has named. A wrong key that somebody did name is an error.
+func (f keystoreKey) mayAsk(env *cli.Env, slots []keystore.Slot) bool {
+	_, named, err := keystore.FindCredential(f.options(env, nil))
+	return err == nil && !named && hasKind(slots, keystore.KindPassphrase)
+}
 
 func (f keystoreKey) options(env *cli.Env, slots []keystore.Slot) keystore.CredentialOptions {
 	o := keystore.CredentialOptions{PassphraseCmd: f.PassphraseCmd, Getenv: env.Getenv, Slots: slots, Stderr: env.Stderr}

@@ -151,6 +151,8 @@ func TestKeystoreCommands(t *testing.T) {
 		h.env["OIDCBOX_PASSPHRASE_FILE"] = pass
 		defer delete(h.env, "OIDCBOX_PASSPHRASE_FILE")
 		h.must("check")
+		h.env["OIDCBOX_PASSPHRASE_FILE"] = wrong
+		h.fails(cli.Denied, "wrong passphrase", "check")
 	})
 	t.Run("slots", func(t *testing.T) {
 		key := filepath.Join(h.dir, "stick")
