@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -14,11 +15,11 @@ import (
 
 // exercise uses everything of a store that may be damaged. It must neither panic nor fault.
 func exercise(ctx context.Context, e *Engine) error {
-	var scanned error
+	scanned := e.Check(ctx)
 	err := e.View(ctx, func(t store.Tx) error {
 		for _, k := range []string{"a", "b", "c", "17"} {
 			if _, err := t.Get(texts, store.Key{k}); err != nil && !errors.Is(err, store.ErrNotFound) {
-				scanned = err
+				scanned = errors.Join(scanned, err)
 			}
 		}
 		for _, err := range t.Scan(texts, nil) {
@@ -26,7 +27,7 @@ func exercise(ctx context.Context, e *Engine) error {
 		}
 		return nil
 	})
-	return errors.Join(err, scanned, e.Check(ctx), putText(ctx, e, "z", "z"), e.Check(ctx))
+	return errors.Join(err, scanned, putText(ctx, e, "z", "z"), e.Check(ctx))
 }
 
 // Any byte may be wrong: the file is refused or used, and the process lives.
@@ -157,4 +158,61 @@ func FuzzInspect(f *testing.F) {
 			t.Errorf("%v, want ErrCorrupt", err)
 		}
 	})
+}
+
+// Above fullCheckSize the tree is not walked beforehand, and above mapSize the map must grow.
+func TestLargeFile(t *testing.T) {
+	path := tempPath(t)
+	e := mustOpen(t, path, Options{Role: "person"})
+	value := make([]byte, store.MaxValue)
+	for n := range 10 {
+		err := e.Update(t.Context(), func(w store.WTx) error {
+			for i := range store.MaxWrites {
+				r := store.Record{Key: store.Key{strconv.Itoa(n), strconv.Itoa(i)}, Value: value}
+				if err := w.Put(texts, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if info, err := Peek(path); err != nil || info.Role != "" || info.Size < mapSize {
+		t.Errorf("peek beside the holder: %+v, %v", info, err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := Peek(path); err != nil || info.Role != "person" || info.Tables != nil {
+		t.Errorf("peek: %+v, %v", info, err)
+	}
+	for _, spoil := range []func(b []byte){wildPointers, wipe} {
+		b := read(t, path)
+		spoil(b)
+		if openDamaged(t, filepath.Join(t.TempDir(), "d"), b) {
+			t.Log("the damaged file opens")
+		}
+	}
+}
+
+// wildPointers makes the first entry of every branch page point far out of the file.
+func wildPointers(b []byte) {
+	for p := headSize; p+pageSize <= len(b); p += pageSize {
+		id, flags := binary.NativeEndian.Uint64(b[p:]), binary.NativeEndian.Uint16(b[p+8:])
+		if id == uint64(p/pageSize) && flags == flagBranch {
+			binary.NativeEndian.PutUint64(b[p+headerSize+8:], 1<<40)
+		}
+	}
+}
+
+// wipe overwrites everything but the head with bytes that point everywhere.
+func wipe(b []byte) {
+	for i := range b[headSize:] {
+		b[headSize+i] = 0xA5
+	}
 }

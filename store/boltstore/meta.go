@@ -44,6 +44,14 @@ func (f *file) writeMeta(role string, now time.Time) error {
 
 // checkMeta compares format and role. An empty role of the caller accepts any.
 func (f *file) checkMeta(role string) error {
+	meta, err := f.readMeta()
+	if err != nil {
+		return err
+	}
+	return judgeMeta(meta, role)
+}
+
+func (f *file) readMeta() (map[string]string, error) {
 	meta := map[string]string{}
 	err := f.guard("read what the file is", func() error {
 		return f.db.View(func(t *bolt.Tx) error {
@@ -51,18 +59,13 @@ func (f *file) checkMeta(role string) error {
 			if b == nil {
 				return nil
 			}
-			for _, k := range []string{metaFormat, metaRole} {
-				if v := b.Get([]byte(k)); v != nil {
-					meta[k] = string(v)
-				}
-			}
-			return nil
+			return b.ForEach(func(k, v []byte) error {
+				meta[string(k)] = string(v)
+				return nil
+			})
 		})
 	})
-	if err != nil {
-		return err
-	}
-	return judgeMeta(meta, role)
+	return meta, err
 }
 
 func judgeMeta(meta map[string]string, role string) error {

@@ -48,31 +48,31 @@ func inspectFile(path string) error {
 		return err
 	}
 	defer func() { _ = raw.Close() }()
-	_, err = inspect(raw, func() visitor { return nil })
+	_, err = inspect(raw, fullCheckSize, func() visitor { return nil })
 	return err
 }
 
 // visitor is called for every record: its bucket, key and value.
 type visitor func(bucket string, key, value []byte)
 
-// inspect reads r, which may be written to at the same time: what looks wrong is read again before it counts. It
-// makes a new visitor for each attempt.
-func inspect(r *os.File, visit func() visitor) (h head, err error) {
+// inspect reads r, of which it reads the head alone when more than limit bytes are in use. It may be written to at the
+// same time: what looks wrong is read again before it counts, with a new visitor for each attempt.
+func inspect(r *os.File, limit uint64, visit func() visitor) (h head, err error) {
 	const attempts = 5
 	for range attempts {
-		if h, err = inspectOnce(r, visit()); !errors.Is(err, errMoved) {
+		if h, err = inspectOnce(r, limit, visit()); !errors.Is(err, errMoved) {
 			break
 		}
 	}
 	return h, err
 }
 
-func inspectOnce(r *os.File, visit visitor) (head, error) {
+func inspectOnce(r *os.File, limit uint64, visit visitor) (head, error) {
 	first, err := readHead(r)
 	if err != nil {
 		return head{}, err
 	}
-	h, fault := inspectPages(r, first, visit)
+	h, fault := inspectPages(r, first, limit, visit)
 	if fault == nil {
 		return h, nil
 	}
@@ -86,13 +86,13 @@ func inspectOnce(r *os.File, visit visitor) (head, error) {
 	return head{}, fault
 }
 
-func inspectPages(r *os.File, first []byte, visit visitor) (head, error) {
+func inspectPages(r *os.File, first []byte, limit uint64, visit visitor) (head, error) {
 	info, err := r.Stat()
 	if err != nil {
 		return head{}, err
 	}
 	h, err := parseHead(first, info.Size())
-	if err != nil || h.high*pageSize > fullCheckSize {
+	if err != nil || h.high*pageSize > limit {
 		return h, err
 	}
 	data := make([]byte, h.high*pageSize)

@@ -15,7 +15,7 @@ type Info struct {
 	Created time.Time // zero when unknown
 	Size    int64     // of the file, in bytes
 	InUse   string    // who says to hold it, "" for nobody or unknown
-	// Tables is by name. It is nil, and role and format are empty, when the file is above 16 MiB.
+	// Tables is by name. It is nil when the file is above 16 MiB; role and format are empty then while it is in use.
 	Tables map[string]TableInfo
 }
 
@@ -55,7 +55,9 @@ func peek(path string) (Info, error) {
 	}
 	if h.high*pageSize > fullCheckSize {
 		info.Tables = nil
-		return info, nil
+		if meta = lockedMeta(path); meta == nil {
+			return info, nil
+		}
 	}
 	if _, ok := meta[metaFormat]; !ok {
 		return Info{}, corrupt("it is a bbolt file, but no store of oidcbox")
@@ -67,9 +69,23 @@ func peek(path string) (Info, error) {
 	return info, nil
 }
 
+// lockedMeta reads the bucket meta of a file that nobody has open for writing; nil when somebody has.
+func lockedMeta(path string) map[string]string {
+	f, err := openBolt(path, true, DefaultTimeout, false)
+	if err != nil {
+		return nil
+	}
+	defer f.retire()
+	meta, err := f.readMeta()
+	if err != nil {
+		return nil
+	}
+	return meta
+}
+
 // count fills Tables and returns what the bucket meta holds.
 func (i *Info) count(raw *os.File) (h head, meta map[string]string, err error) {
-	h, err = inspect(raw, func() visitor {
+	h, err = inspect(raw, fullCheckSize, func() visitor {
 		i.Tables, meta = map[string]TableInfo{}, map[string]string{}
 		return func(bucket string, key, value []byte) {
 			if bucket == metaBucket {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -90,7 +91,7 @@ func (e *Engine) check(ctx context.Context, f *file) error {
 	t := &tx{file: f, bolt: b, now: e.o.Now()}
 	defer t.rollback()
 	// bbolt checks in a goroutine of its own, where a fault of the map would end the process.
-	if _, err := inspect(f.raw, func() visitor { return nil }); err != nil {
+	if _, err := inspect(f.raw, math.MaxUint64, func() visitor { return nil }); err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
 	var faults []error
