@@ -25,7 +25,7 @@ func TestVerifierTakesOurTokens(t *testing.T) {
 			}
 			v, err := verify.New(verify.Config{
 				Issuers:   []verify.Issuer{{URL: s.URL, Profiles: []profile.Profile{profile.WLCG}}},
-				Audiences: []string{"https://se.example"}, Keys: provider.NewKeys(hc, provider.KeysOptions{}),
+				Audiences: []string{"https://se.example", profile.AnyWLCG}, Keys: provider.NewKeys(hc, provider.KeysOptions{}),
 			})
 			if err != nil {
 				t.Fatal(err)
