@@ -279,8 +279,33 @@ func TestBadPassphraseStopsTheStart(t *testing.T) {
 	if _, err := os.Stat(h.path("run/oidcbox/agent.sock")); !os.IsNotExist(err) {
 		t.Errorf("a socket is there: %v", err)
 	}
-	if r := h.run("agent", "--keystore", ks, "--passphrase-file", "nothing-here"); r.code == 0 || r.out != "" {
-		t.Errorf("without the file: %d %q", r.code, r.out)
+	r = h.run("agent", "--keystore", ks, "--passphrase-file", "nothing-here")
+	if r.code == 0 || r.out != "" || !strings.Contains(r.errOut, "nothing-here") || strings.Contains(r.errOut, "no keystore") {
+		t.Errorf("without the file: %d %q %q", r.code, r.out, r.errOut)
+	}
+}
+
+func TestPassphraseCommand(t *testing.T) {
+	h := newHome(t)
+	ctl := control.Client{Path: h.path("run/oidcbox/control.sock")}
+	for _, what := range []string{"made", "opened"} {
+		a := h.start("agent", "--passphrase-cmd", "cat '"+h.path("pass")+"'")
+		st, err := ctl.Status(t.Context())
+		if err != nil || st.Keystore != control.KeystoreOpen {
+			t.Errorf("the keystore was not %s: %+v, %v", what, st, err)
+		}
+		h.run("agent", "-k")
+		for range 300 {
+			if !alive(a.pid) {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	h.env = append(h.env, "OIDCBOX_PASSPHRASE_FILE="+h.path("pass"))
+	h.start("agent")
+	if st, err := ctl.Status(t.Context()); err != nil || st.Keystore != control.KeystoreOpen {
+		t.Errorf("by the environment: %+v, %v", st, err)
 	}
 }
 

@@ -1,11 +1,9 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,16 +11,13 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/agent/service"
 	"github.com/oidcbox/oidcbox/core/cli"
-	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/secret/keystore"
 	"github.com/oidcbox/oidcbox/store"
 	"github.com/oidcbox/oidcbox/store/boltstore"
 )
 
-const (
-	daemonWait    = 2 * time.Second // for a keystore that another process is about to give back
-	maxPassphrase = 4 << 10
-)
+// daemonWait is for a keystore that another process is about to give back.
+const daemonWait = 2 * time.Second
 
 // file is the person's keystore on disk.
 type file struct {
@@ -88,9 +83,16 @@ func (d *daemon) openKeystore(ctx context.Context) error {
 		return nil
 	}
 	defer cred.Forget()
+	there, err := d.file.Exists(ctx)
+	if err != nil {
+		return err
+	}
+	if !there {
+		return d.makeKeystore(ctx, cred)
+	}
 	err = d.svc.OpenKeystore(ctx, cred)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, keystore.ErrNoHeader) {
-		return d.makeKeystore(ctx)
+	if errors.Is(err, keystore.ErrNoHeader) {
+		return d.makeKeystore(ctx, cred)
 	}
 	return d.judge(err)
 }
@@ -111,12 +113,11 @@ func (d *daemon) judge(err error) error {
 	return err
 }
 
-// makeKeystore creates the keystore that the flags speak of. A program is not asked twice for a passphrase that nobody
-// has confirmed: there the person creates the keystore first.
-func (d *daemon) makeKeystore(ctx context.Context) error {
-	first, err := d.firstSlot()
+// makeKeystore creates the keystore with the credential that would have opened it.
+func (d *daemon) makeKeystore(ctx context.Context, cred keystore.Credential) error {
+	first, err := cred.NewSlot(ctx)
 	if err != nil {
-		return err
+		return cli.Fail(cli.NotFound, fmt.Errorf("there is no keystore yet: %w", err), "make one with: oidcbox self keystore create")
 	}
 	defer first.Passphrase.Wipe()
 	if err := d.svc.MakeKeystore(ctx, first); err != nil {
@@ -124,43 +125,6 @@ func (d *daemon) makeKeystore(ctx context.Context) error {
 	}
 	d.log.Info("made a keystore", "kind", first.Kind.String())
 	return nil
-}
-
-// firstSlot is the way into a new keystore that the flags or the environment name.
-func (d *daemon) firstSlot() (keystore.NewSlot, error) {
-	path := d.cmd.PassphraseFile
-	switch {
-	case d.cmd.KeyFile != "":
-		return keystore.NewSlot{Kind: keystore.KindKeyFile, Path: d.abs(d.cmd.KeyFile)}, nil
-	case d.cmd.PassphraseCmd != "":
-		return keystore.NewSlot{}, cli.Fail(cli.NotFound, errors.New("there is no keystore yet"),
-			"make one with: oidcbox self keystore create")
-	case path == "":
-		path = d.env.Getenv(keystore.EnvPassphraseFile)
-	}
-	if path == "" {
-		dir := d.env.Getenv("CREDENTIALS_DIRECTORY")
-		return keystore.NewSlot{Kind: keystore.KindCredential, Dir: dir, Name: keystore.CredentialName}, nil
-	}
-	pass, err := firstLineOf(d.abs(path))
-	return keystore.NewSlot{Kind: keystore.KindPassphrase, Passphrase: pass}, err
-}
-
-// firstLineOf reads a passphrase for a new keystore. The file must be the owner's alone, as it must be to unlock.
-func firstLineOf(path string) (secret.Text, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return secret.Text{}, fmt.Errorf("read passphrase file: %w", err)
-	}
-	defer f.Close()
-	b := make([]byte, 0, maxPassphrase) // never grows, so there is one copy
-	n, err := io.ReadFull(f, b[:maxPassphrase])
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return secret.Text{}, fmt.Errorf("read passphrase file %s: %w", path, err)
-	}
-	line, rest, _ := bytes.Cut(b[:n], []byte("\n"))
-	clear(rest)
-	return secret.New(bytes.TrimSuffix(line, []byte("\r"))), nil
 }
 
 // abs makes a path independent of the working directory, which the agent leaves.

@@ -47,9 +47,9 @@ func leaveTerminal(keepStderr bool) error {
 		return fmt.Errorf("detach: %w", err)
 	}
 	defer null.Close()
-	fds := []int{0, 1, 2}
+	fds := []int{0, 2, 1} // standard output last: its end tells the starting process that all is done
 	if keepStderr {
-		fds = fds[:2]
+		fds = []int{0, 1}
 	}
 	for _, fd := range fds {
 		if err := dup(int(null.Fd()), fd); err != nil {

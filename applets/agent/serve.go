@@ -31,6 +31,7 @@ type daemon struct {
 	log   *slog.Logger
 	vault *vault.Vault
 	svc   *service.Service
+	file  service.File // nil for no keystore
 	socks sockets
 	warn  []string
 }
@@ -82,12 +83,12 @@ func (d *daemon) prepare(ctx context.Context, stop func()) error {
 }
 
 func (d *daemon) newService(stop func()) error {
-	file, err := d.keystoreFile()
-	if err != nil {
+	var err error
+	if d.file, err = d.keystoreFile(); err != nil {
 		return err
 	}
 	d.svc, err = service.New(service.Options{
-		Vault: d.vault, Memory: memstore.New(), File: file, Now: d.env.Now, Log: d.log,
+		Vault: d.vault, Memory: memstore.New(), File: d.file, Now: d.env.Now, Log: d.log,
 		HTTP: func(caFile string) (*httpc.Client, error) {
 			return httpc.New(httpc.Options{CAFile: caFile, UserAgent: "oidcbox-agent", Getenv: d.env.Getenv})
 		},
