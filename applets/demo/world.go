@@ -207,12 +207,13 @@ func (w *world) end(keep bool) {
 func (w *world) printEnvironment() {
 	out := w.env.Stdout
 	fmt.Fprintf(out, "\neverything goes on running; to use it:\n\n")
-	for _, kv := range w.environment()[:3] {
+	for _, kv := range w.environment()[1:3] { // sockets; the caller keeps the HOME of the shell
 		name, value, _ := strings.Cut(kv, "=")
 		fmt.Fprintf(out, "  export %s='%s'\n", name, value)
 	}
-	fmt.Fprintf(out, "  alias oidcbox='%s'\n\n  oidcbox token %s\n  oidcbox verifier token --issuer %s --audience %s < TOKENFILE\n\n",
-		w.exe, loginName, w.issuer, audienceAny)
+	fmt.Fprintf(out, "  alias oidcbox='%s'\n\n", w.exe)
+	fmt.Fprintf(out, "  oidcbox add --loaded\n  oidcbox token %s | oidcbox verifier token --issuer %s --audience %s\n\n",
+		loginName, w.issuer, audienceAny)
 	var pids []string
 	for _, p := range w.procs {
 		select {
