@@ -183,14 +183,24 @@ func (c *Cmd) refusal(env *cli.Env, err error) error {
 	if env.Upstream {
 		return cli.Fail(cli.No, err, ae.Help)
 	}
-	hint := ae.Help
-	if ae.Reason() == proto.ReasonLocked && hint == "" {
-		hint = "unlock it with: oidc-add --unlock"
+	return cli.Fail(exitCode(ae.Reason()), err, c.hint(ae))
+}
+
+// hint is what the agent said to do, or what usually helps.
+func (c *Cmd) hint(ae *proto.AgentError) string {
+	switch reason := ae.Reason(); {
+	case reason == proto.ReasonLogin && !strings.HasPrefix(c.Account, "https://"):
+		return "log in again with: oidc-gen --reauthenticate " + c.Account
+	case ae.Help != "":
+		return ae.Help
+	case reason == proto.ReasonLocked:
+		return "unlock it with: oidc-add --unlock"
+	case reason == proto.ReasonNotFound:
+		return "see what there is with: oidc-add --list"
+	case reason == proto.ReasonTemporary:
+		return "try again later"
 	}
-	if ae.Reason() == proto.ReasonNotFound && hint == "" {
-		hint = "see 'oidcbox add --loaded' and 'oidcbox add --list'"
-	}
-	return cli.Fail(exitCode(ae.Reason()), err, hint)
+	return ""
 }
 
 func exitCode(r proto.Reason) int {
