@@ -50,11 +50,24 @@ func Main(env *cli.Env) int {
 func start(env *cli.Env, role cli.Role, name string, args []string) int {
 	env.Command, env.Args = name, args
 	env.Upstream = slices.Contains(role.Upstream, name)
-	g := cli.Grammar{Name: program + " " + name, Summary: role.Sum, Argp: role.Argp, Version: Version()}
-	if slices.Contains(role.Also, name) {
-		g.Name = name
+	g := cli.Grammar{Name: program + " " + role.Name, Summary: role.Sum, Argp: role.Argp, Version: Version(), Own: ownNames()}
+	if name != role.Name {
+		g.Name = name // of a link
 	}
 	return cli.Main(env, g, role.New(), args)
+}
+
+// ownNames turns "oidc-token" in a hint into "oidcbox token". A bare "oidc-agent" may be the program we stand in for; only
+// where a shell would call it is it a command.
+func ownNames() []string {
+	var pairs []string
+	for _, r := range All() {
+		for _, name := range r.Upstream {
+			own := program + " " + r.Name
+			pairs = append(pairs, name+" ", own+" ", "$("+name+")", "$("+own+")")
+		}
+	}
+	return pairs
 }
 
 // commandName is the last part of argv[0]. The kernel or shell put the last symlink of a chain there already; a login

@@ -37,6 +37,9 @@ func TestDispatch(t *testing.T) {
 		{"unknown", []string{"oidcbox", "nosuch"}, cli.Usage, "", `there is no command "nosuch"`},
 		{"renamed binary still takes sub-commands", []string{"box", "self", "version"}, 0, "oidcbox ", ""},
 		{"never a default role", []string{"box", "version"}, cli.Usage, "", "there is no command"},
+		{"a link is called by its name", []string{"/x/oidcbox-self", "man", "nosuch"}, cli.Usage, "", "oidcbox-self: there is no role"},
+		{"a hint names our commands", []string{"oidcbox", "token", "x"}, cli.NotFound, "", "eval $(oidcbox agent)"},
+		{"or the originals", []string{"oidc-token", "x"}, 1, "", "eval $(oidc-agent)"},
 		{"hostile name", []string{"oidcbox", "\x1b[2J"}, cli.Usage, "", `\x1b[2J`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -224,8 +224,8 @@ func TestOurName(t *testing.T) {
 		code int
 		says []string // the frame has the last word on capitals and white space
 	}{
-		"absent":  {cli.NotFound, []string{"no account configured with that short name", "hint: see 'oidcbox add --loaded'"}},
-		"expired": {cli.Human, []string{"invalid_grant: token is gone", "hint: try:", "expired --reauthenticate"}},
+		"absent":  {cli.NotFound, []string{"no account configured with that short name", "hint: see what there is with:"}},
+		"expired": {cli.Human, []string{"invalid_grant: token is gone", "hint: log in again with:", "--reauthenticate expired"}},
 		"locked":  {cli.Human, []string{"agent locked", "hint: unlock it with:", "add --unlock"}},
 		"denied":  {cli.Denied, []string{"operation forbidden"}},
 		"down":    {cli.Temporary, []string{"could not connect to url"}},

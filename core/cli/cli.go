@@ -42,6 +42,8 @@ type Env struct {
 	Now     func() time.Time
 	Dir     string // working directory
 	Log     *slog.Logger
+
+	own []string // Grammar.Own
 }
 
 // OS is the environment of this process.

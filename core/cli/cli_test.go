@@ -48,7 +48,10 @@ func run(t *testing.T, cmd cli.Command, upstream bool, args ...string) (code int
 	t.Helper()
 	var o, e bytes.Buffer
 	env := &cli.Env{Stdout: &o, Stderr: &e, Upstream: upstream, Getenv: func(string) string { return "" }}
-	g := cli.Grammar{Name: "oidcbox x", Summary: "try", Version: "1.2.3"}
+	g := cli.Grammar{
+		Name: "oidcbox x", Summary: "try", Version: "1.2.3",
+		Own: []string{"$(oidc-agent)", "$(oidcbox x)", "oidc-add ", "oidcbox add "},
+	}
 	if upstream {
 		g.Name = "oidc-x"
 	}
@@ -93,9 +96,15 @@ func TestReport(t *testing.T) {
 	}{
 		{"ok", nil, false, 0, ""},
 		{"plain error", base, false, 1, "oidcbox x: no agent is running\n"},
-		{"coded with hint", coded, false, 5, "oidcbox x: no agent is running\nhint: start one with: eval $(oidc-agent)\n"},
+		{"coded with hint", coded, false, 5, "oidcbox x: no agent is running\nhint: start one with: eval $(oidcbox x)\n"},
 		{"wrapped keeps both", fmt.Errorf("get token: %w", coded), false, 5,
-			"oidcbox x: get token: no agent is running\nhint: start one with: eval $(oidc-agent)\n"},
+			"oidcbox x: get token: no agent is running\nhint: start one with: eval $(oidcbox x)\n"},
+		{"an agent's sentences become one line", cli.Fail(cli.Human, errors.New("Agent locked"), "Unlock it\nwith:\n\toidc-add -X"), false, 6,
+			"oidcbox x: agent locked\nhint: unlock it with: oidcbox add -X\n"},
+		{"upstream keeps an agent's words", cli.Fail(cli.Human, errors.New("Agent locked"), "Unlock it\nwith:\n\toidc-add -X"), true, 1,
+			"Error: Agent locked\nUnlock it\nwith:\n\toidc-add -X\n"},
+		{"names keep their capitals", cli.Fail(cli.No, errors.New("OIDC_SOCK is wrong"), "TLS it is"), false, 1,
+			"oidcbox x: OIDC_SOCK is wrong\nhint: TLS it is\n"},
 		{"upstream code is 1", coded, true, 1, "Error: no agent is running\nstart one with: eval $(oidc-agent)\n"},
 		{"upstream usage is 64", cli.Failf(cli.Usage, "bad"), true, 64, "Error: bad\n"},
 		{"quiet exit", cli.Exit(cli.Human), false, 6, ""},

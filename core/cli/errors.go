@@ -23,8 +23,10 @@ const upstreamUsage = 64 // EX_USAGE, as GNU argp exits
 // Error carries an exit code and a hint for the person beside what went wrong.
 type Error struct {
 	Code int
-	Hint string // what to do next, one line, no capital, no full stop; "" when there is nothing to say
-	Err  error  // nil: exit quietly with Code
+	// Hint is what to do next, one line, no capital, no full stop; "" when there is nothing to say. It names commands as
+	// the originals are called; see Grammar.Own.
+	Hint string
+	Err  error // nil: exit quietly with Code
 }
 
 func (e *Error) Error() string {
@@ -81,19 +83,32 @@ func upstreamCode(code int) int {
 }
 
 func printError(env *Env, msg, hint string) {
-	prefix := env.Name + ": "
 	if env.Upstream {
-		prefix = "Error: "
-	}
-	_, _ = fmt.Fprintf(env.Stderr, "%s%s\n", prefix, Printable(msg))
-	if hint == "" {
+		_, _ = fmt.Fprintf(env.Stderr, "Error: %s\n", Printable(msg))
+		if hint != "" {
+			_, _ = fmt.Fprintf(env.Stderr, "%s\n", Printable(hint))
+		}
 		return
 	}
-	if env.Upstream {
-		_, _ = fmt.Fprintf(env.Stderr, "%s\n", Printable(hint))
-		return
+	_, _ = fmt.Fprintf(env.Stderr, "%s: %s\n", env.Name, Printable(lowerFirst(msg)))
+	if hint != "" {
+		_, _ = fmt.Fprintf(env.Stderr, "hint: %s\n", Printable(ownHint(env, hint)))
 	}
-	_, _ = fmt.Fprintf(env.Stderr, "hint: %s\n", Printable(hint))
+}
+
+// ownHint makes a hint ours. Many come from an agent, which does not know under which names it is asked: they are
+// sentences over several lines, and name the original's commands.
+func ownHint(env *Env, hint string) string {
+	words := strings.Join(strings.Fields(hint), " ")
+	return lowerFirst(strings.NewReplacer(env.own...).Replace(words))
+}
+
+// lowerFirst takes the capital off a sentence; an abbreviation or a variable keeps it.
+func lowerFirst(s string) string {
+	if len(s) > 1 && s[0] >= 'A' && s[0] <= 'Z' && (s[1] >= 'a' && s[1] <= 'z' || s[1] == ' ') {
+		return string(s[0]+'a'-'A') + s[1:]
+	}
+	return s
 }
 
 // Printable makes a string from a provider, a file or another program safe for a terminal: control characters (escape

@@ -20,6 +20,9 @@ type Grammar struct {
 	Argp bool
 	// Version is printed for --version under an upstream name, as "<program> <version>".
 	Version string
+	// Own turns the original's commands in a hint into ours, for somebody who knows us by our own names: pairs of what
+	// is replaced and by what.
+	Own []string
 }
 
 // Main parses args for cmd, runs it until it ends or the process is told to stop, and returns the exit code. SIGINT
@@ -33,7 +36,7 @@ func Main(env *Env, g Grammar, cmd Command, args []string) int {
 
 // Run is Main without the signals, for tests and for roles that start others in-process.
 func Run(ctx context.Context, env *Env, g Grammar, cmd Command, args []string) int {
-	env.Name = g.Name
+	env.Name, env.own = g.Name, g.Own
 	exit := -1
 	parser, err := newParser(g, cmd, env.Upstream,
 		kong.Writers(env.Stdout, env.Stderr),

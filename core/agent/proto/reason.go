@@ -9,7 +9,7 @@ type Reason int
 const (
 	ReasonOther     Reason = iota
 	ReasonNotFound         // no such login, or not loaded
-	ReasonLocked           // the agent is locked
+	ReasonLocked           // the agent is locked, or its keystore
 	ReasonDenied           // a person or a rule said no
 	ReasonLogin            // a person has to log in again
 	ReasonTemporary        // the provider or the agent cannot just now
@@ -17,6 +17,9 @@ const (
 
 // Reason reads the texts of the protocol. Agents of all versions write them, so there is nothing better to go by.
 func (e *AgentError) Reason() Reason {
+	if e.Text == TextNotLoaded && strings.Contains(e.Help, "--unlock") {
+		return ReasonLocked // our agent cannot look into its keystore
+	}
 	switch e.Text {
 	case TextNotLoaded, TextNotConfigured, TextFileNotFound:
 		return ReasonNotFound

@@ -13,6 +13,8 @@ func TestReason(t *testing.T) {
 		want       Reason
 	}{
 		{TextNotLoaded, "", ReasonNotFound},
+		{TextNotLoaded, "Load it with: oidc-add x", ReasonNotFound},
+		{TextNotLoaded, "Unlock the keystore with: oidcbox add --unlock", ReasonLocked},
 		{TextNotConfigured, "", ReasonNotFound},
 		{TextLocked, "", ReasonLocked},
 		{TextForbidden, "", ReasonDenied},
