@@ -45,7 +45,7 @@ type Cmd struct {
 	ForShell   int  `hidden:""` // pid of the shell, for the name of the socket
 	Until      int  `hidden:""` // end when this process has ended
 
-	Command []string `arg:"" optional:"" passthrough:"" help:"Run this with the agent; the agent ends with it."`
+	Command []string `arg:"" optional:"" passthrough:"partial" help:"Run this with the agent; the agent ends with it."`
 }
 
 // New returns the command.

@@ -259,6 +259,32 @@ func TestWithCommand(t *testing.T) {
 	}
 }
 
+func TestUsage(t *testing.T) {
+	h := newHome(t)
+	for _, c := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"--frobnicate"}, 64},
+		{[]string{"--lifetime=-5"}, 64},
+		{[]string{"-t", "soon"}, 64},
+		{[]string{"--with-group=no-such-group"}, 1},
+		{[]string{"--", "no-such-program"}, 1},
+		{[]string{"--no-keystore", "--keystore", "x"}, 64},
+	} {
+		r := h.run("oidc-agent", c.args...)
+		if r.code != c.code || r.out != "" || !strings.HasPrefix(r.errOut, "Error: ") {
+			t.Errorf("%v: exit code %d, %q %q", c.args, r.code, r.out, r.errOut)
+		}
+	}
+	if left, _ := filepath.Glob(h.path("tmp/*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if _, err := os.Stat(h.path("run/oidcbox/agent.sock")); !os.IsNotExist(err) {
+		t.Errorf("an agent was started: %v", err)
+	}
+}
+
 func TestBadPassphraseStopsTheStart(t *testing.T) {
 	h := newHome(t)
 	ks := h.path("home/ks/keystore")

@@ -24,6 +24,12 @@ const (
 // detach starts the process that stays and returns when that answers: who reads the printed lines finds an agent. With
 // a command, this process becomes the command.
 func (c *Cmd) detach(ctx context.Context, env *cli.Env) error {
+	argv := c.argv()
+	if len(argv) > 0 {
+		if _, err := exec.LookPath(argv[0]); err != nil {
+			return cli.Fail(cli.NotFound, err, "")
+		}
+	}
 	n, err := c.spawn(ctx, env)
 	if err != nil {
 		return err
@@ -34,7 +40,6 @@ func (c *Cmd) detach(ctx context.Context, env *cli.Env) error {
 		}
 		return cli.Fail(n.Code, errors.New(n.Error), n.Hint)
 	}
-	argv := c.argv()
 	if len(argv) == 0 {
 		c.show(env, n)
 		return nil
