@@ -25,7 +25,8 @@ const (
 )
 
 // Refresher sends a refresh token to the provider (RFC 6749 section 6). *flow.Client is one. When the provider's
-// answer held a new refresh token, the returned Tokens must hold it too, also beside an error.
+// answer held a new refresh token, the returned Tokens must hold it too, also beside an error. One that goes on to ask
+// the network for more hands the refresh token to Request.Keep first.
 type Refresher interface {
 	Refresh(ctx context.Context, rt secret.Text, r flow.Request) (flow.Tokens, error)
 }

@@ -60,12 +60,16 @@ func (k *Keeper) beside(ctx context.Context, f *flight, l *login) (flow.Tokens, 
 	}
 	s := f.sending(rec)
 	defer s.token.Wipe()
-	t, err := k.call(ctx, f, s)
-	switch {
-	case !t.Refresh.Empty() && hashOf(t.Refresh) != s.hash:
+	t, err := k.call(ctx, f, s, func(fresh secret.Text) {
+		if hashOf(fresh) == s.hash {
+			return
+		}
 		k.opts.Log.WarnContext(ctx, "the provider replaced a refresh token that it was thought to keep",
-			"login", f.id, "old", s.hash.id(), "tokid", t.Refresh.ID())
-		k.save(ctx, l, s, t.Refresh)
+			"login", f.id, "old", s.hash.id(), "tokid", fresh.ID())
+		k.save(ctx, l, s, fresh)
+	})
+	switch {
+	case !t.Refresh.Empty() && hashOf(t.Refresh) != s.hash: // saved
 	case err == nil:
 		k.noteLast(ctx, f.id, rec, s)
 	case judge(err) == refused:
@@ -138,13 +142,14 @@ func (k *Keeper) attempt(ctx context.Context, f *flight, l *login) (flow.Tokens,
 		return flow.Tokens{}, unsent, err
 	}
 	defer s.token.Wipe()
-	t, err := k.call(ctx, f, s)
+	t, err := k.call(ctx, f, s, func(fresh secret.Text) { k.save(ctx, l, s, fresh) })
 	how := judge(err)
-	if how == answered || !t.Refresh.Empty() {
-		k.save(ctx, l, s, t.Refresh)
+	if !t.Refresh.Empty() { // saved
 		return t, how, err
 	}
 	switch how {
+	case answered:
+		k.save(ctx, l, s, secret.Text{})
 	case refused:
 		var more bool
 		k.note(ctx, f.id, func(r *record) error { more = r.refused(s, err, k.opts.Now()); return nil })
@@ -281,11 +286,21 @@ func (f *flight) sendingUnsaved(u *unsaved) sending {
 	return s
 }
 
-// call asks the provider. Its time is bounded by the keeper, not by any caller.
-func (k *Keeper) call(ctx context.Context, f *flight, s sending) (flow.Tokens, error) {
+// call asks the provider. Its time is bounded by the keeper, not by any caller. keep is called once with a refresh
+// token in the answer: where the Refresher can, before it does anything else, at the latest when it has returned.
+func (k *Keeper) call(
+	ctx context.Context, f *flight, s sending, keep func(fresh secret.Text),
+) (flow.Tokens, error) {
 	ctx, cancel := context.WithTimeout(ctx, k.opts.Timeout)
 	defer cancel()
-	return f.r.Refresh(ctx, s.token, f.req)
+	kept := false
+	req := f.req
+	req.Keep = func(fresh secret.Text) { kept = true; keep(fresh) }
+	t, err := f.r.Refresh(ctx, s.token, req)
+	if !kept && !t.Refresh.Empty() {
+		keep(t.Refresh)
+	}
+	return t, err
 }
 
 // note changes the record where a failure to do so is not worth failing for: the next refresh sorts it out.

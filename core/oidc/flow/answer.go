@@ -29,12 +29,20 @@ func (c *Client) token(ctx context.Context, q call) (Tokens, string, error) {
 		return Tokens{}, "", err
 	}
 	t, err := readTokens(o, asked)
+	q.kept(t.Refresh)
 	if err != nil {
 		err = &Error{Op: q.op, Issuer: c.md.Issuer, Status: 200, Err: err}
 		return Tokens{Refresh: t.Refresh}, "", err
 	}
 	id, _ := o.String("id_token")
 	return t, id, nil
+}
+
+// kept hands over a refresh token that was just read, if there is one.
+func (q call) kept(fresh secret.Text) {
+	if q.keep != nil && !fresh.Empty() {
+		q.keep(fresh)
+	}
 }
 
 // readTokens is strict about what a token is and lenient about what is said beside it: a nonsensical lifetime must not

@@ -69,6 +69,10 @@ type Request struct {
 	Scope    []string
 	Audience []string
 	Extra    url.Values // more parameters; they never replace one the request has
+	// Keep is called by Refresh with a refresh token in the answer as soon as that was read: the check of the ID token
+	// beside it may have to fetch keys, and whoever dies meanwhile must not lose it. It is called at most once, before
+	// Refresh returns. The token is wiped with Tokens: keep a clone.
+	Keep func(fresh secret.Text)
 }
 
 // Tokens is a successful answer of the token endpoint.

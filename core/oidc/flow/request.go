@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
 )
@@ -28,6 +29,7 @@ type call struct {
 	form     url.Values
 	extra    url.Values
 	repeat   bool // it does no harm to send it twice
+	keep     func(fresh secret.Text)
 }
 
 // post sends a form with client authentication and returns the answer whatever its status. The secrets are what must

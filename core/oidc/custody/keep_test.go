@@ -1,0 +1,60 @@
+package custody
+
+import (
+	"context"
+	"testing"
+
+	"github.com/oidcbox/oidcbox/core/oidc/flow"
+	"github.com/oidcbox/oidcbox/core/secret"
+)
+
+// talkative is a Refresher that goes on talking to the network after it has read the answer, as one that fetches the
+// keys for an ID token does.
+type talkative struct {
+	*op
+	after func(fresh secret.Text)
+}
+
+func (r talkative) Refresh(ctx context.Context, rt secret.Text, q flow.Request) (flow.Tokens, error) {
+	t, err := r.op.Refresh(ctx, rt, q)
+	if err == nil && !t.Refresh.Empty() {
+		q.Keep(t.Refresh)
+		r.after(t.Refresh)
+	}
+	return t, err
+}
+
+// A new refresh token is durable before its Refresher does anything else that takes time: the process may be killed
+// then.
+func TestDurableBeforeTheRest(t *testing.T) {
+	for name, habit := range map[string]Habit{"one_at_a_time": HabitUnknown, "side_by_side": HabitKeeps} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				b := newBed(t, strict)
+				if err := b.SetHabit(t.Context(), id, habit); err != nil {
+					t.Fatal(err)
+				}
+				looked := 0
+				r := talkative{b.op, func(fresh secret.Text) {
+					looked++
+					other := b.node() // what another process finds in the store
+					kept, err := other.Token(t.Context(), id)
+					if err != nil || !kept.Equal(fresh) {
+						t.Errorf("kept is %s, the new token is %s, %v", kept.ID(), fresh.ID(), err)
+					}
+				}}
+				if _, err := b.Refresh(t.Context(), id, r, flow.Request{}); err != nil {
+					t.Fatal(err)
+				}
+				if looked != 1 {
+					t.Fatalf("looked %d times", looked)
+				}
+				if g := b.state().Generation; g != 2 {
+					t.Errorf("generation %d, want 2: saved once", g)
+				}
+				b.mustRefresh()
+				b.alive()
+			})
+		})
+	}
+}
