@@ -36,6 +36,7 @@ func (s *Service) add(ctx context.Context, r proto.Request) (proto.Reply, error)
 	if err != nil {
 		return proto.Reply{}, err
 	}
+	defer cfg.Wipe()
 	how := s.loadingOf(r)
 	if l, ok := s.logins.get(cfg.Name); ok {
 		return s.addAgain(l, how)

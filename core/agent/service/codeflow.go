@@ -2,9 +2,11 @@ package service
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"strings"
 
+	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/oidc/flow"
 	"github.com/oidcbox/oidcbox/core/secret"
@@ -19,6 +21,10 @@ func (s *Service) codeFlow(ctx context.Context, st setup) (proto.Reply, error) {
 	if len(st.cfg.RedirectURIs) == 0 || st.md.AuthorizationEndpoint == "" {
 		return proto.Reply{}, errNotApplicable
 	}
+	st, err := st.kept()
+	if err != nil {
+		return proto.Reply{}, err
+	}
 	listener, redirect, err := s.redirectTo(st)
 	if err != nil {
 		return proto.Reply{}, err
@@ -28,26 +34,31 @@ func (s *Service) codeFlow(ctx context.Context, st setup) (proto.Reply, error) {
 		closeListener(listener)
 		return proto.Reply{}, err
 	}
-	login, err := cl.StartCode(ctx, flow.CodeRequest{Request: st.request(), RedirectURI: redirect, Prompt: "consent"})
+	begun, err := cl.StartCode(ctx, flow.CodeRequest{Request: st.request(), RedirectURI: redirect, Prompt: "consent"})
 	if err != nil {
 		closeListener(listener)
 		return proto.Reply{}, err
 	}
 	w := &waiter{
-		key: "state " + login.State, setup: st.kept(), expires: s.opts.Now().Add(waitingLife), code: login,
+		key: "state " + begun.State, setup: st, expires: s.opts.Now().Add(waitingLife), code: begun,
 	}
 	if listener != nil {
 		s.listen(w, listener)
 	}
 	s.pending.put(w)
-	return proto.Reply{Status: proto.StatusAccepted, URI: login.URL, State: login.State}, nil
+	return proto.Reply{Status: proto.StatusAccepted, URI: begun.URL, State: begun.State}, nil
 }
 
-// kept is a setup that outlives its request: Serve wipes what came with that.
-func (st setup) kept() setup {
-	st.cfg = clone(st.cfg)
+// kept is a setup that outlives its request, with secrets of its own.
+func (st setup) kept() (setup, error) {
+	b, err := st.cfg.Encode()
+	if err != nil {
+		return st, fmt.Errorf("copy login %s: %w", st.cfg.Name, err)
+	}
+	defer clear(b)
 	st.user = inFlight{}
-	return st
+	st.cfg, err = login.ParseConfig(b)
+	return st, err
 }
 
 // redirectTo chooses where the browser is sent: a listener on the first loopback URI that is free, else the scheme

@@ -27,6 +27,10 @@ func (s *Service) deviceFlow(ctx context.Context, st setup) (proto.Reply, error)
 	if st.md.DeviceAuthorizationEndpoint == "" && !st.cfg.DeviceEndpointSetByUser {
 		return proto.Reply{}, fail(proto.TextNoDeviceFlow, "")
 	}
+	st, err := st.kept()
+	if err != nil {
+		return proto.Reply{}, err
+	}
 	cl, err := s.clientAt(st.cfg, st.md, words(st.cfg.Audience))
 	if err != nil {
 		return proto.Reply{}, err
@@ -40,7 +44,7 @@ func (s *Service) deviceFlow(ctx context.Context, st setup) (proto.Reply, error)
 	if until.IsZero() || until.After(now.Add(waitingLife)) {
 		until = now.Add(waitingLife)
 	}
-	s.pending.put(&waiter{key: deviceKey(dev.Code), setup: st.kept(), expires: until, device: dev, client: cl})
+	s.pending.put(&waiter{key: deviceKey(dev.Code), setup: st, expires: until, device: dev, client: cl})
 	text, err := deviceText(dev, until.Sub(now))
 	return proto.Reply{Status: proto.StatusAccepted, Device: text}, err
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/oidc/flow"
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
-	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
 )
 
@@ -217,12 +216,4 @@ func legacyAudience(issuer string) bool {
 		return true
 	}
 	return false
-}
-
-// clone copies a configuration with secrets of its own.
-func clone(cfg login.Config) login.Config {
-	for _, t := range []*secret.Text{&cfg.ClientSecret, &cfg.RefreshToken, &cfg.RegistrationToken} {
-		*t = t.Clone()
-	}
-	return cfg
 }

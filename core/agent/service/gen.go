@@ -50,6 +50,7 @@ func (s *Service) gen(ctx context.Context, r proto.Request) (proto.Reply, error)
 	if err != nil {
 		return proto.Reply{}, err
 	}
+	defer cfg.Wipe() // a flow that goes on has its own copy
 	return s.runFlows(ctx, setup{
 		cfg: cfg, user: inFlightOf(r.Config), flows: flowsOr(r.Flow, flowRefresh, flowPassword, flowCode, flowDevice),
 		onlyAT: r.OnlyAT, noServer: r.NoWebserver || s.opts.NoWebserver, noScheme: r.NoScheme || s.opts.NoScheme,
@@ -93,6 +94,7 @@ func (s *Service) reauthenticate(ctx context.Context, r proto.Request) (proto.Re
 	if err != nil {
 		return proto.Reply{}, err
 	}
+	defer cfg.Wipe()
 	return s.runFlows(ctx, setup{
 		cfg: cfg, flows: flowsOr(r.Flow, flowPassword, flowDevice, flowCode), again: &l,
 		noServer: r.NoWebserver || s.opts.NoWebserver, noScheme: r.NoScheme || s.opts.NoScheme,
@@ -304,6 +306,7 @@ func (s *Service) delete(ctx context.Context, r proto.Request) (proto.Reply, err
 	if err != nil {
 		return proto.Reply{}, err
 	}
+	defer cfg.Wipe()
 	rt := cfg.RefreshToken.Clone()
 	l, served := s.logins.get(cfg.Name)
 	if served {

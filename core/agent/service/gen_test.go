@@ -60,6 +60,11 @@ func TestCodeFlow(t *testing.T) {
 	if cfg.Name != "a" || cfg.RefreshToken.Empty() || cfg.Issuer != w.op.URL || cfg.RefreshScope == "" {
 		t.Errorf("config %+v", cfg.WithoutSecrets())
 	}
+	var issued int
+	err := done.Config.Use(func(b []byte) error { return unmarshalMember(b, "client_id_issued_at", &issued) })
+	if err != nil || issued != 1234567 {
+		t.Errorf("a member that nobody here knows is lost: %v", err)
+	}
 	if again := w.must(lookup); again.Status != proto.StatusFoundButReceived || !again.Config.Empty() {
 		t.Errorf("second lookup: %s", again.Status)
 	}

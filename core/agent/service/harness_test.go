@@ -161,6 +161,7 @@ func (w *world) account(name string, more map[string]any) secret.Text {
 	m := map[string]any{
 		"name": name, "issuer_url": w.op.URL, "client_id": "web", "client_secret": "web-secret",
 		"scope": "openid profile offline_access storage.read:/", "redirect_uris": []string{"http://localhost:0"},
+		"client_id_issued_at": 1234567,
 	}
 	for k, v := range more {
 		m[k] = v
