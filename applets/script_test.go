@@ -22,6 +22,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	commands[program] = play
+	commands["browsing"] = browsing
 	testscript.Main(m, commands)
 }
 
@@ -38,7 +39,9 @@ func TestScripts(t *testing.T) {
 				Dir:                 filepath.Join(root, d.Name()),
 				RequireExplicitExec: true,
 				Setup:               scriptEnvironment,
-				Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode, "nosecret": noSecret},
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){
+					"exitcode": exitCode, "nosecret": noSecret, "await": await, "setenv": setEnv, "damage": damage, "mode": fileMode,
+				},
 			})
 		})
 	}
@@ -55,6 +58,7 @@ func scriptEnvironment(e *testscript.Env) error {
 	e.Setenv("XDG_RUNTIME_DIR", filepath.Join(e.WorkDir, "run"))
 	e.Setenv("XDG_STATE_HOME", "")
 	e.Setenv("OIDC_SOCK", "")
+	e.Setenv("TMPDIR", e.WorkDir)
 	return nil
 }
 

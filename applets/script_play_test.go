@@ -1,0 +1,136 @@
+package applets
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// awaitTime is how long a script waits for a process it has started.
+const awaitTime = 10 * time.Second
+
+// browsing is a command of scripts: "browsing oidcbox gen ..." runs the command, plays the browser with the first link
+// it shows on standard error, and exits as it did.
+func browsing() {
+	cmd := exec.Command(os.Args[1], os.Args[2:]...)
+	b := &browser{link: regexp.MustCompile(`http://127\.0\.0\.1:\d+/(authorize|device)\?\S+`)}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, io.MultiWriter(os.Stderr, b)
+	err := cmd.Run()
+	b.visit.Wait()
+	if b.err != nil {
+		fmt.Fprintln(os.Stderr, "browser:", b.err)
+	}
+	if cmd.ProcessState == nil {
+		fmt.Fprintln(os.Stderr, "browsing:", err)
+		os.Exit(127)
+	}
+	os.Exit(cmd.ProcessState.ExitCode())
+}
+
+// browser opens the first link that is written to it.
+type browser struct {
+	link  *regexp.Regexp
+	said  bytes.Buffer
+	open  sync.Once
+	visit sync.WaitGroup
+	err   error
+}
+
+func (b *browser) Write(p []byte) (int, error) {
+	b.said.Write(p)
+	// A link is whole when something follows it.
+	if m := b.link.FindIndex(b.said.Bytes()); m != nil && m[1] < b.said.Len() {
+		url := string(b.said.Bytes()[m[0]:m[1]])
+		b.open.Do(func() { b.visit.Go(func() { b.err = openLink(url) }) })
+	}
+	return len(p), nil
+}
+
+// openLink follows redirects with cookies, as a browser does.
+func openLink(url string) error {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return err
+	}
+	resp, err := (&http.Client{Jar: jar, Timeout: awaitTime}).Get(url)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	return nil
+}
+
+// await waits until files are there: "await PATH...". A socket or URL file appears when its process is ready.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) == 0 {
+		ts.Fatalf("usage: [!] await PATH...")
+	}
+	for _, path := range args {
+		for end := time.Now().Add(awaitTime); ; time.Sleep(10 * time.Millisecond) {
+			if _, err := os.Stat(ts.MkAbs(path)); (err == nil) != neg {
+				break
+			}
+			if time.Now().After(end) {
+				ts.Fatalf("%s: not within %v", path, awaitTime)
+			}
+		}
+	}
+}
+
+// setEnv puts the content of a file into a variable: "setenv VAR FILE".
+func setEnv(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: setenv VAR FILE")
+	}
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
+}
+
+// damage overwrites bytes of a file ("damage FILE 0x100 8") or cuts it short ("damage FILE cut 100").
+func damage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: damage FILE OFFSET|cut COUNT")
+	}
+	path := ts.MkAbs(args[0])
+	count, err := strconv.ParseInt(args[2], 0, 64)
+	ts.Check(err)
+	if args[1] == "cut" {
+		ts.Check(os.Truncate(path, count))
+		return
+	}
+	offset, err := strconv.ParseInt(args[1], 0, 64)
+	ts.Check(err)
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	ts.Check(err)
+	_, err = f.WriteAt(bytes.Repeat([]byte{0xff}, int(count)), offset)
+	ts.Check(err)
+	ts.Check(f.Close())
+}
+
+// fileMode compares the permissions of files: "mode 0600 FILE...".
+func fileMode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: mode PERMISSIONS FILE...")
+	}
+	for _, path := range args[1:] {
+		fi, err := os.Stat(ts.MkAbs(path))
+		ts.Check(err)
+		if got := fmt.Sprintf("%04o", fi.Mode().Perm()); got != args[0] {
+			ts.Fatalf("%s has mode %s, want %s", filepath.Base(path), got, args[0])
+		}
+	}
+}
