@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -24,9 +25,16 @@ const (
 func (c *Client) token(ctx context.Context, q call) (Tokens, string, error) {
 	q.endpoint, q.target = "token_endpoint", c.md.TokenEndpoint
 	asked := c.opt.Now() // lifetimes count from here: the answer may have been long on its way
-	o, err := c.postObject(ctx, q)
+	resp, secrets, err := c.post(ctx, q)
 	if err != nil {
 		return Tokens{}, "", err
+	}
+	defer clear(resp.Body)
+	o, err := c.object(q.op, resp, secrets)
+	if err != nil {
+		t := salvage(resp.Body, err)
+		q.kept(t.Refresh)
+		return t, "", err
 	}
 	t, err := readTokens(o, asked)
 	q.kept(t.Refresh)
@@ -36,6 +44,19 @@ func (c *Client) token(ctx context.Context, q call) (Tokens, string, error) {
 	}
 	id, _ := o.String("id_token")
 	return t, id, nil
+}
+
+// salvage finds the refresh token in an answer of success that is refused for its form: the provider may have replaced
+// the old one with it, so that without it the login is lost.
+func salvage(body []byte, err error) Tokens {
+	if !errors.Is(err, ErrAnswer) {
+		return Tokens{}
+	}
+	rt, ok := jose.FindString(body, "refresh_token")
+	if !ok || rt == "" {
+		return Tokens{}
+	}
+	return Tokens{Refresh: secret.FromString(rt)}
 }
 
 // kept hands over a refresh token that was just read, if there is one.
