@@ -434,6 +434,44 @@ func TestNoLockedMemory(t *testing.T) {
 	}
 }
 
+// TestSocketActivation: systemd has made the socket and hands it over.
+func TestSocketActivation(t *testing.T) {
+	h := newHome(t)
+	path := h.path("run/activated.sock")
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	f, err := ln.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, h.path("agent")); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", "LISTEN_PID=$$ LISTEN_FDS=1 exec "+h.path("agent")+" --console")
+	cmd.Env, cmd.ExtraFiles = h.env, []*os.File{f}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	if err := check(t, path); err != nil { // waits in the socket's queue until the agent is there
+		t.Error(err)
+	}
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("the socket is systemd's to remove: %v", err)
+	}
+}
+
 func TestShellQuote(t *testing.T) {
 	for in, want := range map[string]string{
 		"/tmp/oidc-x/oidc-agent.1": "/tmp/oidc-x/oidc-agent.1",

@@ -30,6 +30,9 @@ type sockets struct {
 // choose finds the paths and makes the directory.
 func (s *sockets) choose(c *Cmd, env *cli.Env) error {
 	s.group = -1
+	if err := s.activate(c, env); err != nil || s.path != "" {
+		return err
+	}
 	var err error
 	switch common := filepath.Join(sock.RuntimePath(env.Getenv), proto.SockName); {
 	case c.SocketPath != "":
@@ -52,6 +55,32 @@ func (s *sockets) choose(c *Cmd, env *cli.Env) error {
 		err = s.openToGroup(c.WithGroup)
 	}
 	return err
+}
+
+// activate takes the sockets that systemd has made, if it has: one with "control" in its name is the control socket, all
+// others are the agent's. A process that detaches is no service of systemd.
+func (s *sockets) activate(c *Cmd, env *cli.Env) error {
+	if !c.Console {
+		return nil
+	}
+	given, err := sock.Activation(env.Getenv, os.Getpid())
+	if err != nil {
+		return err
+	}
+	for _, a := range given {
+		if strings.Contains(a.Name, "control") && s.control == nil {
+			s.control = a.Listener
+			continue
+		}
+		s.agent = append(s.agent, a.Listener)
+		if s.path == "" {
+			s.path = a.Listener.Addr().String()
+		}
+	}
+	if len(given) > 0 && s.path == "" {
+		return errors.New("socket activation: there is no socket for the agent's protocol")
+	}
+	return nil
 }
 
 // runtimeDir makes the directory of the well-known socket; without one there is none.
@@ -95,11 +124,16 @@ func (s *sockets) listen(env *cli.Env, warn func(string)) error {
 	if s.group >= 0 {
 		o.Mode = 0o660
 	}
-	ctl, err := controlSocket(env)
-	if err != nil {
-		warn("going on without control socket: " + err.Error())
+	if s.control == nil {
+		ctl, err := controlSocket(env)
+		if err != nil {
+			warn("going on without control socket: " + err.Error())
+		}
+		s.control = ctl
 	}
-	s.control = ctl
+	if len(s.agent) > 0 {
+		return nil // made by systemd
+	}
 	if s.common != "" {
 		if ln, err := sock.Listen(s.common, sock.ListenOptions{}); err == nil {
 			s.agent = append(s.agent, ln)
