@@ -105,7 +105,16 @@ func openEngine(ctx context.Context, env *cli.Env, path string, readOnly bool) (
 	eng, err := boltstore.Open(ctx, path, boltstore.Options{
 		Holder: env.Name, ReadOnly: readOnly, MustExist: true, Now: env.Now, Log: env.Log,
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, absent(path)
+	}
 	return eng, explain(err)
+}
+
+// absent is the error for a keystore that is not there.
+func absent(path string) error {
+	return cli.Fail(cli.NotFound, fmt.Errorf("there is no keystore at %s", path),
+		"make one with: oidcbox self keystore create")
 }
 
 // unlocked is an open keystore and what goes with it.
@@ -237,8 +246,10 @@ func explain(err error) error {
 		return err
 	case errors.As(err, &inUse):
 		return cli.Fail(cli.Temporary, err, "end that program, or try again when it is done")
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, keystore.ErrNoHeader):
+	case errors.Is(err, keystore.ErrNoHeader):
 		return cli.Fail(cli.NotFound, err, "make one with: oidcbox self keystore create")
+	case errors.Is(err, fs.ErrNotExist): // of a passphrase or key file, or its directory
+		return cli.Fail(cli.NotFound, err, "")
 	case errors.Is(err, keystore.ErrWrongPassphrase), errors.Is(err, keystore.ErrWrongKey):
 		return cli.Fail(cli.Denied, err, "nobody can open a keystore without one of its keys; its slots: "+
 			"oidcbox self keystore info")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,6 +63,9 @@ func (c *keystoreInfoCmd) Run(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 	peek, err := boltstore.Peek(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return absent(path)
+	}
 	if err != nil {
 		return explain(err)
 	}

@@ -65,19 +65,20 @@ func TestRunFindsTheCommand(t *testing.T) {
 		args []string
 		code int
 		out  string
+		help string
 	}{
-		{"sub-command with operand", []string{"do", "a"}, 0, "did a\n"},
-		{"leaf of a branch", []string{"deep", "leaf"}, 0, "leaf\n"},
-		{"nothing", nil, cli.Usage, ""},
-		{"branch without leaf", []string{"deep"}, cli.Usage, ""},
-		{"unknown flag", []string{"do", "--nope", "a"}, cli.Usage, ""},
+		{"sub-command with operand", []string{"do", "a"}, 0, "did a\n", ""},
+		{"leaf of a branch", []string{"deep", "leaf"}, 0, "leaf\n", ""},
+		{"nothing", nil, cli.Usage, "", "oidcbox x"},
+		{"branch without leaf", []string{"deep"}, cli.Usage, "", "oidcbox x deep"},
+		{"unknown flag", []string{"do", "--nope", "a"}, cli.Usage, "", "oidcbox x do"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, out, errOut := run(t, &rootCmd{}, false, c.args...)
 			if code != c.code || out != c.out {
 				t.Errorf("got %d %q (%s), want %d %q", code, out, errOut, c.code, c.out)
 			}
-			if code == cli.Usage && !strings.Contains(errOut, "hint: try 'oidcbox x --help'") {
+			if code == cli.Usage && !strings.Contains(errOut, "hint: try '"+c.help+" --help'") {
 				t.Errorf("no hint in %q", errOut)
 			}
 		})

@@ -48,7 +48,7 @@ func completionWords(program string, roles []Role) ([]completion, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read grammar of %s: %w", r.Name, err)
 		}
-		c := completion{names: append([]string{r.Name}, r.Also...)}
+		c := completion{names: append([]string{r.Name, program + "-" + r.Name}, r.Also...)}
 		collectWords(&c, p.Model.Node)
 		slices.Sort(c.words)
 		c.words = slices.Compact(c.words)

@@ -143,6 +143,15 @@ func selectedCommand(kctx *kong.Context, root Command) Command {
 	return root
 }
 
+// usageError hints at the help of the sub-command that was reached.
 func usageError(g Grammar, err error) error {
-	return Fail(Usage, err, fmt.Sprintf("try '%s --help'", g.Name))
+	name := g.Name
+	if at := (*kong.ParseError)(nil); errors.As(err, &at) {
+		for _, p := range at.Context.Path {
+			if p.Command != nil {
+				name += " " + p.Command.Name
+			}
+		}
+	}
+	return Fail(Usage, err, fmt.Sprintf("try '%s --help'", name))
 }
