@@ -19,21 +19,21 @@ const SockName = "agent.sock"
 func Find(getenv func(string) string) Client {
 	paths := Sockets(getenv)
 	return Client{Path: paths[0], Dial: func(ctx context.Context) (net.Conn, error) {
-		var missing error
+		var problem error
 		for _, p := range paths {
 			c, err := sock.Dial(ctx, p)
 			if err == nil {
 				return c, nil
 			}
-			if !errors.Is(err, sock.ErrNobody) {
-				return nil, err
+			// At a place that was guessed, a socket of somebody else must not keep us from our own at the next one.
+			if problem == nil || errors.Is(problem, sock.ErrNobody) {
+				problem = err
 			}
-			missing = err
 		}
-		if len(paths) > 1 {
-			missing = fmt.Errorf("OIDC_SOCK is not set: %w", sock.ErrNobody)
+		if len(paths) > 1 && (errors.Is(problem, sock.ErrNobody) || errors.Is(problem, sock.ErrPathTooLong)) {
+			problem = fmt.Errorf("OIDC_SOCK is not set: %w", sock.ErrNobody)
 		}
-		return nil, missing
+		return nil, problem
 	}}
 }
 

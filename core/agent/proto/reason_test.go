@@ -1,7 +1,11 @@
 package proto
 
 import (
+	"errors"
+	"net"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/oidcbox/oidcbox/core/transport/sock"
@@ -51,6 +55,29 @@ func TestFind(t *testing.T) {
 	serveAt(t, filepath.Join(dir, SockName))
 	if r, err := Find(getenv).Call(t.Context(), Request{Type: TypeCheck}); err != nil || r.Err() != nil {
 		t.Errorf("at our own place: %v, %v", r.Err(), err)
+	}
+	foreign := ServiceDir(getenv)
+	if err := os.Mkdir(foreign, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(foreign, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	trap, err := net.Listen("unix", filepath.Join(foreign, "oidc-agent.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trap.Close()
+	if r, err := Find(getenv).Call(t.Context(), Request{Type: TypeCheck}); err != nil || r.Err() != nil {
+		t.Errorf("a place open to others in front of ours: %v, %v", r.Err(), err)
+	}
+	env["XDG_RUNTIME_DIR"] = t.TempDir()
+	if _, err := Find(getenv).Call(t.Context(), Request{Type: TypeCheck}); !errors.Is(err, sock.ErrForeign) {
+		t.Errorf("only a place open to others: %v, want ErrForeign", err)
+	}
+	env["TMPDIR"] = "/" + strings.Repeat("long/", 30)
+	if _, err := Find(getenv).Call(t.Context(), Request{Type: TypeCheck}); !errors.Is(err, ErrNoAgent) {
+		t.Errorf("a place too long to listen at: %v, want ErrNoAgent", err)
 	}
 	env["OIDC_SOCK"] = "/nowhere/at/all"
 	if _, err := Find(getenv).Call(t.Context(), Request{Type: TypeCheck}); err == nil ||
