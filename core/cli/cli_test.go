@@ -98,19 +98,29 @@ func TestReport(t *testing.T) {
 		{"ok", nil, false, 0, ""},
 		{"plain error", base, false, 1, "oidcbox x: no agent is running\n"},
 		{"coded with hint", coded, false, 5, "oidcbox x: no agent is running\nhint: start one with: eval $(oidcbox x)\n"},
-		{"wrapped keeps both", fmt.Errorf("get token: %w", coded), false, 5,
-			"oidcbox x: get token: no agent is running\nhint: start one with: eval $(oidcbox x)\n"},
-		{"an agent's sentences become one line", cli.Fail(cli.Human, errors.New("Agent locked"), "Unlock it\nwith:\n\toidc-add -X"), false, 6,
-			"oidcbox x: agent locked\nhint: unlock it with: oidcbox add -X\n"},
-		{"upstream keeps an agent's words", cli.Fail(cli.Human, errors.New("Agent locked"), "Unlock it\nwith:\n\toidc-add -X"), true, 1,
-			"Error: Agent locked\nUnlock it\nwith:\n\toidc-add -X\n"},
-		{"names keep their capitals", cli.Fail(cli.No, errors.New("OIDC_SOCK is wrong"), "TLS it is"), false, 1,
-			"oidcbox x: OIDC_SOCK is wrong\nhint: TLS it is\n"},
+		{
+			"wrapped keeps both", fmt.Errorf("get token: %w", coded), false, 5,
+			"oidcbox x: get token: no agent is running\nhint: start one with: eval $(oidcbox x)\n",
+		},
+		{
+			"an agent's sentences become one line", cli.Fail(cli.Human, errors.New("Agent locked"), "Unlock it\nwith:\n\toidc-add -X"), false, 6,
+			"oidcbox x: agent locked\nhint: unlock it with: oidcbox add -X\n",
+		},
+		{
+			"upstream keeps an agent's words", cli.Fail(cli.Human, errors.New("Agent locked"), "Unlock it\nwith:\n\toidc-add -X"), true, 1,
+			"Error: Agent locked\nUnlock it\nwith:\n\toidc-add -X\n",
+		},
+		{
+			"names keep their capitals", cli.Fail(cli.No, errors.New("OIDC_SOCK is wrong"), "TLS it is"), false, 1,
+			"oidcbox x: OIDC_SOCK is wrong\nhint: TLS it is\n",
+		},
 		{"upstream code is 1", coded, true, 1, "Error: no agent is running\nstart one with: eval $(oidc-agent)\n"},
 		{"upstream usage is 64", cli.Failf(cli.Usage, "bad"), true, 64, "Error: bad\n"},
 		{"quiet exit", cli.Exit(cli.Human), false, 6, ""},
-		{"escape sequences are shown, not sent", errors.New("said \x1b[2Jgone\r\u202e"), false, 1,
-			`oidcbox x: said \u001b[2Jgone\u000d\u202e` + "\n"},
+		{
+			"escape sequences are shown, not sent", errors.New("said \x1b[2Jgone\r\u202e"), false, 1,
+			`oidcbox x: said \u001b[2Jgone\u000d\u202e` + "\n",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, _, errOut := run(t, &plainCmd{err: c.err}, c.upstream)

@@ -44,21 +44,31 @@ func TestAnswers(t *testing.T) {
 		{name: "seconds_with_a_fraction", body: `{"access_token":"at","expires_in":60.0}`, expires: in(time.Minute)},
 		{name: "no_time_left", body: `{"access_token":"at","expires_in":0}`, expires: in(0)},
 		{name: "negative_seconds", body: `{"access_token":"at","expires_in":-5}`, expires: in(0)},
-		{name: "seconds_beyond_all_numbers", body: `{"access_token":"at","expires_in":1e999}`,
-			expires: in(87600 * time.Hour)},
-		{name: "seconds_that_overflow", body: `{"access_token":"at","expires_in":9223372036854775807}`,
-			expires: in(87600 * time.Hour)},
+		{
+			name: "seconds_beyond_all_numbers", body: `{"access_token":"at","expires_in":1e999}`,
+			expires: in(87600 * time.Hour),
+		},
+		{
+			name: "seconds_that_overflow", body: `{"access_token":"at","expires_in":9223372036854775807}`,
+			expires: in(87600 * time.Hour),
+		},
 		{name: "seconds_make_no_sense", body: `{"access_token":"at","expires_in":"soon"}`},
 		{name: "seconds_not_a_number", body: `{"access_token":"at","expires_in":"NaN"}`},
 
-		{name: "DPoP", body: `{"access_token":"at","token_type":"DPoP","refresh_token":"n"}`, refresh: "n",
-			err: flow.ErrTokenType},
+		{
+			name: "DPoP", body: `{"access_token":"at","token_type":"DPoP","refresh_token":"n"}`, refresh: "n",
+			err: flow.ErrTokenType,
+		},
 		{name: "MAC", body: `{"access_token":"at","token_type":"mac"}`, err: flow.ErrTokenType},
-		{name: "token_type_is_a_number", body: `{"access_token":"at","token_type":1,"refresh_token":"n"}`, refresh: "n",
-			err: flow.ErrAnswer},
+		{
+			name: "token_type_is_a_number", body: `{"access_token":"at","token_type":1,"refresh_token":"n"}`, refresh: "n",
+			err: flow.ErrAnswer,
+		},
 		{name: "no_access_token", body: `{"token_type":"Bearer","refresh_token":"n"}`, refresh: "n", err: flow.ErrAnswer},
-		{name: "access_token_breaks_a_header", body: `{"access_token":"a\r\nX: y","token_type":"Bearer"}`,
-			err: flow.ErrAnswer},
+		{
+			name: "access_token_breaks_a_header", body: `{"access_token":"a\r\nX: y","token_type":"Bearer"}`,
+			err: flow.ErrAnswer,
+		},
 		{name: "access_token_is_an_object", body: `{"access_token":{},"token_type":"Bearer"}`, err: flow.ErrAnswer},
 		{name: "repeated_member", body: `{"access_token":"at","access_token":"other"}`, err: flow.ErrAnswer},
 		{name: "form_encoded", body: `access_token=at&token_type=bearer`, err: flow.ErrAnswer},
@@ -66,8 +76,10 @@ func TestAnswers(t *testing.T) {
 		{name: "empty", body: ``, err: flow.ErrAnswer},
 		{name: "array", body: `[]`, err: flow.ErrAnswer},
 		{name: "two_objects", body: `{"access_token":"at"}{"access_token":"b"}`, err: flow.ErrAnswer},
-		{name: "too_deep", body: `{"access_token":"at","x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`,
-			err: flow.ErrAnswer},
+		{
+			name: "too_deep", body: `{"access_token":"at","x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`,
+			err: flow.ErrAnswer,
+		},
 		{name: "too_many_members", body: `{"access_token":"at"` + manyMembers(2000) + `}`, err: flow.ErrAnswer},
 	}
 	for _, tt := range tests {
@@ -111,44 +123,70 @@ func TestRefusals(t *testing.T) {
 		needsLogin, unknownClient, again bool
 		text                             string // part of the error
 	}{
-		{name: "revoked", status: 400, body: `{"error":"invalid_grant","error_description":"gone"}`, needsLogin: true,
-			text: "invalid_grant: gone"},
+		{
+			name: "revoked", status: 400, body: `{"error":"invalid_grant","error_description":"gone"}`, needsLogin: true,
+			text: "invalid_grant: gone",
+		},
 		{name: "revoked_with_401", status: 401, body: `{"error":"invalid_grant"}`, needsLogin: true, text: "invalid_grant"},
 		{name: "refused_with_200", status: 200, body: `{"error":"invalid_grant"}`, needsLogin: true, text: "invalid_grant"},
-		{name: "forgotten_client", status: 401, body: `{"error":"invalid_client"}`, unknownClient: true,
-			text: "invalid_client"},
-		{name: "wants_the_person", status: 400, body: `{"error":"interaction_required"}`, needsLogin: true,
-			text: "interaction_required"},
+		{
+			name: "forgotten_client", status: 401, body: `{"error":"invalid_client"}`, unknownClient: true,
+			text: "invalid_client",
+		},
+		{
+			name: "wants_the_person", status: 400, body: `{"error":"interaction_required"}`, needsLogin: true,
+			text: "interaction_required",
+		},
 		{name: "wrong_scope", status: 400, body: `{"error":"invalid_scope"}`, text: "invalid_scope"},
 		{name: "wants_a_DPoP_nonce", status: 400, body: `{"error":"use_dpop_nonce"}`, text: "use_dpop_nonce"},
-		{name: "overloaded", status: 503, body: `{"error":"temporarily_unavailable"}`, again: true,
-			text: "temporarily_unavailable"},
-		{name: "temporary_with_400", status: 400, body: `{"error":"temporarily_unavailable"}`, again: true,
-			text: "temporarily_unavailable"},
+		{
+			name: "overloaded", status: 503, body: `{"error":"temporarily_unavailable"}`, again: true,
+			text: "temporarily_unavailable",
+		},
+		{
+			name: "temporary_with_400", status: 400, body: `{"error":"temporarily_unavailable"}`, again: true,
+			text: "temporarily_unavailable",
+		},
 		{name: "too_many", status: 429, body: ``, again: true, text: "429 Too Many Requests"},
 		{name: "gateway_page", status: 502, body: `<html>`, again: true, text: "502 Bad Gateway"},
-		{name: "server_error_that_blames_the_grant", status: 500, body: `{"error":"invalid_grant"}`, again: true,
-			text: "invalid_grant"},
+		{
+			name: "server_error_that_blames_the_grant", status: 500, body: `{"error":"invalid_grant"}`, again: true,
+			text: "invalid_grant",
+		},
 		{name: "not_implemented", status: 501, body: ``, text: "501"},
 		{name: "not_found_page", status: 404, body: `<html>nothing</html>`, text: "404 Not Found"},
 		{name: "redirect", status: 302, body: ``, text: "redirect"},
 
-		{name: "repeats_the_refresh_token", status: 400, needsLogin: true, text: "Invalid refresh token: [secret]",
-			body: `{"error":"invalid_grant","error_description":"Invalid refresh token: ` + rt + `"}`},
-		{name: "repeats_half_of_it", status: 400, needsLogin: true, text: "Invalid refresh token: [secret]...",
-			body: `{"error":"invalid_grant","error_description":"Invalid refresh token: ` + rt[:20] + `..."}`},
-		{name: "repeats_the_client_secret", status: 401, unknownClient: true, text: "bad secret [secret]",
-			body: `{"error":"invalid_client","error_description":"bad secret s3cret of the client"}`},
+		{
+			name: "repeats_the_refresh_token", status: 400, needsLogin: true, text: "Invalid refresh token: [secret]",
+			body: `{"error":"invalid_grant","error_description":"Invalid refresh token: ` + rt + `"}`,
+		},
+		{
+			name: "repeats_half_of_it", status: 400, needsLogin: true, text: "Invalid refresh token: [secret]...",
+			body: `{"error":"invalid_grant","error_description":"Invalid refresh token: ` + rt[:20] + `..."}`,
+		},
+		{
+			name: "repeats_the_client_secret", status: 401, unknownClient: true, text: "bad secret [secret]",
+			body: `{"error":"invalid_client","error_description":"bad secret s3cret of the client"}`,
+		},
 		{name: "repeats_it_as_the_code", status: 400, text: "unreadable_error", body: `{"error":"` + rt + `"}`},
-		{name: "terminal_escapes", status: 400, needsLogin: true, text: "invalid_grant: [31mred ]0;title",
-			body: `{"error":"invalid_grant","error_description":"\u001b[31mred\u001b]0;title\u0007"}`},
-		{name: "line_breaks", status: 400, needsLogin: true, text: "invalid_grant: one two three",
-			body: `{"error":"invalid_grant","error_description":"one\r\ntwo\u2028three"}`},
-		{name: "direction_marks", status: 400, needsLogin: true, text: "invalid_grant: abc def",
-			body: `{"error":"invalid_grant","error_description":"abc\u202edef"}`},
+		{
+			name: "terminal_escapes", status: 400, needsLogin: true, text: "invalid_grant: [31mred ]0;title",
+			body: `{"error":"invalid_grant","error_description":"\u001b[31mred\u001b]0;title\u0007"}`,
+		},
+		{
+			name: "line_breaks", status: 400, needsLogin: true, text: "invalid_grant: one two three",
+			body: `{"error":"invalid_grant","error_description":"one\r\ntwo\u2028three"}`,
+		},
+		{
+			name: "direction_marks", status: 400, needsLogin: true, text: "invalid_grant: abc def",
+			body: `{"error":"invalid_grant","error_description":"abc\u202edef"}`,
+		},
 		{name: "code_with_escapes", status: 400, text: "unreadable_error", body: `{"error":"\u001b[2Jinvalid_grant"}`},
-		{name: "long_text", status: 400, needsLogin: true, text: "xxx...",
-			body: `{"error":"invalid_grant","error_description":"` + strings.Repeat("x", 5000) + `"}`},
+		{
+			name: "long_text", status: 400, needsLogin: true, text: "xxx...",
+			body: `{"error":"invalid_grant","error_description":"` + strings.Repeat("x", 5000) + `"}`,
+		},
 		{name: "error_is_an_object", status: 400, text: "400 Bad Request", body: `{"error":{"code":"invalid_grant"}}`},
 	}
 	for _, tt := range tests {
@@ -203,12 +241,18 @@ func TestClientAuthentication(t *testing.T) {
 		err    error
 	}{
 		{name: "basic_by_default", cc: flow.ClientConfig{ID: "a:b", Secret: weird}, header: true},
-		{name: "basic_before_post", cc: flow.ClientConfig{ID: "a:b", Secret: weird}, lists: []string{"client_secret_post",
-			"client_secret_basic"}, header: true},
-		{name: "post_where_only_that", cc: flow.ClientConfig{ID: "a:b", Secret: weird},
-			lists: []string{"client_secret_post"}, inBody: true},
-		{name: "as_registered", cc: flow.ClientConfig{ID: "a:b", Secret: weird, AuthMethod: "client_secret_post"},
-			lists: []string{"client_secret_basic"}, inBody: true},
+		{name: "basic_before_post", cc: flow.ClientConfig{ID: "a:b", Secret: weird}, lists: []string{
+			"client_secret_post",
+			"client_secret_basic",
+		}, header: true},
+		{
+			name: "post_where_only_that", cc: flow.ClientConfig{ID: "a:b", Secret: weird},
+			lists: []string{"client_secret_post"}, inBody: true,
+		},
+		{
+			name: "as_registered", cc: flow.ClientConfig{ID: "a:b", Secret: weird, AuthMethod: "client_secret_post"},
+			lists: []string{"client_secret_basic"}, inBody: true,
+		},
 		{name: "shared_public_client", cc: flow.ClientConfig{ID: "a:b", Secret: weird, Public: true}, inBody: true},
 		{name: "no_secret", cc: flow.ClientConfig{ID: "a:b"}},
 		{name: "none_although_there_is_a_secret", cc: flow.ClientConfig{ID: "a:b", Secret: weird, AuthMethod: "none"}},

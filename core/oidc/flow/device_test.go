@@ -27,17 +27,23 @@ func TestDeviceAnswers(t *testing.T) {
 		interval   time.Duration
 	}{
 		{"minimal", head + uri, true, "", 10 * time.Minute, 5 * time.Second},
-		{"all", head + uri + `,"verification_uri_complete":"https://op.example/d?c=AB","expires_in":300,"interval":7`, true,
-			"https://op.example/d?c=AB", 5 * time.Minute, 7 * time.Second},
-		{"names_of_Google", head + `"verification_url":"https://op.example/device","expires_in":"1800"`, true, "",
-			30 * time.Minute, 5 * time.Second},
+		{
+			"all", head + uri + `,"verification_uri_complete":"https://op.example/d?c=AB","expires_in":300,"interval":7`, true,
+			"https://op.example/d?c=AB", 5 * time.Minute, 7 * time.Second,
+		},
+		{
+			"names_of_Google", head + `"verification_url":"https://op.example/device","expires_in":"1800"`, true, "",
+			30 * time.Minute, 5 * time.Second,
+		},
 		{"interval_zero", head + uri + `,"interval":0`, true, "", 10 * time.Minute, time.Second},
 		{"interval_negative", head + uri + `,"interval":-1`, true, "", 10 * time.Minute, time.Second},
 		{"interval_of_a_year", head + uri + `,"interval":31536000`, true, "", 10 * time.Minute, 5 * time.Minute},
 		{"lifetime_without_end", head + uri + `,"expires_in":1e300`, true, "", 24 * time.Hour, 5 * time.Second},
 		{"lifetime_negative", head + uri + `,"expires_in":-1`, true, "", 0, 5 * time.Second},
-		{"complete_is_no_web_address", head + uri + `,"verification_uri_complete":"javascript:x"`, true, "",
-			10 * time.Minute, 5 * time.Second},
+		{
+			"complete_is_no_web_address", head + uri + `,"verification_uri_complete":"javascript:x"`, true, "",
+			10 * time.Minute, 5 * time.Second,
+		},
 		{"no_device_code", `"user_code":"AB",` + uri, false, "", 0, 0},
 		{"no_user_code", `"device_code":"dc",` + uri, false, "", 0, 0},
 		{"no_address", `"device_code":"dc","user_code":"AB"`, false, "", 0, 0},
@@ -84,17 +90,27 @@ func TestWaitDevice(t *testing.T) {
 	}{
 		{"approved_at_once", []string{good}, []time.Duration{5 * s}, nil},
 		{"pending", []string{pending, pending, good}, []time.Duration{5 * s, 5 * s, 5 * s}, nil},
-		{"slow_down_stays", []string{slow, pending, slow, pending, good},
-			[]time.Duration{5 * s, 10 * s, 10 * s, 15 * s, 15 * s}, nil},
+		{
+			"slow_down_stays",
+			[]string{slow, pending, slow, pending, good},
+			[]time.Duration{5 * s, 10 * s, 10 * s, 15 * s, 15 * s},
+			nil,
+		},
 		{"slow_down_with_another_status", []string{`403 {"error":"slow_down"}`, good}, []time.Duration{5 * s, 10 * s}, nil},
-		{"faults_back_off_and_recover", []string{"503 ", "502 <html>", "500 ", "503 ", "503 ", pending, good},
-			[]time.Duration{5 * s, 10 * s, 20 * s, 40 * s, 60 * s, 60 * s, 5 * s}, nil},
+		{
+			"faults_back_off_and_recover",
+			[]string{"503 ", "502 <html>", "500 ", "503 ", "503 ", pending, good},
+			[]time.Duration{5 * s, 10 * s, 20 * s, 40 * s, 60 * s, 60 * s, 5 * s},
+			nil,
+		},
 		{"cut_connection", []string{"cut", pending, good}, []time.Duration{5 * s, 10 * s, 5 * s}, nil},
 		{"denied", []string{pending, `400 {"error":"access_denied"}`}, []time.Duration{5 * s, 5 * s}, flow.ErrAccessDenied},
 		{"provider_says_expired", []string{`400 {"error":"expired_token"}`}, []time.Duration{5 * s}, flow.ErrExpiredCode},
 		{"nonsense_ends_it", []string{`200 <html>`}, []time.Duration{5 * s}, flow.ErrAnswer},
-		{"clock_says_expired", slices.Repeat([]string{pending}, 100), slices.Repeat([]time.Duration{5 * s}, 20),
-			flow.ErrExpiredCode},
+		{
+			"clock_says_expired", slices.Repeat([]string{pending}, 100), slices.Repeat([]time.Duration{5 * s}, 20),
+			flow.ErrExpiredCode,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -154,8 +170,10 @@ func TestWaitDeviceHonoursRetryAfter(t *testing.T) {
 	}
 	var waits []time.Duration
 	flow.RecordSleep(c, &waits)
-	if _, err := c.WaitDevice(t.Context(), d); err != nil || !slices.Equal(waits, []time.Duration{5 * time.Second,
-		33 * time.Second}) {
+	if _, err := c.WaitDevice(t.Context(), d); err != nil || !slices.Equal(waits, []time.Duration{
+		5 * time.Second,
+		33 * time.Second,
+	}) {
 		t.Fatalf("%v, waits %v", err, waits)
 	}
 }

@@ -30,8 +30,10 @@ func TestKeep(t *testing.T) {
 		keys       int
 		want       string
 	}{
-		{"before_the_keys_are_fetched", `{"access_token":"at","refresh_token":"new-token","id_token":"` + id + `"}`, 1,
-			"new-token"},
+		{
+			"before_the_keys_are_fetched", `{"access_token":"at","refresh_token":"new-token","id_token":"` + id + `"}`, 1,
+			"new-token",
+		},
 		{"no_new_token", `{"access_token":"at","id_token":"` + id + `"}`, 1, ""},
 		{"useless_answer", `{"refresh_token":"new-token"}`, 0, "new-token"},
 		{"token_of_another_type", `{"access_token":"at","token_type":"DPoP","refresh_token":"new-token"}`, 0, "new-token"},

@@ -184,10 +184,8 @@ func (i *Issuer) sign(typ string, claims any) (secret.Text, error) {
 	return token, nil
 }
 
-var (
-	// errNotOurs is returned by ownToken for what is no access token of ours, or is expired or revoked.
-	errNotOurs = errors.New("not a valid access token of this issuer")
-)
+// errNotOurs is returned by ownToken for what is no access token of ours, or is expired or revoked.
+var errNotOurs = errors.New("not a valid access token of this issuer")
 
 // ownToken checks an access token that this issuer made and returns its claims, or errNotOurs.
 func (i *Issuer) ownToken(ctx context.Context, raw string) (accessClaims, error) {

@@ -172,8 +172,12 @@ func readRegistration(w http.ResponseWriter, r *http.Request) (registration, err
 		name string
 		into *string
 	}{
-		{"client_id", &reg.ID}, {"client_name", &reg.Name}, {"token_endpoint_auth_method", &reg.AuthMethod},
-		{"application_type", &reg.AppType}, {"client_uri", &reg.URI}, {"scope", &scope},
+		{"client_id", &reg.ID},
+		{"client_name", &reg.Name},
+		{"token_endpoint_auth_method", &reg.AuthMethod},
+		{"application_type", &reg.AppType},
+		{"client_uri", &reg.URI},
+		{"scope", &scope},
 	} {
 		if *f.into, err = o.String(f.name); err != nil || len(*f.into) > maxScopeText {
 			return registration{}, bad(codeMetadata, f.name+" is not a string, or too long")

@@ -147,7 +147,9 @@ func TestAllowed(t *testing.T) {
 			"openid email storage.read:/data/x storage.read:/", "openid storage.read:/data/x",
 		},
 		{
-			"a client alone is nobody", party{}, nil,
+			"a client alone is nobody",
+			party{},
+			nil,
 			"openid offline_access email wlcg.groups storage.read:/", "storage.read:/",
 		},
 		{"a client alone is in no group", party{}, nil, "compute.create host.auth", "host.auth"},

@@ -34,7 +34,8 @@ func TestTokenRefuses(t *testing.T) {
 		{"a secret from a public client", "native", "x", codeForm("y"), 401, "invalid_client"},
 		{
 			"two ways to authenticate", "web", "web-secret",
-			url.Values{"client_secret": {"web-secret"}, "grant_type": {"client_credentials"}}, 400, "invalid_request",
+			url.Values{"client_secret": {"web-secret"}, "grant_type": {"client_credentials"}},
+			400, "invalid_request",
 		},
 		{"two names", "web", "web-secret", url.Values{"client_id": {"native"}}, 401, "invalid_client"},
 		{"an assertion", "", "", url.Values{"client_assertion": {"x"}, "client_id": {"web"}}, 400, "invalid_request"},
@@ -333,7 +334,8 @@ func TestAudience(t *testing.T) {
 		{"in one value", url.Values{"audience": {"https://a  https://b"}}, []string{"https://a", "https://b"}},
 		{"resource", url.Values{"resource": {"https://a", "https://b"}}, []string{"https://a", "https://b"}},
 		{
-			"both, once each", url.Values{"audience": {"x"}, "resource": {"https://a", "https://a"}},
+			"both, once each",
+			url.Values{"audience": {"x"}, "resource": {"https://a", "https://a"}},
 			[]string{"x", "https://a"},
 		},
 	}

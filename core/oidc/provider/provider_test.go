@@ -130,9 +130,11 @@ func TestDiscoverRefuses(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []string{"", "op.example", "ftp://op.example", "https://", "https://u@op.example",
+	for _, bad := range []string{
+		"", "op.example", "ftp://op.example", "https://", "https://u@op.example",
 		"https://op.example?x",
-		"https://op.example#x", "https://op.example/\x00"} {
+		"https://op.example#x", "https://op.example/\x00",
+	} {
 		t.Run("issuer_url_"+bad, func(t *testing.T) {
 			w := &web{}
 			if _, err := Discover(t.Context(), w, bad); !errors.Is(err, ErrIssuerURL) || len(w.asked) > 0 {

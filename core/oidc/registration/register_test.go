@@ -140,13 +140,20 @@ func TestApplicationType(t *testing.T) {
 		text       string // part of the error
 	}{
 		{"native_for_loopback", "", []string{good}, []string{"native"}, ""},
-		{"web_if_native_is_refused", "", []string{`400 {"error":"invalid_client_metadata"}`, good}, []string{"native",
-			"web"}, ""},
-		{"refused_in_other_words", "",
+		{"web_if_native_is_refused", "", []string{`400 {"error":"invalid_client_metadata"}`, good}, []string{
+			"native",
+			"web",
+		}, ""},
+		{
+			"refused_in_other_words", "",
 			[]string{`400 {"error":"invalid_request","error_description":"Custom redirect_uri not allowed"}`, good},
-			[]string{"native", "web"}, ""},
-		{"first_refusal_is_reported", "", []string{`400 {"error":"invalid_redirect_uri","error_description":"one"}`,
-			`400 {"error":"invalid_redirect_uri","error_description":"two"}`}, []string{"native", "web"}, "one"},
+			[]string{"native", "web"},
+			"",
+		},
+		{"first_refusal_is_reported", "", []string{
+			`400 {"error":"invalid_redirect_uri","error_description":"one"}`,
+			`400 {"error":"invalid_redirect_uri","error_description":"two"}`,
+		}, []string{"native", "web"}, "one"},
 		{"asked_for_web", "web", []string{`400 {"error":"invalid_redirect_uri"}`}, []string{"web"}, "invalid_redirect_uri"},
 		{"closed", "", []string{`401 {"error":"invalid_token"}`}, []string{"native"}, "invalid_token"},
 		{"not_there", "", []string{`404 <html>`}, []string{"native"}, "404 Not Found"},
@@ -201,20 +208,34 @@ func TestAnswers(t *testing.T) {
 		{"fewer_scopes", `{"client_id":"c","scope":"openid"}`, true, func(c registration.Client) bool {
 			return slices.Equal(c.Missing(box().Scope), []string{"offline_access", "storage.read:/"})
 		}},
-		{"more_scopes", `{"client_id":"c","scope":"openid offline_access storage.read:/ x"}`, true,
-			func(c registration.Client) bool { return c.Missing(box().Scope) == nil }},
-		{"no_scope_says_nothing", `{"client_id":"c"}`, true,
-			func(c registration.Client) bool { return c.Missing(box().Scope) == nil }},
-		{"scope_as_array", `{"client_id":"c","scope":["a","b"]}`, true,
-			func(c registration.Client) bool { return c.Scope == "a b" }},
-		{"nulls", `{"client_id":"c","client_secret":null,"redirect_uris":null,"scope":null}`, true,
-			func(c registration.Client) bool { return c.Secret.Empty() }},
-		{"secret_for_ever", `{"client_id":"c","client_secret_expires_at":0}`, true,
-			func(c registration.Client) bool { return c.SecretExpires.IsZero() }},
-		{"secret_that_ends", `{"client_id":"c","client_secret_expires_at":1900000000}`, true,
-			func(c registration.Client) bool { return c.SecretExpires.Unix() == 1900000000 }},
-		{"secret_end_makes_no_sense", `{"client_id":"c","client_secret_expires_at":1e300}`, true,
-			func(c registration.Client) bool { return c.SecretExpires.IsZero() }},
+		{
+			"more_scopes", `{"client_id":"c","scope":"openid offline_access storage.read:/ x"}`, true,
+			func(c registration.Client) bool { return c.Missing(box().Scope) == nil },
+		},
+		{
+			"no_scope_says_nothing", `{"client_id":"c"}`, true,
+			func(c registration.Client) bool { return c.Missing(box().Scope) == nil },
+		},
+		{
+			"scope_as_array", `{"client_id":"c","scope":["a","b"]}`, true,
+			func(c registration.Client) bool { return c.Scope == "a b" },
+		},
+		{
+			"nulls", `{"client_id":"c","client_secret":null,"redirect_uris":null,"scope":null}`, true,
+			func(c registration.Client) bool { return c.Secret.Empty() },
+		},
+		{
+			"secret_for_ever", `{"client_id":"c","client_secret_expires_at":0}`, true,
+			func(c registration.Client) bool { return c.SecretExpires.IsZero() },
+		},
+		{
+			"secret_that_ends", `{"client_id":"c","client_secret_expires_at":1900000000}`, true,
+			func(c registration.Client) bool { return c.SecretExpires.Unix() == 1900000000 },
+		},
+		{
+			"secret_end_makes_no_sense", `{"client_id":"c","client_secret_expires_at":1e300}`, true,
+			func(c registration.Client) bool { return c.SecretExpires.IsZero() },
+		},
 		{"no_client_id", `{"client_secret":"x"}`, false, nil},
 		{"client_id_is_a_number", `{"client_id":7}`, false, nil},
 		{"client_id_without_end", `{"client_id":"` + strings.Repeat("x", 5000) + `"}`, false, nil},

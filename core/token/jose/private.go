@@ -113,8 +113,10 @@ func (k *PrivateKey) MarshalPrivate() (secret.Text, error) {
 	switch key := k.key().(type) {
 	case *rsa.PrivateKey:
 		key.Precompute()
-		for i, n := range []*big.Int{key.D, key.Primes[0], key.Primes[1], key.Precomputed.Dp, key.Precomputed.Dq,
-			key.Precomputed.Qinv} {
+		for i, n := range []*big.Int{
+			key.D, key.Primes[0], key.Primes[1], key.Precomputed.Dp, key.Precomputed.Dq,
+			key.Precomputed.Qinv,
+		} {
 			w.bytes([]string{"d", "p", "q", "dp", "dq", "qi"}[i], n.Bytes())
 		}
 	case *ecdsa.PrivateKey:

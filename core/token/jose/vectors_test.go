@@ -43,12 +43,16 @@ func either() map[string]struct {
 		why   string
 	}{
 		"json_web_key_test:7": {false, "the key has the mark of ROCA"},
-		"json_web_signature_test:346": {false,
-			"the key says PS256 and the header PS384: one key, one algorithm (RFC 8725 section 3.1)"},
+		"json_web_signature_test:346": {
+			false,
+			"the key says PS256 and the header PS384: one key, one algorithm (RFC 8725 section 3.1)",
+		},
 		"json_web_signature_test:347": {false, "the key's alg is ES521, which is no algorithm"},
 		"json_web_signature_test:350": {false, "the key says PS256 and the header PS384"},
-		"rfc8037-A.4": {true,
-			"no kid in token and key: the one key that fits is tried; profiles that want kid refuse later"},
+		"rfc8037-A.4": {
+			true,
+			"no kid in token and key: the one key that fits is tried; profiles that want kid refuse later",
+		},
 	}
 }
 

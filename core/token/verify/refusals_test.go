@@ -87,8 +87,10 @@ func malformed(t *testing.T) []refusal {
 		{"payload_case_variant", payload(`{"Exp":1}`), jose.ErrCaseVariant, nil},
 		{"payload_two_values", payload(`{} 1`), jose.ErrJSON, nil},
 		{"payload_cut_off", payload(`{"a":[1`), jose.ErrJSON, nil},
-		{"payload_too_deep", payload(`{"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`),
-			jose.ErrDepth, nil},
+		{
+			"payload_too_deep", payload(`{"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`),
+			jose.ErrDepth, nil,
+		},
 		{"payload_too_many_members", payload(`{` + many.String() + `"a":1}`), jose.ErrMembers, nil},
 		{"payload_too_many_in_depth", payload(`{"x":{` + many.String() + `"a":1}}`), jose.ErrMembers, nil},
 	}

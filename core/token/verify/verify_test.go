@@ -132,13 +132,17 @@ func TestVerifyAccepts(t *testing.T) {
 		{"wlcg_later_minor_version", "", base(claims.WLCG).with("wlcg.ver", "1.77"), claims.WLCG},
 		{"wlcg_any_audience", "", base(claims.WLCG).with("aud", []string{"x", claims.AnyWLCG}), claims.WLCG},
 		{"wlcg_groups", "", base(claims.WLCG).with("wlcg.groups", []string{"/vo", "/vo/a-b_c.d"}), claims.WLCG},
-		{"wlcg_foreign_scope", "", base(claims.WLCG).with("scope", "openid fts:submit-transfer storage.read:/"),
-			claims.WLCG},
+		{
+			"wlcg_foreign_scope", "", base(claims.WLCG).with("scope", "openid fts:submit-transfer storage.read:/"),
+			claims.WLCG,
+		},
 		{"scitokens_2", "", base(claims.SciTokens), claims.SciTokens},
 		{"scitokens_2_other_spelling", "", base(claims.SciTokens).with("ver", "scitokens:2.0"), claims.SciTokens},
 		{"scitokens_2_any_audience", "", base(claims.SciTokens).with("aud", "ANY"), claims.SciTokens},
-		{"scitokens_1_without_audience", "", base(claims.SciTokens).with("ver", "scitokens:1.0").without("aud"),
-			claims.SciTokens},
+		{
+			"scitokens_1_without_audience", "", base(claims.SciTokens).with("ver", "scitokens:1.0").without("aud"),
+			claims.SciTokens,
+		},
 		{"audience_list", "", base(claims.Generic).with("aud", []string{"x", testAudience}), claims.Generic},
 		{"expired_within_leeway", "", base(claims.Generic).with("exp", now.Unix()-59), claims.Generic},
 		{"expiry_with_fraction", "", base(claims.Generic).with("exp", float64(now.Unix())+0.5), claims.Generic},
@@ -263,25 +267,43 @@ func TestSettings(t *testing.T) {
 		token set
 		want  error
 	}{
-		{"skew_of_ten_minutes_is_no_half_hour", func(c *Config) { s := MaxSkew; c.Issuers[0].Skew = &s }, expired,
-			ErrExpired},
-		{"skew_none", func(c *Config) { c.Issuers[0].Skew = &zero }, base(claims.Generic).with("exp", now.Unix()),
-			ErrExpired},
-		{"lifetime_one_hour", func(c *Config) { c.Issuers[0].MaxLifetime = hour },
-			base(claims.Generic).with("exp", now.Unix()+3600), ErrLifetime},
-		{"lifetime_counts_from_nbf", func(c *Config) { c.Issuers[0].MaxLifetime = hour },
-			base(claims.Generic).without("iat").with("exp", now.Unix()+3600), ErrLifetime},
-		{"lifetime_without_begin", func(c *Config) { c.Issuers[0].MaxLifetime = hour },
-			base(claims.Generic).without("iat").without("nbf").with("exp", now.Unix()+3661), ErrLifetime},
-		{"lifetime_off_for_wlcg", func(c *Config) { c.Issuers[0].MaxLifetime = -1 },
-			base(claims.WLCG).with("exp", now.Unix()+30*24*3600), nil},
-		{"any_audience", func(c *Config) { c.Audiences, c.AcceptAnyAudience = nil, true },
-			base(claims.Generic).with("aud", "x"), nil},
-		{"foreign_ver_where_no_scitokens_are",
+		{
+			"skew_of_ten_minutes_is_no_half_hour", func(c *Config) { s := MaxSkew; c.Issuers[0].Skew = &s }, expired,
+			ErrExpired,
+		},
+		{
+			"skew_none", func(c *Config) { c.Issuers[0].Skew = &zero }, base(claims.Generic).with("exp", now.Unix()),
+			ErrExpired,
+		},
+		{
+			"lifetime_one_hour", func(c *Config) { c.Issuers[0].MaxLifetime = hour },
+			base(claims.Generic).with("exp", now.Unix()+3600), ErrLifetime,
+		},
+		{
+			"lifetime_counts_from_nbf", func(c *Config) { c.Issuers[0].MaxLifetime = hour },
+			base(claims.Generic).without("iat").with("exp", now.Unix()+3600), ErrLifetime,
+		},
+		{
+			"lifetime_without_begin", func(c *Config) { c.Issuers[0].MaxLifetime = hour },
+			base(claims.Generic).without("iat").without("nbf").with("exp", now.Unix()+3661), ErrLifetime,
+		},
+		{
+			"lifetime_off_for_wlcg", func(c *Config) { c.Issuers[0].MaxLifetime = -1 },
+			base(claims.WLCG).with("exp", now.Unix()+30*24*3600), nil,
+		},
+		{
+			"any_audience", func(c *Config) { c.Audiences, c.AcceptAnyAudience = nil, true },
+			base(claims.Generic).with("aud", "x"), nil,
+		},
+		{
+			"foreign_ver_where_no_scitokens_are",
 			func(c *Config) { c.Issuers[0].Profiles = []claims.Profile{claims.Generic} },
-			base(claims.Generic).with("ver", "2.0"), nil},
-		{"scitokens_1_without_a_mark", func(c *Config) { c.Issuers[0].Profiles = []claims.Profile{claims.SciTokens} },
-			base(claims.Generic).without("aud"), nil},
+			base(claims.Generic).with("ver", "2.0"), nil,
+		},
+		{
+			"scitokens_1_without_a_mark", func(c *Config) { c.Issuers[0].Profiles = []claims.Profile{claims.SciTokens} },
+			base(claims.Generic).without("aud"), nil,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := verifier(t, c.edit).Verify(t.Context(), sign(t, k, "", c.token))
@@ -385,14 +407,22 @@ func TestNewRefuses(t *testing.T) {
 		{"issuer_without_keys", Config{Issuers: []Issuer{{URL: testIssuer}}, Audiences: []string{"a"}}},
 		{"any_issuer_with_url", Config{Issuers: []Issuer{ok}, AnyIssuer: true, Audiences: []string{"a"}}},
 		{"any_issuer_without_keys", Config{Issuers: []Issuer{{}}, AnyIssuer: true, Audiences: []string{"a"}}},
-		{"skew_too_long", Config{Issuers: []Issuer{{URL: testIssuer, Keys: keys, Skew: &long}},
-			Audiences: []string{"a"}}},
-		{"skew_negative", Config{Issuers: []Issuer{{URL: testIssuer, Keys: keys, Skew: &negative}},
-			Audiences: []string{"a"}}},
-		{"algorithm", Config{Issuers: []Issuer{{URL: testIssuer, Keys: keys, Algs: []jose.Alg{"HS256"}}},
-			Audiences: []string{"a"}}},
-		{"profile", Config{Issuers: []Issuer{{URL: testIssuer, Keys: keys, Profiles: []claims.Profile{"x"}}},
-			Audiences: []string{"a"}}},
+		{"skew_too_long", Config{
+			Issuers:   []Issuer{{URL: testIssuer, Keys: keys, Skew: &long}},
+			Audiences: []string{"a"},
+		}},
+		{"skew_negative", Config{
+			Issuers:   []Issuer{{URL: testIssuer, Keys: keys, Skew: &negative}},
+			Audiences: []string{"a"},
+		}},
+		{"algorithm", Config{
+			Issuers:   []Issuer{{URL: testIssuer, Keys: keys, Algs: []jose.Alg{"HS256"}}},
+			Audiences: []string{"a"},
+		}},
+		{"profile", Config{
+			Issuers:   []Issuer{{URL: testIssuer, Keys: keys, Profiles: []claims.Profile{"x"}}},
+			Audiences: []string{"a"},
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := New(c.c); !errors.Is(err, ErrConfig) {

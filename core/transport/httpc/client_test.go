@@ -100,8 +100,10 @@ func TestLongAnswers(t *testing.T) {
 		want error
 	}{
 		{"just_fits", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, limit)) }, nil},
-		{"one_byte_more", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, limit+1)) },
-			ErrTooLarge},
+		{
+			"one_byte_more", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, limit+1)) },
+			ErrTooLarge,
+		},
 		{"ten_gigabytes_announced", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10000000000")
 			endless(w)
@@ -252,8 +254,10 @@ func TestRedirects(t *testing.T) {
 	})
 	t.Run("from_elsewhere_to_this_machine", func(t *testing.T) {
 		from, _ := http.NewRequest(http.MethodGet, "https://op.example", nil)
-		for _, target := range []string{"http://localhost:8080/", "https://127.0.0.1/", "https://[::1]/",
-			"https://0.0.0.0/"} {
+		for _, target := range []string{
+			"http://localhost:8080/", "https://127.0.0.1/", "https://[::1]/",
+			"https://0.0.0.0/",
+		} {
 			req, _ := http.NewRequest(http.MethodGet, target, nil)
 			if err := c.checkRedirect(req, []*http.Request{from}); !errors.Is(err, ErrRedirect) {
 				t.Errorf("%s: %v", target, err)
