@@ -11,6 +11,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/token/jose"
+	"github.com/oidcbox/oidcbox/core/transport/httpc"
 )
 
 const (
@@ -27,14 +28,16 @@ func (c *Client) token(ctx context.Context, q call) (Tokens, string, error) {
 	asked := c.opt.Now() // lifetimes count from here: the answer may have been long on its way
 	resp, secrets, err := c.post(ctx, q)
 	if err != nil {
-		return Tokens{}, "", err
+		return q.salvage(httpc.Partial(err)), "", err
 	}
-	defer clear(resp.Body)
+	body := secret.New(resp.Body)
+	defer body.Wipe()
 	o, err := c.object(q.op, resp, secrets)
+	if errors.Is(err, ErrAnswer) {
+		return q.salvage(body), "", err
+	}
 	if err != nil {
-		t := salvage(resp.Body, err)
-		q.kept(t.Refresh)
-		return t, "", err
+		return Tokens{}, "", err
 	}
 	t, err := readTokens(o, asked)
 	q.kept(t.Refresh)
@@ -46,17 +49,18 @@ func (c *Client) token(ctx context.Context, q call) (Tokens, string, error) {
 	return t, id, nil
 }
 
-// salvage finds the refresh token in an answer of success that is refused for its form: the provider may have replaced
-// the old one with it, so that without it the login is lost.
-func salvage(body []byte, err error) Tokens {
-	if !errors.Is(err, ErrAnswer) {
-		return Tokens{}
-	}
-	rt, ok := jose.FindString(body, "refresh_token")
-	if !ok || rt == "" {
-		return Tokens{}
-	}
-	return Tokens{Refresh: secret.FromString(rt)}
+// salvage finds the refresh token in an answer of success that is refused for its form, or in the part that arrived of
+// one: the provider may have replaced the old token with it, so that without it the login is lost.
+func (q call) salvage(body secret.Text) (t Tokens) {
+	defer body.Wipe()
+	_ = body.Use(func(b []byte) error {
+		if rt, _ := jose.FindString(b, "refresh_token"); rt != "" {
+			t.Refresh = secret.FromString(rt)
+		}
+		return nil
+	})
+	q.kept(t.Refresh)
+	return t
 }
 
 // kept hands over a refresh token that was just read, if there is one.

@@ -2,11 +2,14 @@ package flow_test
 
 import (
 	"errors"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/oidcbox/oidcbox/core/oidc/flow"
 	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/transport/httpc"
 )
 
 // TestSalvage: an answer that is refused for its form may still be the only place where the next refresh token stands.
@@ -43,5 +46,23 @@ func TestSalvage(t *testing.T) {
 				t.Fatalf("returned %q, kept %q, want %q", tok.Refresh.Expose(), kept, tt.want)
 			}
 		})
+	}
+}
+
+// TestSalvageFromHalfAnAnswer: the connection breaks behind the refresh token.
+func TestSalvageFromHalfAnAnswer(t *testing.T) {
+	f := newFake(t)
+	f.answers(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		_, _ = io.WriteString(w, `{"access_token":"at","refresh_token":"next-token","expires_in":3600}`)
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	tok, err := f.client(t).Refresh(t.Context(), oldRefresh, flow.Request{})
+	if err == nil || httpc.Unsent(err) || !flow.Temporary(err) || strings.Contains(err.Error(), "next-token") {
+		t.Fatalf("got %v", err)
+	}
+	if !tok.Access.Empty() || tok.Refresh.Expose() != "next-token" {
+		t.Fatalf("returned %q", tok.Refresh.Expose())
 	}
 }

@@ -12,8 +12,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
+	"slices"
 	"time"
+
+	"github.com/oidcbox/oidcbox/core/secret"
 )
 
 // Limits of a request unless Options say otherwise.
@@ -88,7 +90,7 @@ func New(o Options) (*Client, error) {
 func newTransport(o Options, roots *x509.CertPool) *http.Transport {
 	return &http.Transport{
 		Proxy:       newProxy(o.Getenv).find,
-		DialContext: (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext: dialer{net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}}.dial,
 		TLSClientConfig: &tls.Config{
 			MinVersion: tls.VersionTLS12, RootCAs: roots, ClientSessionCache: tls.NewLRUClientSessionCache(32),
 		},
@@ -124,14 +126,23 @@ func (c *Client) Do(ctx context.Context, req *http.Request) (*Response, error) {
 	}
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	// http.Client has failures of its own, after the answer came: a Location that cannot be parsed.
+	limited, connected := watch(limited)
 	resp, err := hc.Do(req.WithContext(limited))
 	if err != nil {
+		if connected.Load() {
+			err = &sentError{err}
+		}
 		return nil, c.failed(ctx, req, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return nil, c.failed(ctx, req, &sentError{err})
+		e := c.failed(ctx, req, &sentError{err})
+		if resp.StatusCode/100 == 2 && !errors.Is(err, ErrTooLarge) {
+			e.partial = secret.New(body)
+		}
+		return nil, e
 	}
 	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
 }
@@ -196,7 +207,7 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 		return fmt.Errorf("%w: more than %d", ErrRedirect, c.redirects)
 	case req.URL.User != nil:
 		return fmt.Errorf("%w: it carries a password", ErrRedirect)
-	case loopback(req.URL) && !loopback(via[0].URL):
+	case loopback(req.URL) && slices.ContainsFunc(via, elsewhere):
 		return fmt.Errorf("%w: to this machine", ErrRedirect)
 	}
 	if err := checkURL(req.URL, c.guard.allowHTTP); err != nil {
@@ -204,6 +215,8 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 	}
 	return nil
 }
+
+func elsewhere(req *http.Request) bool { return !loopback(req.URL) }
 
 // checkURL allows https, and http where it cannot leave the machine.
 func checkURL(u *url.URL, allowHTTP bool) error {
@@ -218,21 +231,14 @@ func checkURL(u *url.URL, allowHTTP bool) error {
 	return fmt.Errorf("%w: scheme %q to host %q", ErrInsecure, u.Scheme, u.Hostname())
 }
 
-// loopback reports whether a URL means this machine: localhost and names below it (RFC 6761 6.3), 127/8, ::1.
-func loopback(u *url.URL) bool {
-	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && (ip.IsLoopback() || ip.IsUnspecified())
-}
-
 // failed takes off the *url.Error, which quotes the query, and says when it was our own time limit.
-func (c *Client) failed(ctx context.Context, req *http.Request, err error) error {
+func (c *Client) failed(ctx context.Context, req *http.Request, err error) *Error {
 	e := &Error{Method: req.Method, URL: bare(req.URL), Err: plain(err)}
 	var sent *sentError
-	e.Sent = errors.As(err, &sent) || errors.Is(err, ErrRedirect)
+	e.Sent = errors.As(err, &sent)
+	if e.Sent && !tellable(e.Err) {
+		e.Err = &garbled{e.Err}
+	}
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		e.Err = fmt.Errorf("no complete answer within %v: %w", c.timeout, context.DeadlineExceeded)
 	}
@@ -241,13 +247,18 @@ func (c *Client) failed(ctx context.Context, req *http.Request, err error) error
 
 // plain removes the layers of net/http that repeat the URL, and our mark.
 func plain(err error) error {
-	var outer *url.Error
-	if errors.As(err, &outer) {
-		err = outer.Err
+	for {
+		var (
+			outer *url.Error
+			sent  *sentError
+		)
+		switch {
+		case errors.As(err, &outer):
+			err = outer.Err
+		case errors.As(err, &sent):
+			err = sent.err
+		default:
+			return err
+		}
 	}
-	var sent *sentError
-	if errors.As(err, &sent) {
-		err = sent.err
-	}
-	return err
 }

@@ -5,8 +5,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"strings"
+	"unicode"
+
+	"github.com/oidcbox/oidcbox/core/secret"
 )
 
 var (
@@ -29,12 +35,52 @@ type Error struct {
 	URL    string // scheme, host and path
 	Sent   bool   // a connection was there: the server may have seen the request, perhaps acted on it
 	Err    error
+
+	partial secret.Text
 }
 
-func (e *Error) Error() string { return e.Method + " " + e.URL + ": " + e.Err.Error() }
+// maxText bounds what is told of the cause of an Error. Certificates and proxies choose such texts.
+const maxText = 300
+
+// Error gives one printable line.
+func (e *Error) Error() string {
+	what := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, e.Err.Error())
+	if len(what) > maxText {
+		what = strings.ToValidUTF8(what[:maxText], "") + "..."
+	}
+	return e.Method + " " + e.URL + ": " + what
+}
 
 // Unwrap returns what went wrong below HTTP.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Partial returns what had arrived of an answer of success (2xx) that was cut off; empty when there was nothing. It is
+// for what must not be lost, and never to be taken for the answer.
+func Partial(err error) secret.Text {
+	var e *Error
+	if !errors.As(err, &e) {
+		return secret.Text{}
+	}
+	return e.partial
+}
+
+// garbled stands for an error of a parser, whose text repeats what the server sent: maybe our own request.
+type garbled struct{ err error }
+
+func (*garbled) Error() string   { return "the answer is not valid HTTP" }
+func (g *garbled) Unwrap() error { return g.err }
+
+// tellable reports whether the text of a failure after the request was sent is known to be harmless.
+func tellable(err error) bool {
+	var network net.Error
+	return permanent(err) || errors.As(err, &network) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
 
 // Unsent reports whether err proves that the server has not seen the request: the name did not resolve, nobody
 // answered, the TLS handshake failed. A token named in such a request is as good as before.

@@ -1,6 +1,7 @@
 package httpc
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -30,10 +31,7 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := checkURL(req.URL, g.allowHTTP); err != nil {
 		return nil, err
 	}
-	var connected atomic.Bool
-	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	})
+	ctx, connected := watch(req.Context())
 	req = req.Clone(ctx)
 	req.Header.Set("User-Agent", g.agent)
 	next := g.fresh
@@ -51,6 +49,14 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		g.trace(req, resp.StatusCode)
 	}
 	return g.bound(resp)
+}
+
+// watch tells when a request has got a connection: from then on the server may see it.
+func watch(ctx context.Context) (context.Context, *atomic.Bool) {
+	connected := new(atomic.Bool)
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}), connected
 }
 
 // markRepeatable is a header with which net/http lets a request be sent again; without a value it is not on the wire.
