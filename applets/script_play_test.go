@@ -18,6 +18,14 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// condition knows [root], for what only root can prepare.
+func condition(name string) (bool, error) {
+	if name == "root" {
+		return os.Geteuid() == 0, nil
+	}
+	return false, fmt.Errorf("unknown condition %q", name)
+}
+
 // awaitTime is how long a script waits for a process it has started.
 const awaitTime = 10 * time.Second
 
@@ -100,25 +108,23 @@ func setEnv(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 
-// damage overwrites bytes of a file ("damage FILE 0x100 8") or cuts it short ("damage FILE cut 100").
+// damage replaces bytes wherever they are in a file ("damage FILE OLD NEW") or cuts it short ("damage FILE cut 100").
 func damage(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
-		ts.Fatalf("usage: damage FILE OFFSET|cut COUNT")
+		ts.Fatalf("usage: damage FILE OLD NEW, or damage FILE cut LENGTH")
 	}
 	path := ts.MkAbs(args[0])
-	count, err := strconv.ParseInt(args[2], 0, 64)
-	ts.Check(err)
 	if args[1] == "cut" {
-		ts.Check(os.Truncate(path, count))
+		length, err := strconv.ParseInt(args[2], 0, 64)
+		ts.Check(err)
+		ts.Check(os.Truncate(path, length))
 		return
 	}
-	offset, err := strconv.ParseInt(args[1], 0, 64)
-	ts.Check(err)
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	ts.Check(err)
-	_, err = f.WriteAt(bytes.Repeat([]byte{0xff}, int(count)), offset)
-	ts.Check(err)
-	ts.Check(f.Close())
+	old := ts.ReadFile(args[0])
+	if len(args[1]) != len(args[2]) || !strings.Contains(old, args[1]) {
+		ts.Fatalf("%q is not in %s, or not as long as %q", args[1], args[0], args[2])
+	}
+	ts.Check(os.WriteFile(path, []byte(strings.ReplaceAll(old, args[1], args[2])), 0o600))
 }
 
 // fileMode compares the permissions of files: "mode 0600 FILE...".

@@ -39,6 +39,8 @@ func TestScripts(t *testing.T) {
 				Dir:                 filepath.Join(root, d.Name()),
 				RequireExplicitExec: true,
 				Setup:               scriptEnvironment,
+				Condition:           condition,
+				ContinueOnError:     true,
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"exitcode": exitCode, "nosecret": noSecret, "await": await, "setenv": setEnv, "damage": damage, "mode": fileMode,
 				},

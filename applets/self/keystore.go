@@ -253,6 +253,8 @@ func explain(err error) error {
 	case errors.Is(err, keystore.ErrWrongPassphrase), errors.Is(err, keystore.ErrWrongKey):
 		return cli.Fail(cli.Denied, err, "nobody can open a keystore without one of its keys; its slots: "+
 			"oidcbox self keystore info")
+	case errors.Is(err, fs.ErrPermission):
+		return cli.Fail(cli.Denied, err, "a file with a key has to be yours, with mode 0600")
 	case errors.Is(err, keystore.ErrUnfit), errors.Is(err, keystore.ErrChoice):
 		return cli.Fail(cli.Usage, err, "")
 	case errors.Is(err, keystore.ErrNoSlot):

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/cli"
@@ -84,11 +86,15 @@ func (c *keystoreCreateCmd) create(ctx context.Context, env *cli.Env, path strin
 		return err
 	}
 	defer v.Close()
+	_, statErr := os.Lstat(path)
 	eng, err := boltstore.Open(ctx, path, boltstore.Options{Role: c.Role, Holder: env.Name, Now: env.Now, Log: env.Log})
 	if err != nil {
 		return err
 	}
 	k, err := keystore.Create(ctx, eng, v, n)
+	if err != nil && errors.Is(statErr, fs.ErrNotExist) {
+		err = errors.Join(err, os.Remove(path)) // while it is still ours
+	}
 	if err != nil {
 		return errors.Join(err, eng.Close())
 	}

@@ -256,7 +256,7 @@ func TestKeystoreOpenToOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = os.Chmod(h.keystore(), 0o600)
-	h.fails(cli.Usage, "open to others", "check", "--passphrase-file", pass)
+	h.fails(cli.Denied, "open to others", "check", "--passphrase-file", pass)
 }
 
 // agent is a running agent as its control socket shows it.

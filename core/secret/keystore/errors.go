@@ -28,7 +28,7 @@ var (
 	// ErrSlotsUncovered is returned by Rekey when a slot would be lost for want of its credential.
 	ErrSlotsUncovered = errors.New("some key slots would be lost")
 	// ErrUnfit is returned for a passphrase, key file or credential that cannot be used: empty, too short, too long,
-	// readable by others.
+	// readable by others (then it is fs.ErrPermission as well).
 	ErrUnfit = errors.New("cannot be used as a key")
 	// ErrChoice is returned by FindCredential when more than one way was chosen.
 	ErrChoice = errors.New("choose one of passphrase file, passphrase command and key file")
