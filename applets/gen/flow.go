@@ -90,21 +90,22 @@ func (s *session) withPassword(config secret.Text) (secret.Text, error) {
 func (s *session) browser(ctx context.Context, rep proto.Reply) (proto.Reply, error) {
 	s.env.Note("To continue and approve the client visit the following URL in a browser of your choice:\n%s", rep.URI)
 	s.openBrowser(ctx, rep.URI)
-	ctx, cancel := context.WithTimeout(ctx, wait)
+	limited, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	pause := 100 * time.Millisecond
 	for {
-		got, err := s.call(ctx, proto.Request{Type: proto.TypeStateLookup, State: rep.State})
+		got, err := s.call(limited, proto.Request{Type: proto.TypeStateLookup, State: rep.State})
 		switch {
+		case err == nil && got.Status == proto.StatusFoundButReceived:
+			return got, cli.Fail(cli.No, errors.New("another program has fetched this login"), "")
+		case err == nil && got.Status != proto.StatusNotFound:
+			return got, nil // it is handed out once: also good when the person has just given up
+		case ctx.Err() != nil:
+			return got, s.interrupted(ctx, rep.State)
 		case err != nil:
 			return got, err
-		case got.Status == proto.StatusFoundButReceived:
-			return got, cli.Fail(cli.No, errors.New("another program has fetched this login"), "")
-		case got.Status != proto.StatusNotFound:
-			return got, nil
 		}
-		if err := sleep(ctx, pause); err != nil {
-			s.giveUp(rep.State)
+		if err := sleep(limited, pause); err != nil && ctx.Err() == nil {
 			return got, cli.Fail(cli.Temporary, errors.New("nobody logged in in time"),
 				"if you still do, fetch the login with: oidc-gen --state="+rep.State)
 		}
@@ -112,9 +113,13 @@ func (s *session) browser(ctx context.Context, rep proto.Reply) (proto.Reply, er
 	}
 }
 
-// giveUp ends the listener of a flow that nobody waits for, unless the person may still finish it.
-func (s *session) giveUp(state string) {
-	s.env.Note("The login was not finished. State: %s", state)
+// interrupted frees the port of a flow that the person gave up.
+func (s *session) interrupted(ctx context.Context, state string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	rep, err := s.call(ctx, proto.Request{Type: proto.TypeTermHTTPServer, State: state})
+	rep.Wipe()
+	return errors.Join(errors.New("interrupted"), err)
 }
 
 // deviceCode is what a person needs of a device authorization.
@@ -140,17 +145,20 @@ func (s *session) device(ctx context.Context, object secret.Text) (proto.Reply, 
 	if d.Expires > 0 {
 		life = min(wait, time.Duration(d.Expires)*time.Second)
 	}
-	ctx, cancel := context.WithTimeout(ctx, life)
+	limited, cancel := context.WithTimeout(ctx, life)
 	defer cancel()
 	pause := 5 * time.Second
 	if d.Interval > 0 && d.Interval < 300 {
 		pause = time.Duration(d.Interval) * time.Second
 	}
 	for {
-		if err := sleep(ctx, pause); err != nil {
+		if err := sleep(limited, pause); err != nil {
+			if ctx.Err() != nil {
+				return proto.Reply{}, errors.New("interrupted")
+			}
 			return proto.Reply{}, cli.Fail(cli.Temporary, errors.New("the code was not entered in time"), "")
 		}
-		rep, err := s.call(ctx, proto.Request{Type: proto.TypeDevice, Device: object, OnlyAT: s.cmd.OnlyAT})
+		rep, err := s.call(limited, proto.Request{Type: proto.TypeDevice, Device: object, OnlyAT: s.cmd.OnlyAT})
 		switch {
 		case isText(err, proto.TextPending):
 		case isText(err, proto.TextSlowDown):

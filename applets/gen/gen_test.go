@@ -256,6 +256,43 @@ func TestCodeExchange(t *testing.T) {
 	}
 }
 
+// TestInterrupted: the port of a login that was given up is free at once.
+func TestInterrupted(t *testing.T) {
+	w := newWorld(t)
+	free, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := free.Addr().String()
+	_ = free.Close()
+	_, port, _ := net.SplitHostPort(addr)
+	ctx, cancel := context.WithCancel(context.Background())
+	w.visit = func(string) { cancel() }
+	r, errW := io.Pipe()
+	said := make(chan string)
+	go func() { said <- w.browse(r) }()
+	args := []string{"demo", "--issuer", w.op.URL, "--prompt", "none", "-w", "code", "--no-save", "--port", port}
+	env := &cli.Env{
+		Command: "gen", Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: errW, Getenv: w.getenv,
+		Environ: func() []string { return nil }, Now: time.Now, Dir: w.dir,
+	}
+	code := cli.Run(ctx, env, cli.Grammar{Name: "gen", Argp: true}, New(), args)
+	_ = errW.Close()
+	if errOut := <-said; code != cli.No || !strings.Contains(errOut, "interrupted") {
+		t.Errorf("%d %q", code, errOut)
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		ln, err := net.Listen("tcp", addr)
+		if err == nil {
+			_ = ln.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the listener is still there: %v", err)
+		}
+	}
+}
+
 func TestPublicClient(t *testing.T) {
 	w := newWorld(t)
 	if r := w.run("demo", "--pub", "--issuer", w.op.URL, "--prompt", "none", "--no-save"); r.code != cli.NotFound ||
