@@ -3,6 +3,7 @@ package custody
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/oidcbox/oidcbox/core/oidc/flow"
 	"github.com/oidcbox/oidcbox/core/secret"
@@ -57,4 +58,22 @@ func TestDurableBeforeTheRest(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What is shared about a login goes away with its last user, also when the token in memory is saved by a refresh before
+// the goroutine that was to save it gets to run.
+func TestLoginsGoAway(t *testing.T) {
+	in(t, func(t *testing.T) {
+		b := newBed(t, strict)
+		for range 100 {
+			l := b.enter(id)
+			b.keepTrying(t.Context(), l, &unsaved{token: secret.FromString("newer")})
+			b.setUnsaved(l, nil)
+			b.exit(l)
+		}
+		time.Sleep(time.Hour)
+		if n := len(b.logins); n != 0 {
+			t.Errorf("%d logins are left", n)
+		}
+	})
 }

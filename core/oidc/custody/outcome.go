@@ -52,7 +52,14 @@ func leavesAlone(e *flow.Error) bool {
 
 // isOurs reports whether a request was found impossible before it was made.
 func isOurs(err error) bool {
-	return errors.Is(err, flow.ErrNoEndpoint) || errors.Is(err, flow.ErrAudience) || errors.Is(err, flow.ErrAuthMethod)
+	for _, known := range []error{
+		flow.ErrNoEndpoint, flow.ErrAudience, flow.ErrAuthMethod, flow.ErrNoClient, httpc.ErrInsecure,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
 }
 
 // cut reports whether a connection broke before an answer came: worth one more attempt at once, while the grace period

@@ -120,12 +120,14 @@ func (k *Keeper) keepTrying(ctx context.Context, l *login, u *unsaved) {
 	k.mu.Lock()
 	running := l.unsaved != nil
 	l.unsaved = u
+	if !running {
+		l.users++ // here, not in the goroutine: the caller's own use may end before that runs
+	}
 	k.mu.Unlock()
 	if running {
 		return
 	}
 	k.wg.Go(func() {
-		k.enter(l.id)
 		defer k.exit(l)
 		for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
 			last := !k.pause(pause)

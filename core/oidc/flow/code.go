@@ -49,7 +49,7 @@ func (c *Client) StartCode(_ context.Context, r CodeRequest) (*CodeLogin, error)
 		return nil, errors.New("start login: redirect URI is not an absolute URI")
 	}
 	if c.cc.ID == "" {
-		return nil, errors.New("start login: client ID is empty")
+		return nil, fmt.Errorf("start login: %w", ErrNoClient)
 	}
 	verifier := oauth2.GenerateVerifier()
 	l := &CodeLogin{

@@ -33,6 +33,9 @@ var (
 	// ErrAuthMethod says that a client authentication method is not known here; nothing was sent.
 	ErrAuthMethod = errors.New("client authentication method is not supported")
 
+	// ErrNoClient says that there is no client ID to make the request with; nothing was sent.
+	ErrNoClient = errors.New("client ID is empty")
+
 	// ErrAnswer says that an answer is not what the protocol prescribes: HTML, broken JSON, members missing.
 	ErrAnswer = errors.New("answer makes no sense")
 

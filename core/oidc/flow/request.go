@@ -2,7 +2,6 @@ package flow
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -167,7 +166,7 @@ func (c *Client) authMethod() (string, error) {
 // authenticate puts the client's identity into the form or, through the returned function, into the header.
 func (c *Client) authenticate(form url.Values) (func(*http.Request), error) {
 	if c.cc.ID == "" {
-		return nil, errors.New("client ID is empty")
+		return nil, ErrNoClient
 	}
 	method, err := c.authMethod()
 	if err != nil {
