@@ -72,6 +72,8 @@ func TestLoginsGoAway(t *testing.T) {
 			b.exit(l)
 		}
 		time.Sleep(time.Hour)
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		if n := len(b.logins); n != 0 {
 			t.Errorf("%d logins are left", n)
 		}
