@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
@@ -313,6 +314,8 @@ func TestPublicClient(t *testing.T) {
 func TestUsage(t *testing.T) {
 	w := newWorld(t)
 	iss := w.op.URL
+	nobody := httptest.NewServer(nil)
+	nobody.Close()
 	for name, c := range map[string]struct {
 		args []string
 		code int
@@ -322,7 +325,7 @@ func TestUsage(t *testing.T) {
 		"no name":        {[]string{"--issuer", iss, "--prompt", "none"}, cli.Usage, "short name is missing"},
 		"hostile name":   {[]string{"../a", "--issuer", iss, "--prompt", "none"}, cli.Usage, "unusable account name"},
 		"not an issuer":  {[]string{"a", "--issuer", "ftp://x", "--prompt", "none"}, cli.Usage, "issuer looks like"},
-		"no provider":    {[]string{"a", "--issuer", "http://127.0.0.1:1", "--prompt", "none"}, cli.Temporary, ""},
+		"no provider":    {[]string{"a", "--issuer", nobody.URL, "--prompt", "none"}, cli.Temporary, ""},
 		"unknown flow":   {[]string{"a", "--issuer", iss, "-w", "implicit"}, cli.Usage, "implicit"},
 		"missing secret": {[]string{"a", "--issuer", iss, "--rt-file", "nothing", "--prompt", "none"}, cli.NotFound, "nothing"},
 		"empty variable": {[]string{"a", "--issuer", iss, "--rt-env=NOPE", "--prompt", "none"}, cli.Usage, "NOPE is empty"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -51,8 +52,11 @@ func TestNothingTellsSecrets(t *testing.T) {
 	for _, uri := range []string{"http://x/?state=a&code=planted-code", "http://x/%zz?code=planted-code", "http://x/?code=planted-code"} {
 		ask(proto.Request{Type: proto.TypeCodeExchange, RedirectURI: secret.FromString(uri), FromGen: true})
 	}
+	nobody := httptest.NewServer(nil)
+	nobody.Close()
 	ask(proto.Request{
-		Type: proto.TypeDeleteClient, RegistrationClientURI: "http://127.0.0.1:1/reg", RegistrationAccessToken: secret.FromString("planted-reg"),
+		Type: proto.TypeDeleteClient, RegistrationClientURI: nobody.URL + "/reg",
+		RegistrationAccessToken: secret.FromString("planted-reg"),
 	})
 	// A provider that repeats what it was sent.
 	w.must(proto.Request{Type: proto.TypeAdd, Config: w.account("d", map[string]any{"refresh_token": good}), PlainAdd: true})
