@@ -130,11 +130,21 @@ func nativeURI(s string) bool {
 	return err == nil && u.Scheme != "https"
 }
 
-// parse reads an answer (RFC 7591 3.2.1). Only client_id is required; what is there has to have the right type.
-func parse(body []byte) (Client, error) {
+const memberURI = "registration_client_uri"
+
+// parse reads an answer of endpoint (RFC 7591 3.2.1). Only client_id is required; what is there has to have the right
+// type. A registration URI that endpoint must not send us to is left out, also of Raw; a new token is good at the URI known
+// before.
+func parse(body []byte, endpoint string) (Client, error) {
 	o, err := jose.StrictObject(body, maxDepth, maxMembers)
 	if err != nil {
 		return Client{}, err
+	}
+	if uri, _ := o.String(memberURI); uri != "" && !mayLeadTo(endpoint, uri) {
+		o = o.Without(memberURI)
+		if body, err = o.MarshalJSON(); err != nil {
+			return Client{}, err
+		}
 	}
 	r := reader{o: o}
 	c := Client{
@@ -147,7 +157,7 @@ func parse(body []byte) (Client, error) {
 		RedirectURIs:      r.list("redirect_uris"),
 		GrantTypes:        r.list("grant_types"),
 		ResponseTypes:     r.list("response_types"),
-		RegistrationURI:   r.text("registration_client_uri"),
+		RegistrationURI:   r.text(memberURI),
 		RegistrationToken: secret.FromString(r.text("registration_access_token")),
 	}
 	if at, err := o.Time("client_secret_expires_at"); err == nil && at.Unix() > 0 {
@@ -161,6 +171,16 @@ func parse(body []byte) (Client, error) {
 	}
 	c.Raw = secret.New(slices.Clone(body))
 	return c, nil
+}
+
+// mayLeadTo reports whether requests with a token may go to uri because endpoint said so: not from https to plain http,
+// which leads to the services of this machine, and never to what is no web address.
+func mayLeadTo(endpoint, uri string) bool {
+	u, err := url.Parse(uri)
+	if err != nil || u.Host == "" || u.User != nil {
+		return false
+	}
+	return u.Scheme == "https" || u.Scheme == "http" && !strings.HasPrefix(strings.ToLower(endpoint), "https:")
 }
 
 // reader keeps the first fault of many members. null counts as absent: some providers write out all members.

@@ -149,7 +149,7 @@ func send(ctx context.Context, hc *httpc.Client, q exchange) (Client, error) {
 	if resp.Status < 200 || resp.Status > 299 {
 		return Client{}, q.refused(resp)
 	}
-	c, err := parse(resp.Body)
+	c, err := parse(resp.Body, q.url)
 	if err != nil {
 		return Client{}, &Error{
 			Op: q.op, Endpoint: q.host(), Status: resp.Status, Err: fmt.Errorf("%w: %w", ErrAnswer, err),

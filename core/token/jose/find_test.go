@@ -22,3 +22,14 @@ func FuzzFindString(f *testing.F) {
 		}
 	})
 }
+
+func TestWithout(t *testing.T) {
+	o, err := StrictObject([]byte(`{"a":1,"b":"x","c":[2]}`), 4, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := o.Without("b", "z").MarshalJSON()
+	if err != nil || string(b) != `{"a":1,"c":[2]}` || o.Len() != 3 {
+		t.Fatalf("%s, %v, %d members left in the original", b, err, o.Len())
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -222,6 +223,13 @@ func (o Object) All() iter.Seq2[string, string] {
 			}
 		}
 	}
+}
+
+// Without returns the object without the members of these names.
+func (o Object) Without(names ...string) Object {
+	return Object{members: slices.DeleteFunc(slices.Clone(o.members), func(m member) bool {
+		return slices.Contains(names, m.name)
+	})}
 }
 
 // MarshalJSON writes the members in their order, values as they came.
