@@ -335,6 +335,19 @@ func TestPassphraseCommand(t *testing.T) {
 	}
 }
 
+func TestNoHome(t *testing.T) {
+	h := newHome(t)
+	h.env = []string{"XDG_RUNTIME_DIR=" + h.path("run"), "PATH=" + os.Getenv("PATH")}
+	a := h.start("agent")
+	if err := check(t, a.socket); err != nil {
+		t.Error(err)
+	}
+	st, err := control.Client{Path: h.path("run/oidcbox/control.sock")}.Status(t.Context())
+	if err != nil || st.Keystore != control.KeystoreAbsent || st.KeystorePath != "" {
+		t.Errorf("status %+v, %v", st, err)
+	}
+}
+
 // TestSecondAgent works for its own shell, without the keystore that the first one holds.
 func TestSecondAgent(t *testing.T) {
 	h := newHome(t)

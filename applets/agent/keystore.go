@@ -48,27 +48,28 @@ func (f file) Make(ctx context.Context) (store.Engine, error) {
 	return boltstore.Open(ctx, f.path, f.opts)
 }
 
-// keystoreFile is nil for an agent without keystore.
-func (d *daemon) keystoreFile() (service.File, error) {
+// keystoreFile is nil for an agent without keystore, which is also one that nobody has told where home is.
+func (d *daemon) keystoreFile() service.File {
 	if d.cmd.NoKeystore {
-		return nil, nil
+		return nil
 	}
 	path := d.cmd.Keystore
 	if path == "" {
 		var err error
 		if path, err = keystore.DefaultPath(d.env.Getenv); err != nil {
-			return nil, cli.Fail(cli.Usage, err, "name it with --keystore, or go without with --no-keystore")
+			d.warning("going on without a keystore: " + err.Error())
+			return nil
 		}
 	}
 	return file{path: d.abs(path), opts: boltstore.Options{
 		Role: "person", Holder: "oidc-agent", Timeout: daemonWait, Now: d.env.Now, Log: d.log,
-	}}, nil
+	}}
 }
 
 // openKeystore unlocks the keystore with what was given, and makes one where there is none. Without a credential it
 // stays locked and the agent serves what is loaded over its socket. It never asks.
 func (d *daemon) openKeystore(ctx context.Context) error {
-	if d.cmd.NoKeystore {
+	if d.file == nil {
 		return nil
 	}
 	o := keystore.CredentialOptions{

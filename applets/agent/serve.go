@@ -83,10 +83,8 @@ func (d *daemon) prepare(ctx context.Context, stop func()) error {
 }
 
 func (d *daemon) newService(stop func()) error {
+	d.file = d.keystoreFile()
 	var err error
-	if d.file, err = d.keystoreFile(); err != nil {
-		return err
-	}
 	d.svc, err = service.New(service.Options{
 		Vault: d.vault, Memory: memstore.New(), File: d.file, Now: d.env.Now, Log: d.log,
 		HTTP: func(caFile string) (*httpc.Client, error) {
