@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"syscall"
 )
 
 // ErrListen says that none of the redirect URIs can be listened on: not loopback, or the port is taken.
@@ -75,10 +76,12 @@ func addresses(host string) []string {
 		return []string{host}
 	case "localhost":
 		probe, err := net.Listen("tcp6", "[::1]:0")
-		if err != nil {
+		switch {
+		case err == nil:
+			_ = probe.Close()
+		case !errors.Is(err, syscall.EADDRINUSE): // that is IPv6 with all its ports taken, perhaps by somebody
 			return []string{"127.0.0.1"}
 		}
-		_ = probe.Close()
 		return []string{"127.0.0.1", "::1"}
 	}
 	return nil

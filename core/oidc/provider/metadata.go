@@ -43,7 +43,7 @@ type Metadata struct {
 }
 
 // Parse reads a discovery document. It is strict JSON; issuer is required; the endpoints of an https issuer have to be
-// https as well. The lists may be single strings.
+// https as well. The lists may be single strings, and what is null counts as absent.
 func Parse(b []byte) (*Metadata, error) {
 	if len(b) > maxDocument {
 		return nil, fmt.Errorf("%w: %w", ErrMetadata, jose.ErrTooLarge)
@@ -52,6 +52,7 @@ func Parse(b []byte) (*Metadata, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMetadata, err)
 	}
+	o = o.WithoutNull()
 	md := &Metadata{Raw: append([]byte(nil), b...)}
 	for _, f := range md.texts() {
 		if *f.to, err = o.String(f.name); err != nil {

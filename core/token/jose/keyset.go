@@ -100,6 +100,12 @@ func arrayOfValues(dec *jsontext.Decoder) ([][]byte, error) {
 	}
 	var list [][]byte
 	for dec.PeekKind() != ']' {
+		if len(list) > maxKeys { // one more than is used says that there are more
+			if err := dec.SkipValue(); err != nil {
+				return nil, strictError(err)
+			}
+			continue
+		}
 		v, err := dec.ReadValue()
 		if err != nil {
 			return nil, strictError(err)

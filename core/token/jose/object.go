@@ -232,6 +232,11 @@ func (o Object) Without(names ...string) Object {
 	})}
 }
 
+// WithoutNull returns the object without the members that are null, for documents of authors who write all out.
+func (o Object) WithoutNull() Object {
+	return Object{members: slices.DeleteFunc(slices.Clone(o.members), func(m member) bool { return m.value == "null" })}
+}
+
 // MarshalJSON writes the members in their order, values as they came.
 func (o Object) MarshalJSON() ([]byte, error) {
 	b := []byte{'{'}
