@@ -170,6 +170,25 @@ func TestKeystoreIsMade(t *testing.T) {
 	if !w.stored("a") {
 		t.Fatal("not in the keystore")
 	}
+	if err := w.svc.Admin().Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.write("wrong", "wrong\n")
+	args[len(args)-1] = w.path("wrong")
+	before := len(w.op.Requests())
+	if r := w.run(append([]string{"b"}, args...)...); r.code != cli.Denied || !strings.Contains(r.errOut, "wrong passphrase") {
+		t.Errorf("wrong passphrase: %d %q", r.code, r.errOut)
+	}
+	for _, q := range w.op.Requests()[before:] {
+		if q.Method == http.MethodPost {
+			t.Errorf("something was done at the provider: %s", q.Path)
+		}
+	}
+	args[len(args)-1] = w.path("pw")
+	w.must(append([]string{"b"}, args...)...)
+	if !w.stored("a") || !w.stored("b") {
+		t.Error("not in the keystore")
+	}
 }
 
 func TestReauthenticate(t *testing.T) {

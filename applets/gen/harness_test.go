@@ -43,13 +43,18 @@ type world struct {
 	visit  func(url string) // the browser
 }
 
+// lasting lives on when the agent closes it.
+type lasting struct{ store.Engine }
+
+func (lasting) Close() error { return nil }
+
 // file is a keystore in memory.
 type file struct{ eng *memstore.Engine }
 
 func (file) Path() string                                 { return "/nowhere/keystore" }
 func (f file) Exists(ctx context.Context) (bool, error)   { return keystore.Exists(ctx, f.eng) }
-func (f file) Open(context.Context) (store.Engine, error) { return f.eng, nil }
-func (f file) Make(context.Context) (store.Engine, error) { return f.eng, nil }
+func (f file) Open(context.Context) (store.Engine, error) { return lasting{f.eng}, nil }
+func (f file) Make(context.Context) (store.Engine, error) { return lasting{f.eng}, nil }
 
 func newWorld(t *testing.T, edit ...func(*issuer.Options)) *world {
 	t.Helper()
