@@ -24,7 +24,9 @@ func (k slowKeys) Candidates(ctx context.Context, issuer string, h jose.Header) 
 // also when the rest of the answer is useless.
 func TestKeep(t *testing.T) {
 	f := newFake(t)
-	id := f.sign(t, "", map[string]any{"iss": f.URL, "sub": "u", "aud": "box", "iat": f.now.Unix(), "exp": f.now.Unix() + 60})
+	id := f.sign(t, "", map[string]any{
+		"iss": f.URL, "sub": "u", "aud": "box", "iat": f.now.Unix(), "exp": f.now.Unix() + 60,
+	})
 	for _, tt := range []struct {
 		name, body string
 		keys       int

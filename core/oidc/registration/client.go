@@ -133,8 +133,8 @@ func nativeURI(s string) bool {
 const memberURI = "registration_client_uri"
 
 // parse reads an answer of endpoint (RFC 7591 3.2.1). Only client_id is required; what is there has to have the right
-// type. A registration URI that endpoint must not send us to is left out, also of Raw; a new token is good at the URI known
-// before.
+// type. A registration URI that endpoint must not send us to is left out, also of Raw; a new token is good at the URI
+// known before.
 func parse(body []byte, endpoint string) (Client, error) {
 	o, err := jose.StrictObject(body, maxDepth, maxMembers)
 	if err != nil {

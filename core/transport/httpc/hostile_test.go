@@ -45,7 +45,9 @@ func TestBrokenHTTP(t *testing.T) {
 		"header_line":    func(form string) string { return "HTTP/1.1 200 OK\r\n" + form + escape + "\r\n\r\n" },
 		"header_name":    func(form string) string { return "HTTP/1.1 200 OK\r\n" + form + escape + ": x\r\n\r\n" },
 		"status":         func(form string) string { return "HTTP/1.1 " + form + escape + "\r\n\r\n" },
-		"content_length": func(form string) string { return "HTTP/1.1 200 OK\r\nContent-Length: " + form + escape + "\r\n\r\n" },
+		"content_length": func(form string) string {
+			return "HTTP/1.1 200 OK\r\nContent-Length: " + form + escape + "\r\n\r\n"
+		},
 		"transfer_encoding": func(form string) string {
 			return "HTTP/1.1 200 OK\r\nTransfer-Encoding: " + form + escape + "\r\n\r\n"
 		},
@@ -78,7 +80,8 @@ func TestBrokenHTTP(t *testing.T) {
 func TestUnfitText(t *testing.T) {
 	e := &Error{Method: "GET", URL: "https://op.example/", Err: errors.New("valid for \x1b[2Ja\r\nb\u202e, " +
 		strings.Repeat("x", 10000))}
-	if msg := e.Error(); len(msg) > 600 || strings.ContainsAny(msg, "\x1b\r\n\u202e") || !strings.Contains(msg, "valid for") {
+	msg := e.Error()
+	if len(msg) > 600 || strings.ContainsAny(msg, "\x1b\r\n\u202e") || !strings.Contains(msg, "valid for") {
 		t.Fatalf("unfit text %q", msg)
 	}
 }
