@@ -114,13 +114,14 @@ func (k *Keeper) alone(ctx context.Context, f *flight, l *login) (flow.Tokens, e
 		return flow.Tokens{}, err
 	}
 	defer l.turn.Release(all)
-	if err := k.takeHold(ctx, f, l); err != nil {
-		return flow.Tokens{}, err
-	}
 	defer k.dropHold(ctx, l)
 
 	recut := true
 	for try := 1; ; try++ {
+		// Each time: the lease may have been lost while the provider was answering.
+		if err := k.takeHold(ctx, f, l); err != nil {
+			return flow.Tokens{}, err
+		}
 		t, how, err := k.attempt(ctx, f, l)
 		switch {
 		case how == another && try < maxTries:
@@ -248,7 +249,7 @@ func (k *Keeper) intend(ctx context.Context, f *flight, l *login) (s sending, er
 		s = f.sending(r)
 		s.before = r.begin(k.opts.Now())
 		return nil
-	}, l.leases()...)
+	}, l.hold.lease) // also one that is lost by now: the store says so
 	if errors.Is(err, store.ErrFenced) {
 		err = ErrBusy
 	}
