@@ -25,6 +25,9 @@ var (
 	// ErrRedirect says that a redirect led to where this client does not go, or that there were too many.
 	ErrRedirect = errors.New("refusing to follow the redirect")
 
+	// ErrCAFile says that a file of CA certificates is not a regular file, or has no certificate in it.
+	ErrCAFile = errors.New("not a file of CA certificates")
+
 	// ErrEncoded says that an answer came compressed although that was not asked for.
 	ErrEncoded = errors.New("answer is compressed, which was not asked for")
 )

@@ -15,6 +15,13 @@ func loadRoots(path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil
 	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read CA file: %w", err)
+	}
+	if !info.Mode().IsRegular() { // opening a pipe may wait for ever
+		return nil, fmt.Errorf("read CA file %s: %w", path, ErrCAFile)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read CA file: %w", err)
@@ -29,7 +36,7 @@ func loadRoots(path string) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("read CA file %s: no certificate in it", path)
+		return nil, fmt.Errorf("read CA file %s: %w: no certificate in it", path, ErrCAFile)
 	}
 	return pool, nil
 }
