@@ -41,10 +41,10 @@ func raw(t *testing.T, answer func(request string) string) string {
 func TestBrokenHTTP(t *testing.T) {
 	const escape = "\x1b]0;pwned\a"
 	for name, answer := range map[string]func(form string) string{
-		"no_HTTP":        func(form string) string { return form + escape + "\r\n\r\n" },
-		"header_line":    func(form string) string { return "HTTP/1.1 200 OK\r\n" + form + escape + "\r\n\r\n" },
-		"header_name":    func(form string) string { return "HTTP/1.1 200 OK\r\n" + form + escape + ": x\r\n\r\n" },
-		"status":         func(form string) string { return "HTTP/1.1 " + form + escape + "\r\n\r\n" },
+		"no_HTTP":     func(form string) string { return form + escape + "\r\n\r\n" },
+		"header_line": func(form string) string { return "HTTP/1.1 200 OK\r\n" + form + escape + "\r\n\r\n" },
+		"header_name": func(form string) string { return "HTTP/1.1 200 OK\r\n" + form + escape + ": x\r\n\r\n" },
+		"status":      func(form string) string { return "HTTP/1.1 " + form + escape + "\r\n\r\n" },
 		"content_length": func(form string) string {
 			return "HTTP/1.1 200 OK\r\nContent-Length: " + form + escape + "\r\n\r\n"
 		},
