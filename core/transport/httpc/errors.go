@@ -75,7 +75,7 @@ func Partial(err error) secret.Text {
 // garbled stands for an error of a parser, whose text repeats what the server sent: maybe our own request.
 type garbled struct{ err error }
 
-func (*garbled) Error() string   { return "the answer is not valid HTTP" }
+func (*garbled) Error() string   { return "the connection broke off, or the answer is not valid HTTP" }
 func (g *garbled) Unwrap() error { return g.err }
 
 // tellable reports whether the text of a failure after the request was sent is known to be harmless.
