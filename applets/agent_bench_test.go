@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,18 +38,11 @@ func BenchmarkTokenProcess(b *testing.B) {
 	argvs := map[string][]string{
 		"bare": {bare}, "original": {"oidc-token", "bench0"}, "ours": {h.bin, "token", "bench0"},
 	}
-	times := map[string][]time.Duration{}
-	for b.Loop() {
-		for name, argv := range argvs {
-			cmd := exec.Command(argv[0], argv[1:]...)
-			cmd.Env = h.environ()
-			begin := time.Now()
-			if err := cmd.Run(); err != nil {
-				b.Fatalf("%v: %v", argv, err)
-			}
-			times[name] = append(times[name], time.Since(begin))
-		}
+	h.must("token", "bench0")
+	if o := h.exec("oidc-token", "bench0"); o.code != 0 {
+		b.Fatalf("the original's oidc-token: %s", o.errOut)
 	}
+	times := inTurn(b, h.environ(), argvs)
 	median := func(name string) float64 { return float64(quantile(times[name], 0.5)) }
 	b.ReportMetric(median("ours")/1e6, "ours-ms")
 	b.ReportMetric(median("original")/1e6, "original-ms")

@@ -31,7 +31,7 @@ func All() []cli.Role {
 			Sum: "load, unload, lock and list logins", New: add.New,
 		},
 		{
-			Name: "token", Also: []string{"oidc-token"}, Upstream: []string{"oidc-token"}, Argp: true,
+			Name: "token", Also: []string{"oidc-token"}, Upstream: []string{"oidc-token"}, Argp: true, Brief: true,
 			Sum: "print an access token", New: token.New,
 		},
 		{Name: "verifier", Sum: "say yes or no to a token", New: verifier.New},

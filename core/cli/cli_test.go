@@ -85,6 +85,64 @@ func TestRunFindsTheCommand(t *testing.T) {
 	}
 }
 
+// bigCmd is all sub-commands, so that Run goes straight to one of them.
+type bigCmd struct {
+	SayWord sayCmd   `cmd:"" help:"Say it."`
+	Odd     oddCmd   `cmd:"" name:"even" aliases:"par" help:"Named otherwise."`
+	Group   groupCmd `cmd:"" help:"No command itself."`
+}
+
+func (*bigCmd) Run(context.Context, *cli.Env) error { return errors.New("the role itself ran") }
+
+type groupCmd struct {
+	Leaf leafCmd `cmd:"" help:"A leaf."`
+}
+
+type sayCmd struct {
+	Word string `arg:""`
+	Loud bool
+}
+
+func (c *sayCmd) Run(_ context.Context, env *cli.Env) error {
+	fmt.Fprintln(env.Stdout, c.Word, c.Loud)
+	return nil
+}
+
+type oddCmd struct{}
+
+func (c *oddCmd) Run(_ context.Context, env *cli.Env) error {
+	fmt.Fprintln(env.Stdout, "even")
+	return nil
+}
+
+func TestRunGoesStraightToTheSubCommand(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		out  string
+	}{
+		{"with option and operand", []string{"say-word", "--loud", "x"}, 0, "x true\n"},
+		{"by name tag", []string{"even"}, 0, "even\n"},
+		{"by alias", []string{"par"}, 0, "even\n"},
+		{"not by the Go name", []string{"odd"}, cli.Usage, ""},
+		{"through a group", []string{"group", "leaf"}, 0, "leaf\n"},
+		{"group alone", []string{"group"}, cli.Usage, ""},
+		{"operand missing", []string{"say-word"}, cli.Usage, ""},
+		{"option first", []string{"--loud", "say-word"}, cli.Usage, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code, out, errOut := run(t, &bigCmd{}, false, c.args...)
+			if code != c.code || out != c.out {
+				t.Errorf("got %d %q (%s), want %d %q", code, out, errOut, c.code, c.out)
+			}
+		})
+	}
+	if _, out, _ := run(t, &bigCmd{}, false, "say-word", "--help"); !strings.HasPrefix(out, "Usage: oidcbox x say-word <word>") {
+		t.Errorf("help of the sub-command: %s", out)
+	}
+}
+
 func TestReport(t *testing.T) {
 	base := errors.New("no agent is running")
 	coded := cli.Fail(cli.Temporary, base, "start one with: eval $(oidc-agent)")

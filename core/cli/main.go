@@ -18,6 +18,9 @@ type Grammar struct {
 	Summary string
 	// Argp accepts GNU argp habits: unambiguous prefixes of long options, options after operands.
 	Argp bool
+	// Brief is for a role that has nothing to clean up: a signal ends it at once, and it starts a quarter of a
+	// millisecond sooner.
+	Brief bool
 	// Version is printed for --version under an upstream name, as "<program> <version>".
 	Version string
 	// Own turns the original's commands in a hint into ours, for somebody who knows us by our own names: pairs of what
@@ -26,8 +29,11 @@ type Grammar struct {
 }
 
 // Main parses args for cmd, runs it until it ends or the process is told to stop, and returns the exit code. SIGINT
-// and SIGTERM cancel the context.
+// and SIGTERM cancel the context, except where Grammar.Brief leaves them to the system.
 func Main(env *Env, g Grammar, cmd Command, args []string) int {
+	if g.Brief && os.Getpid() != 1 {
+		return Run(context.Background(), env, g, cmd, args)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	reapOrphans(ctx)
@@ -37,6 +43,7 @@ func Main(env *Env, g Grammar, cmd Command, args []string) int {
 // Run is Main without the signals, for tests and for roles that start others in-process.
 func Run(ctx context.Context, env *Env, g Grammar, cmd Command, args []string) int {
 	env.Name, env.own = g.Name, g.Own
+	g, cmd, args = narrow(g, cmd, args)
 	exit := -1
 	parser, err := newParser(g, cmd, env.Upstream,
 		kong.Writers(env.Stdout, env.Stderr),

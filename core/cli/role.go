@@ -8,6 +8,7 @@ type Role struct {
 	// Upstream are those of Also under which the original's exit codes and messages hold.
 	Upstream []string
 	Argp     bool // GNU argp habits
+	Brief    bool // nothing to clean up when a signal comes
 	Hidden   bool // not listed in help
 	New      func() Command
 }
