@@ -26,6 +26,9 @@ func condition(name string) (bool, error) {
 	return false, fmt.Errorf("unknown condition %q", name)
 }
 
+// scriptTime ends a script in which a command that should have failed runs on.
+const scriptTime = 90 * time.Second
+
 // awaitTime is how long a script waits for a process it has started.
 const awaitTime = 10 * time.Second
 
@@ -83,6 +86,19 @@ func openLink(url string) error {
 	return nil
 }
 
+// endAgents ends agents in the background that a failed script has left, by their pid files run/*.pid.
+func endAgents(e *testscript.Env) {
+	files, _ := filepath.Glob(filepath.Join(e.WorkDir, "run", "*.pid"))
+	for _, file := range files {
+		b, _ := os.ReadFile(file)
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
+			if p, err := os.FindProcess(pid); err == nil {
+				_ = p.Kill()
+			}
+		}
+	}
+}
+
 // await waits until files are there: "await PATH...". A socket or URL file appears when its process is ready.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 0 {
@@ -100,12 +116,16 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// setEnv puts the content of a file into a variable: "setenv VAR FILE".
+// setEnv puts the content of a file into a variable, without a prefix: "setenv VAR FILE [PREFIX]".
 func setEnv(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: setenv VAR FILE")
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: setenv VAR FILE [PREFIX]")
 	}
-	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
+	value := strings.TrimSpace(ts.ReadFile(args[1]))
+	if len(args) == 3 {
+		value = strings.TrimPrefix(value, args[2])
+	}
+	ts.Setenv(args[0], value)
 }
 
 // damage replaces bytes wherever they are in a file ("damage FILE OLD NEW") or cuts it short ("damage FILE cut 100").

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -17,7 +18,7 @@ func TestMain(m *testing.M) {
 	commands := map[string]func(){}
 	play := func() { os.Exit(Main(cli.OS())) }
 	for _, r := range All() {
-		for _, name := range append([]string{program + "-" + r.Name}, r.Also...) {
+		for _, name := range append([]string{r.Name, program + "-" + r.Name}, r.Also...) {
 			commands[name] = play
 		}
 	}
@@ -41,6 +42,7 @@ func TestScripts(t *testing.T) {
 				Setup:               scriptEnvironment,
 				Condition:           condition,
 				ContinueOnError:     true,
+				Deadline:            time.Now().Add(scriptTime),
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"exitcode": exitCode, "nosecret": noSecret, "await": await, "setenv": setEnv, "damage": damage, "mode": fileMode,
 				},
@@ -61,6 +63,7 @@ func scriptEnvironment(e *testscript.Env) error {
 	e.Setenv("XDG_STATE_HOME", "")
 	e.Setenv("OIDC_SOCK", "")
 	e.Setenv("TMPDIR", e.WorkDir)
+	e.Defer(func() { endAgents(e) })
 	return nil
 }
 
