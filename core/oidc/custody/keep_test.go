@@ -2,11 +2,13 @@ package custody
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/oidc/flow"
 	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/store"
 )
 
 // talkative is a Refresher that goes on talking to the network after it has read the answer, as one that fetches the
@@ -76,6 +78,26 @@ func TestLoginsGoAway(t *testing.T) {
 		defer b.mu.Unlock()
 		if n := len(b.logins); n != 0 {
 			t.Errorf("%d logins are left", n)
+		}
+	})
+}
+
+// A record that cannot be read does not hide the other logins: theirs may be pending.
+func TestListBesideDamage(t *testing.T) {
+	in(t, func(t *testing.T) {
+		b := newBed(t, strict)
+		err := b.eng.Update(t.Context(), func(tx store.WTx) error {
+			return tx.Put(table(), store.Record{Key: store.Key{"a-login-of-tomorrow"}, Value: []byte{recordVersion + 1}})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := b.List(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "a-login-of-tomorrow") {
+			t.Errorf("error %v", err)
+		}
+		if len(list) != 1 || list[0].ID != id {
+			t.Errorf("list %+v", list)
 		}
 	})
 }

@@ -184,9 +184,13 @@ func (k *Keeper) State(ctx context.Context, id string) (State, error) {
 }
 
 // List returns every login with its state, in the order of the store. A login whose State has a Pending intent should
-// be refreshed soon after a restart: a provider's grace period is short.
+// be refreshed soon after a restart: a provider's grace period is short. Records that this version cannot read are left
+// out and named in the error; the others are returned beside it.
 func (k *Keeper) List(ctx context.Context) ([]Login, error) {
-	var all []Login
+	var (
+		all    []Login
+		faults []error
+	)
 	err := k.eng.View(ctx, func(tx store.Tx) error {
 		for row, err := range tx.Scan(table(), nil) {
 			if err != nil {
@@ -195,15 +199,16 @@ func (k *Keeper) List(ctx context.Context) ([]Login, error) {
 			rec, err := decode(row.Value)
 			clear(row.Value)
 			if err != nil {
-				return fmt.Errorf("read %s: %w", row.Key[0], err)
+				faults = append(faults, fmt.Errorf("read %s: %w", row.Key[0], err))
+				continue
 			}
 			all = append(all, Login{ID: row.Key[0], State: k.stateOf(row.Key[0], rec)})
 			rec.wipe()
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("list the logins in custody: %w", err)
+	if err := errors.Join(append(faults, err)...); err != nil {
+		return all, fmt.Errorf("list the logins in custody: %w", err)
 	}
 	return all, nil
 }
