@@ -22,6 +22,16 @@ func newAgent(env *cli.Env) *agent {
 	return &agent{env: env, control: control.Client{Path: control.Place(env.Getenv)}}
 }
 
+// there fails when no agent listens: nobody should think up or type a password for nothing.
+func (a *agent) there(ctx context.Context) error {
+	rep, err := proto.Find(a.env.Getenv).Call(ctx, proto.Request{Type: proto.TypeCheck})
+	rep.Wipe()
+	if errors.Is(err, proto.ErrNoAgent) {
+		return a.explain(err)
+	}
+	return nil
+}
+
 // call asks and returns the answer if it is no failure.
 func (a *agent) call(ctx context.Context, req proto.Request) (proto.Reply, error) {
 	rep, err := proto.Find(a.env.Getenv).Call(ctx, req)
@@ -46,7 +56,11 @@ func (a *agent) explain(err error) error {
 		}
 		return cli.Fail(cli.NotFound, err, "start one with: eval $(oidc-agent)")
 	case errors.As(err, &ae):
-		return cli.Fail(exitCode(ae.Reason()), err, ae.Help)
+		hint := ae.Help
+		if hint == "" && ae.Reason() == proto.ReasonNotFound {
+			hint = "see what is loaded with: oidc-add --loaded"
+		}
+		return cli.Fail(exitCode(ae.Reason()), err, hint)
 	case errors.Is(err, sock.ErrForeign):
 		return cli.Fail(cli.Denied, err, "point OIDC_SOCK to an agent of your own")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, proto.ErrNoAnswer):

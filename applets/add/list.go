@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/cli"
@@ -23,9 +24,12 @@ func (c *Cmd) listUsable(ctx context.Context, a *agent) error {
 			return err
 		}
 	}
-	logins, _, err := a.stored(ctx)
-	if err != nil {
+	logins, st, err := a.stored(ctx)
+	switch {
+	case err != nil:
 		a.env.Warn("the logins of the keystore are missing here: %v", err)
+	case st.Locked || st.Keystore == control.KeystoreLocked:
+		a.env.Warn("the logins of the keystore are missing here: it is locked; %s --unlock", a.env.Name)
 	}
 	for _, l := range logins {
 		names = append(names, l.Name)

@@ -113,7 +113,7 @@ func fileError(err error) error {
 	case errors.Is(err, login.ErrName):
 		return cli.Fail(cli.Usage, err, "")
 	case errors.Is(err, login.ErrPGP):
-		return cli.Fail(cli.No, err, "set the login up again with a password: oidc-gen --update")
+		return cli.Fail(cli.No, err, "set the login up again, with a password: oidc-gen NAME --pw-file FILE")
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
@@ -16,6 +17,9 @@ import (
 
 // lock puts the agent under a password.
 func (c *Cmd) lock(ctx context.Context, a *agent) error {
+	if err := a.there(ctx); err != nil {
+		return err
+	}
 	pw, err := c.lockPassword(ctx, a.env, true)
 	if err != nil {
 		return err
@@ -30,6 +34,9 @@ func (c *Cmd) lock(ctx context.Context, a *agent) error {
 
 // unlock takes the agent's password off, or opens its keystore: whichever is closed, the agent's password first.
 func (c *Cmd) unlock(ctx context.Context, a *agent) error {
+	if err := a.there(ctx); err != nil {
+		return err
+	}
 	st, ok, err := a.status(ctx)
 	if err != nil {
 		return err
@@ -103,7 +110,7 @@ func (c *Cmd) unlocking(ctx context.Context, env *cli.Env, cred keystore.Credent
 	}
 	slot, err := cred.NewSlot(ctx)
 	if err != nil {
-		return control.Unlock{}, err
+		return control.Unlock{}, keyError(err)
 	}
 	switch slot.Kind {
 	case keystore.KindPassphrase:
@@ -114,6 +121,19 @@ func (c *Cmd) unlocking(ctx context.Context, env *cli.Env, cred keystore.Credent
 		return control.Unlock{Keyring: true}, nil
 	}
 	return control.Unlock{}, cli.Failf(cli.Usage, "a credential of kind %s is for the agent's own start", slot.Kind)
+}
+
+// keyError gives a passphrase or key file that cannot be used its exit code.
+func keyError(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return cli.Fail(cli.NotFound, err, "")
+	case errors.Is(err, fs.ErrPermission):
+		return cli.Fail(cli.Denied, err, "a file with a key has to be yours, with mode 0600")
+	case errors.Is(err, keystore.ErrUnfit):
+		return cli.Fail(cli.Usage, err, "")
+	}
+	return err
 }
 
 func absolute(env *cli.Env, path string) string {
