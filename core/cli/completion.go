@@ -31,11 +31,24 @@ func Completion(w io.Writer, shell, program string, roles []Role) error {
 	return Fail(Usage, fmt.Errorf("unknown shell %q", shell), "one of "+strings.Join(Shells(), ", "))
 }
 
-// completion is what may follow one command.
+// completion is what may follow one role.
 type completion struct {
-	names  []string // "token", "oidc-token"
+	names    []string  // "token", "oidcbox-token", "oidc-token"
+	commands []command // the role itself first, then its sub-commands
+	values   []value
+}
+
+// command is a role or a sub-command of it.
+type command struct {
+	path   string   // "self", "self keystore slot"
 	words  []string // options and sub-commands
 	logins bool     // operands are names of logins
+}
+
+// value is an option of which only some values are known.
+type value struct {
+	path, option string
+	words        []string
 }
 
 func completionWords(program string, roles []Role) ([]completion, error) {
@@ -49,58 +62,110 @@ func completionWords(program string, roles []Role) ([]completion, error) {
 			return nil, fmt.Errorf("read grammar of %s: %w", r.Name, err)
 		}
 		c := completion{names: append([]string{r.Name, program + "-" + r.Name}, r.Also...)}
-		collectWords(&c, p.Model.Node)
-		slices.Sort(c.words)
-		c.words = slices.Compact(c.words)
+		c.collect(p.Model.Node, r.Name, nil)
 		out = append(out, c)
 	}
 	return out, nil
 }
 
-func collectWords(c *completion, n *kong.Node) {
+// collect adds the words of a node and of everything below it. inherited are the options of the nodes above.
+func (c *completion) collect(n *kong.Node, path string, inherited []string) {
+	cmd := command{path: path, words: slices.Clone(inherited)}
 	for _, f := range n.Flags {
-		if !f.Hidden {
-			c.words = append(c.words, "--"+f.Name)
+		if f.Hidden {
+			continue
+		}
+		cmd.words = append(cmd.words, "--"+f.Name)
+		if enum := enumWords(f.Value); len(enum) > 0 {
+			c.values = append(c.values, value{path, "--" + f.Name, enum})
+			if f.Short != 0 {
+				c.values = append(c.values, value{path, "-" + string(f.Short), enum})
+			}
 		}
 	}
+	options := slices.Clone(cmd.words)
 	for _, pos := range n.Positional {
-		c.logins = c.logins || pos.Tag.Get("complete") == "logins"
+		cmd.logins = cmd.logins || pos.Tag.Get("complete") == "logins"
+		cmd.words = append(cmd.words, enumWords(pos)...)
 	}
+	at := len(c.commands)
+	c.commands = append(c.commands, cmd)
 	for _, child := range n.Children {
 		if !child.Hidden {
-			c.words = append(c.words, child.Name)
-			collectWords(c, child)
+			c.commands[at].words = append(c.commands[at].words, child.Name)
+			c.collect(child, path+" "+child.Name, options)
 		}
 	}
+	slices.Sort(c.commands[at].words)
+	c.commands[at].words = slices.Compact(c.commands[at].words)
 }
 
+// enumWords are the values a grammar lists; the empty one is what an option has when it is not given.
+func enumWords(v *kong.Value) []string {
+	return slices.DeleteFunc(v.EnumSlice(), func(s string) bool { return s == "" })
+}
+
+// bashCompletion writes one function. It goes down the sub-commands that were typed, and offers what may follow.
 func bashCompletion(w io.Writer, program string, cs []completion) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "_%s() {\n  local cur=${COMP_WORDS[COMP_CWORD]} cmd=${COMP_WORDS[0]##*/} first=1 words=\"\"\n", program)
-	fmt.Fprintf(&b, "  if [ \"$cmd\" = %s ]; then\n    cmd=${COMP_WORDS[1]}; first=2\n", program)
+	fmt.Fprintf(&b, "_%s() {\n  local cur=${COMP_WORDS[COMP_CWORD]} prev=\"\" cmd=${COMP_WORDS[0]##*/} i=1 words=\"\"\n", program)
+	fmt.Fprintf(&b, "  if [ \"$cmd\" = %s ]; then\n    cmd=${COMP_WORDS[1]}; i=2\n", program)
 	fmt.Fprintf(&b, "    if [ \"$COMP_CWORD\" -eq 1 ]; then COMPREPLY=($(compgen -W \"%s\" -- \"$cur\")); return; fi\n  fi\n",
 		strings.Join(firstNames(cs), " "))
-	b.WriteString("  case \"$cmd\" in\n")
-	for _, c := range cs {
-		fmt.Fprintf(&b, "    %s) words=\"%s\"", strings.Join(c.names, "|"), strings.Join(c.words, " "))
-		if c.logins {
-			fmt.Fprintf(&b, "; case \"$cur\" in -*) ;; *) words=\"$(%s self complete-values logins 2>/dev/null)\" ;; esac", program)
-		}
-		b.WriteString(" ;;\n")
-	}
-	b.WriteString("  esac\n  [ \"$COMP_CWORD\" -ge \"$first\" ] && COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\n")
+	b.WriteString("  [ \"$COMP_CWORD\" -ge \"$i\" ] || return\n")
+	bashPath(&b, cs)
+	bashWords(&b, program, cs)
+	b.WriteString("  COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\n")
 	fmt.Fprintf(&b, "complete -o default -F _%s %s %s\n", program, program, strings.Join(otherNames(cs), " "))
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
+// bashPath finds the sub-command that was typed, and the word before the one to complete.
+func bashPath(b *strings.Builder, cs []completion) {
+	b.WriteString("  case \"$cmd\" in\n")
+	for _, c := range cs {
+		fmt.Fprintf(b, "    %s) cmd=%s ;;\n", strings.Join(c.names, "|"), c.names[0])
+	}
+	b.WriteString("  esac\n  while [ \"$i\" -lt \"$COMP_CWORD\" ]; do\n    prev=${COMP_WORDS[i]}\n    case \"$cmd $prev\" in\n")
+	for _, c := range cs {
+		for _, sub := range c.commands[1:] {
+			fmt.Fprintf(b, "      %q) cmd=%q ;;\n", sub.path, sub.path)
+		}
+	}
+	b.WriteString("    esac\n    i=$((i + 1))\n  done\n")
+}
+
+// bashWords chooses the words: the values of the option before, else what the sub-command takes.
+func bashWords(b *strings.Builder, program string, cs []completion) {
+	b.WriteString("  case \"$cmd $prev\" in\n")
+	for _, c := range cs {
+		for _, v := range c.values {
+			fmt.Fprintf(b, "    %q) COMPREPLY=($(compgen -W \"%s\" -- \"$cur\")); return ;;\n",
+				v.path+" "+v.option, strings.Join(v.words, " "))
+		}
+	}
+	b.WriteString("  esac\n  case \"$cmd\" in\n")
+	for _, c := range cs {
+		for _, cmd := range c.commands {
+			fmt.Fprintf(b, "    %q) words=\"%s\"", cmd.path, strings.Join(cmd.words, " "))
+			if cmd.logins {
+				fmt.Fprintf(b, "; case \"$cur\" in -*) ;; *) words=\"$(%s self complete-values logins 2>/dev/null)\" ;; esac", program)
+			}
+			b.WriteString(" ;;\n")
+		}
+	}
+	b.WriteString("  esac\n")
+}
+
+// fishCompletion offers the words of a role whatever was typed after it.
 func fishCompletion(w io.Writer, program string, cs []completion) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "complete -c %s -n __fish_use_subcommand -a '%s'\n", program, strings.Join(firstNames(cs), " "))
 	for _, c := range cs {
 		line := func(cmd, cond string) {
-			fmt.Fprintf(&b, "complete -c %s %s -a '%s'\n", cmd, cond, strings.Join(c.words, " "))
-			if c.logins {
+			fmt.Fprintf(&b, "complete -c %s %s -a '%s'\n", cmd, cond, strings.Join(c.allWords(), " "))
+			if c.commands[0].logins {
 				fmt.Fprintf(&b, "complete -c %s %s -f -a '(%s self complete-values logins 2>/dev/null)'\n", cmd, cond, program)
 			}
 		}
@@ -111,6 +176,16 @@ func fishCompletion(w io.Writer, program string, cs []completion) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// allWords are those of a role and of everything below it.
+func (c *completion) allWords() []string {
+	var out []string
+	for _, cmd := range c.commands {
+		out = append(out, cmd.words...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func firstNames(cs []completion) []string {
