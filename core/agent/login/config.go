@@ -324,8 +324,9 @@ func texts(v json.RawMessage) ([]string, error) {
 	return list, nil
 }
 
-// readObject takes one JSON object apart, in order. A member that comes twice is a fault: readers would differ in
-// which one they take.
+// readObject takes one JSON object apart, in order. A member that comes twice with different values is a fault: readers
+// would differ in which one they take. Twice with the same value counts once: oidc-gen 4 writes "audience" so when it
+// has registered the client.
 func readObject(b []byte) ([]member, error) {
 	if len(b) > MaxFile {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, ErrTooLarge)
@@ -337,21 +338,24 @@ func readObject(b []byte) ([]member, error) {
 		return nil, fmt.Errorf("%w: no JSON object", ErrConfig)
 	}
 	var members []member
-	seen := map[string]bool{}
+	seen := map[string]json.RawMessage{}
 	for d.More() {
 		t, err := d.Token()
 		name, ok := t.(string)
 		if err != nil || !ok {
 			return nil, fmt.Errorf("%w: broken JSON", ErrConfig)
 		}
-		if seen[name] {
-			return nil, fmt.Errorf("%w: member %q comes twice", ErrConfig, cutText(name, 40))
-		}
-		seen[name] = true
 		m := member{name: name}
 		if err := d.Decode(&m.value); err != nil {
 			return nil, fmt.Errorf("%w: broken JSON", ErrConfig)
 		}
+		if first, there := seen[name]; there {
+			if !bytes.Equal(first, m.value) {
+				return nil, fmt.Errorf("%w: member %q comes twice", ErrConfig, cutText(name, 40))
+			}
+			continue
+		}
+		seen[name] = m.value
 		members = append(members, m)
 	}
 	if _, err := d.Token(); err != nil {

@@ -67,6 +67,26 @@ func TestParseConfig(t *testing.T) {
 	}
 }
 
+// TestRepeatedMember: oidc-gen 4 writes "audience" twice when it has registered the client.
+func TestRepeatedMember(t *testing.T) {
+	c, err := ParseConfig([]byte(`{"name":"x","audience":"a b","unknown":[1],"audience":"a b","unknown":[1]}`))
+	if err != nil || c.Audience != "a b" {
+		t.Fatalf("audience %q, %v", c.Audience, err)
+	}
+	out, err := c.Encode()
+	if err != nil || bytes.Count(out, []byte(`"audience"`)) != 1 || bytes.Count(out, []byte(`"unknown"`)) != 1 {
+		t.Errorf("written again: %s, %v", out, err)
+	}
+	for _, bad := range []string{
+		`{"audience":"a","audience":"b"}`, `{"audience":"a","audience":"a","audience":"b"}`, `{"audience":"","audience":"b"}`,
+		`{"audience":1,"audience":"1"}`,
+	} {
+		if _, err := ParseConfig([]byte(bad)); !errors.Is(err, ErrConfig) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
 func TestUnknownMembersAreKept(t *testing.T) {
 	in := `{"name":"x","client_id_issued_at":1700000000,"mytoken_profile":{"include":"agent"},"grant_types":["a",1.50],` +
 		`"registration_access_token":"rat","z":null}`

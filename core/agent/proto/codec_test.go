@@ -146,6 +146,11 @@ func TestDecodeRequestRefuses(t *testing.T) {
 	for name, in := range map[string]string{
 		"member twice":          `{"account":"a","account":"b"}`,
 		"twice, deeper":         `{"config":{"a":1,"a":2}}`,
+		"third one differs":     `{"config":{"a":1,"a":1,"a":2}}`,
+		"the same, beside":      `{"account":"a","account":"a"}`,
+		"the same config":       `{"config":{"a":1},"config":{"a":1}}`,
+		"the same, two deep":    `{"config":{"a":{"b":1,"b":1}}}`,
+		"the same, elsewhere":   `{"oidc_device":{"a":1,"a":1}}`,
 		"bad utf-8":             "{\"account\":\"\xff\"}",
 		"not closed":            `{"account":"a"`,
 		"array":                 `[]`,
@@ -167,6 +172,30 @@ func TestDecodeRequestRefuses(t *testing.T) {
 		if r, err := decodeRequest([]byte(in)); err == nil {
 			t.Errorf("%s: %+v", name, r)
 		}
+	}
+}
+
+// TestConfigRepeatsAMember: oidc-gen 4 writes "audience" twice when it has registered a client, and sends such a file.
+func TestConfigRepeatsAMember(t *testing.T) {
+	const (
+		config = `{"name":"a", "audience":"x","scope":"s","audience":"x","other":[1]}`
+		want   = `{"name":"a","audience":"x","scope":"s","other":[1]}`
+	)
+	r, err := decodeRequest([]byte(`{"request":"add","config":` + config + `,"lifetime":3}`))
+	if err != nil || r.Config.Expose() != want || r.Type != TypeAdd || r.Lifetime != 3 {
+		t.Errorf("request %+v, %v: %s", r, err, r.Config.Expose())
+	}
+	rep, err := decodeReply([]byte(`{"status":"success","config":` + config + `}`))
+	if err != nil || rep.Config.Expose() != want {
+		t.Errorf("reply %v: %s", err, rep.Config.Expose())
+	}
+	out, err := encodeRequest(&Request{Type: TypeAdd, Config: secret.FromString(config)})
+	if err != nil || string(out) != `{"request":"add","config":`+want+`}` {
+		t.Errorf("encoded %s, %v", out, err)
+	}
+	_, err = encodeRequest(&Request{Type: TypeAdd, Config: secret.FromString(`{"a":"x","a":"y"}`)})
+	if !errors.Is(err, ErrMalformed) {
+		t.Errorf("a contradiction was sent: %v", err)
 	}
 }
 

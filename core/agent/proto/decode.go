@@ -16,7 +16,10 @@ import (
 // eachMember calls fn for each member of the JSON object b. The value is a part of b. Members that come twice, bad
 // UTF-8 and anything after the object are refused: two readers of one message must not see two requests.
 func eachMember(b []byte, fn func(name string, value []byte) error) error {
-	d := jsontext.NewDecoder(bytes.NewBuffer(b))
+	return eachMemberOf(jsontext.NewDecoder(bytes.NewBuffer(b)), fn)
+}
+
+func eachMemberOf(d *jsontext.Decoder, fn func(name string, value []byte) error) error {
 	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
 		return ErrMalformed
 	}
@@ -159,6 +162,17 @@ func (m member) absent() bool {
 // decodeRequest reads a request. On an error nothing of it is kept. The error is ErrMalformed, or says which member
 // is wrong and how (never its value).
 func decodeRequest(b []byte) (Request, error) {
+	r, err := readRequest(b)
+	if errors.Is(err, ErrMalformed) {
+		if once, ok := configOnce(b); ok {
+			defer clear(once)
+			return readRequest(once)
+		}
+	}
+	return r, err
+}
+
+func readRequest(b []byte) (Request, error) {
 	var (
 		r      Request
 		badErr error
@@ -264,14 +278,25 @@ func (r *Request) readFlow(m member) {
 // decodeReply reads an answer. The original pastes texts with line ends and tabs into its answers as they are: control
 // characters in strings are taken for what they would be if they were escaped.
 func decodeReply(b []byte) (Reply, error) {
-	var (
-		r      Reply
-		badErr error
-	)
 	if escaped := escapeControls(b); escaped != nil {
 		b = escaped
 		defer clear(escaped)
 	}
+	r, err := readReply(b)
+	if errors.Is(err, ErrMalformed) {
+		if once, ok := configOnce(b); ok {
+			defer clear(once)
+			return readReply(once)
+		}
+	}
+	return r, err
+}
+
+func readReply(b []byte) (Reply, error) {
+	var (
+		r      Reply
+		badErr error
+	)
 	err := eachMember(b, func(name string, value []byte) error {
 		r.read(member{name: name, value: value, err: &badErr}, b)
 		return badErr

@@ -83,7 +83,12 @@ func (o *object) raw(name string, t secret.Text) {
 	o.use(name, t, func(b []byte) error {
 		b = bytes.TrimSpace(b)
 		if !jsontext.Value(b).IsValid() {
-			return ErrMalformed
+			single, ok := once(b)
+			if !ok {
+				return ErrMalformed
+			}
+			defer clear(single)
+			b = single
 		}
 		o.buf = append(o.buf, b...)
 		return nil
