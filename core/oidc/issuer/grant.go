@@ -34,7 +34,7 @@ type live struct {
 	Used int64  `json:"u,omitempty"` // milliseconds since 1970, 0: not used yet
 }
 
-// maxLive bounds the siblings that a grace window can make.
+// maxLive bounds the tokens of a family that are good at once in a grace window.
 const maxLive = 32
 
 const (
@@ -114,14 +114,31 @@ func (g *grant) use(t turn) (good, revoke bool) {
 	case t.rotation == Strict:
 		g.Live = []live{{Hash: t.next}}
 		return true, false
-	case len(g.Live) >= maxLive:
-		return false, false
 	}
 	if g.Live[at].Used == 0 {
 		g.Live[at].Used = now
 	}
+	if len(g.Live) >= maxLive && !g.dropUsed(t.old) {
+		return false, false
+	}
 	g.Live = append(g.Live, live{Hash: t.next})
 	return true, false
+}
+
+// dropUsed ends the window of the token that was used first, except keep, and reports whether there was one. A client
+// that refreshes fast leaves many behind and needs none of them; siblings that nobody has used yet may all be needed.
+func (g *grant) dropUsed(keep string) bool {
+	oldest := -1
+	for i, l := range g.Live {
+		if l.Used != 0 && l.Hash != keep && (oldest < 0 || l.Used < g.Live[oldest].Used) {
+			oldest = i
+		}
+	}
+	if oldest < 0 {
+		return false
+	}
+	g.Live = slices.Delete(g.Live, oldest, oldest+1)
+	return true
 }
 
 // grantAlive reports whether the family of an access token, if it has one, was not revoked.

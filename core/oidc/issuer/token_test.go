@@ -264,6 +264,28 @@ func TestRefreshGraceIsBounded(t *testing.T) {
 	}
 }
 
+// TestRefreshGraceOfAnHonestChain: a client that always sends the newest token is not held up by those it has used.
+func TestRefreshGraceOfAnHonestChain(t *testing.T) {
+	c := newClock()
+	s := issuertest.Start(t, c.option, rotation(issuer.Grace))
+	first := s.Tokens("alice", "openid offline_access").Refresh
+	chain := []secret.Text{first}
+	for i := range 100 {
+		a := s.Token("web", "web-secret", refreshForm(chain[len(chain)-1]))
+		if a.Status != http.StatusOK {
+			t.Fatalf("refresh %d: %d %v", i, a.Status, a.Body)
+		}
+		chain = append(chain, text(a, "refresh_token"))
+		c.pass(time.Millisecond)
+	}
+	// The latest of the used ones are still within their window, and using them again ends nothing.
+	wantOK(t, s.Token("web", "web-secret", refreshForm(chain[len(chain)-5])))
+	wantOK(t, s.Token("web", "web-secret", refreshForm(chain[len(chain)-1])))
+	// One that was dropped counts as reused.
+	wantError(t, s.Token("web", "web-secret", refreshForm(first)), 400, "invalid_grant")
+	wantError(t, s.Token("web", "web-secret", refreshForm(chain[len(chain)-1])), 400, "invalid_grant")
+}
+
 func TestRefreshWithoutRotation(t *testing.T) {
 	s := issuertest.Start(t)
 	q := authQuery("client_id", "web-norotate")
