@@ -1,6 +1,7 @@
 package flow_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -168,6 +169,15 @@ func TestRefusals(t *testing.T) {
 		{
 			name: "repeats_the_client_secret", status: 401, unknownClient: true, text: "bad secret [secret]",
 			body: `{"error":"invalid_client","error_description":"bad secret s3cret of the client"}`,
+		},
+		{
+			name: "repeats_the_client_secret_as_sent", status: 401, unknownClient: true, text: "bad secret [secret]",
+			body: `{"error":"invalid_client","error_description":"bad secret s3cret+of+the+client"}`,
+		},
+		{
+			name: "repeats_the_authorization_header", status: 401, unknownClient: true, text: "cannot read Basic [secret]",
+			body: `{"error":"invalid_client","error_description":"cannot read Basic ` +
+				base64.StdEncoding.EncodeToString([]byte("box:s3cret+of+the+client")) + `"}`,
 		},
 		{name: "repeats_it_as_the_code", status: 400, text: "unreadable_error", body: `{"error":"` + rt + `"}`},
 		{

@@ -43,7 +43,7 @@ func (c *Client) post(ctx context.Context, q call) (*httpc.Response, []string, e
 	if err != nil {
 		return nil, nil, err
 	}
-	secrets := append(secretsOf(q.form), c.cc.Secret.Expose())
+	secrets := append(secretsOf(q.form), c.cc.secrets()...)
 	resp, err := c.http.PostForm(ctx, target, q.form, func(r *http.Request) {
 		auth(r)
 		if q.repeat {

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"encoding/base64"
 	"net/url"
 	"strings"
 	"unicode"
@@ -71,6 +72,17 @@ func commonPrefix(a, b string) int {
 		n++
 	}
 	return n
+}
+
+// secrets lists the client secret in the forms in which a provider gets it.
+func (cc ClientConfig) secrets() []string {
+	plain := cc.Secret.Expose()
+	if plain == "" {
+		return nil
+	}
+	sent := url.QueryEscape(plain)
+	header := url.QueryEscape(cc.ID) + ":" + sent // RFC 6749 2.3.1
+	return []string{base64.StdEncoding.EncodeToString([]byte(header)), plain, sent}
 }
 
 // secretsOf lists what of a form must not come back in an error.
