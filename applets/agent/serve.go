@@ -91,7 +91,6 @@ func (d *daemon) newService(stop func()) error {
 			return httpc.New(httpc.Options{CAFile: caFile, UserAgent: "oidcbox-agent", Getenv: d.env.Getenv})
 		},
 		Configured: func(name string) bool { return accountFile(d.env, name) },
-		Reopen:     d.openKeystore,
 		Shutdown:   stop, Version: version(), PID: os.Getpid(), Socket: d.socks.path,
 		Switches: d.cmd.switches(d.env),
 	})

@@ -5,13 +5,18 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/oidc/issuer"
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/secret/keystore"
+	"github.com/oidcbox/oidcbox/core/secret/vault"
+	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
 
 func (w *world) save(name string, more map[string]any) {
@@ -181,13 +186,10 @@ func TestRenewedLoginStaysWhereItIs(t *testing.T) {
 	w.must(proto.Request{Type: proto.TypeAccessToken, Account: "a", MinValid: proto.ForceNew})
 }
 
-// TestLockWithKeystore: after the agent's own unlock, saved and loaded logins are all there again.
+// TestLockWithKeystore: after the agent's own unlock, saved and loaded logins are all there again, by its password alone.
 func TestLockWithKeystore(t *testing.T) {
 	w := newWorld(t)
 	w.makeKeystore()
-	w.opts.Reopen = func(ctx context.Context) error {
-		return w.OpenKeystore(ctx, keystore.Passphrase(secret.FromString(passphrase)))
-	}
 	w.save("stored", map[string]any{"refresh_token": w.refreshToken()})
 	w.add("memory", nil)
 	if rep := w.lockWith("swordfish"); rep.Error != "" {
@@ -196,9 +198,55 @@ func TestLockWithKeystore(t *testing.T) {
 	if _, err := w.Admin().ExportLogin(t.Context(), "stored"); codeOf(err) != cli.Denied {
 		t.Errorf("export from a locked agent: %v", err)
 	}
+	sh, err := w.keystore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := sh.config(t.Context(), "stored"); !errors.Is(err, vault.ErrLocked) {
+		t.Errorf("reading a saved login behind the lock: %v, want vault.ErrLocked", err)
+	}
+	if _, err := sh.keeper.Token(t.Context(), "stored"); !errors.Is(err, vault.ErrLocked) {
+		t.Errorf("reading its refresh token behind the lock: %v, want vault.ErrLocked", err)
+	}
+	cred := keystore.Passphrase(secret.FromString(passphrase))
+	if err := w.OpenKeystore(t.Context(), cred); !errors.Is(err, ErrLocked) {
+		t.Errorf("a locked agent opened its keystore: %v", err)
+	}
+	if rep := w.unlockWith("wrong"); rep.Error != proto.TextWrongPassword {
+		t.Errorf("wrong password: %q", rep.Error)
+	}
 	if rep := w.unlockWith("swordfish"); rep.Error != "" {
 		t.Fatal(rep.Error)
 	}
 	w.token("memory")
-	w.token("stored")
+	w.must(proto.Request{Type: proto.TypeAccessToken, Account: "stored", MinValid: proto.ForceNew})
+}
+
+// TestLockSavesTheRefreshInFlight: the refresh token that comes while the agent is being locked is in the file before
+// the keys go.
+func TestLockSavesTheRefreshInFlight(t *testing.T) {
+	w := newWorld(t)
+	w.makeKeystore()
+	w.save("a", map[string]any{"refresh_token": w.refreshToken()})
+	w.op.Fault(issuer.Fault{Path: "/token", Delay: 300 * time.Millisecond})
+	force := proto.Request{Type: proto.TypeAccessToken, Account: "a", MinValid: proto.ForceNew}
+	asked := w.refreshes()
+	// Whoever asked has gone: the refresh goes on.
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { w.Handle(ctx, sock.Peer{}, force) })
+	for w.refreshes() == asked {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	wg.Wait()
+	if rep := w.lockWith("swordfish"); rep.Error != "" {
+		t.Fatal(rep.Error)
+	}
+	w.op.ClearFaults()
+	// Unlocked by nobody: a new agent has only the file.
+	w.end(w.Service)
+	w.restart(Switches{})
+	w.unlockKeystore()
+	w.must(force)
 }

@@ -31,10 +31,6 @@ func (s *Service) lock(ctx context.Context, r proto.Request) (proto.Reply, error
 	s.pending.clear()
 	s.tokens.clear()
 	err := s.lockShelves(ctx, r.Password)
-	if err == nil && !s.diskLocks() {
-		s.reopen = true
-		err = s.dropDisk(ctx)
-	}
 	if err != nil {
 		s.gate.open()
 		return proto.Reply{}, err
@@ -44,7 +40,7 @@ func (s *Service) lock(ctx context.Context, r proto.Request) (proto.Reply, error
 
 // lockShelves locks all or none.
 func (s *Service) lockShelves(ctx context.Context, password secret.Text) error {
-	var done []locker
+	var done []keys
 	for _, k := range s.lockers() {
 		if err := k.Lock(ctx, password); err != nil {
 			for _, d := range done {
@@ -57,16 +53,9 @@ func (s *Service) lockShelves(ctx context.Context, password secret.Text) error {
 	return nil
 }
 
-// unlock reverses lock. A wrong password delays the next attempt, whoever makes it, and nobody else.
+// unlock reverses lock with the password alone: the logins of the keystore are there again as well. A wrong password
+// delays the next attempt, whoever makes it, and nobody else.
 func (s *Service) unlock(ctx context.Context, r proto.Request) (proto.Reply, error) {
-	rep, err := s.tryPassword(ctx, r)
-	if err == nil {
-		s.reopenDisk(ctx)
-	}
-	return rep, err
-}
-
-func (s *Service) tryPassword(ctx context.Context, r proto.Request) (proto.Reply, error) {
 	if !s.gate.isClosed() {
 		return proto.Reply{}, ErrNotLocked
 	}
@@ -96,46 +85,14 @@ func (s *Service) tryPassword(ctx context.Context, r proto.Request) (proto.Reply
 	return proto.Success(proto.TextAgentUnlocked), nil
 }
 
-// reopenDisk opens the keystore again that lock has closed, by the means the agent was started with. Where there are
-// none the person unlocks it.
-func (s *Service) reopenDisk(ctx context.Context) {
-	if err := s.begin(ctx); err != nil {
-		return
-	}
-	wanted := s.reopen
-	s.reopen = false
-	s.end()
-	if !wanted || s.opts.Reopen == nil {
-		return
-	}
-	if err := s.opts.Reopen(ctx); err != nil {
-		s.opts.Log.WarnContext(ctx, "keystore stays locked", "err", err)
-	}
-}
-
 // lockers are the keys of the shelves, memory first.
-func (s *Service) lockers() []locker {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := []locker{s.mem.keys.(locker)}
-	if s.disk == nil {
-		return all
-	}
-	if k, ok := s.disk.keys.(locker); ok {
-		all = append(all, k)
-	}
-	return all
-}
-
-// diskLocks reports whether the disk shelf's keys can be put away; else it is closed and unlocked anew afterwards.
-func (s *Service) diskLocks() bool {
+func (s *Service) lockers() []keys {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.disk == nil {
-		return true
+		return []keys{s.mem.keys}
 	}
-	_, ok := s.disk.keys.(locker)
-	return ok
+	return []keys{s.mem.keys, s.disk.keys}
 }
 
 // begin waits for the turn to change what is locked and which keystore is open.

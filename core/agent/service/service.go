@@ -12,6 +12,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/oidc/custody"
 	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/secret/keystore"
 	"github.com/oidcbox/oidcbox/core/secret/vault"
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
 	"github.com/oidcbox/oidcbox/store"
@@ -48,8 +49,6 @@ type Options struct {
 	Configured func(name string) bool
 	// Confirm asks the person; nil: nobody can be asked, which counts as no.
 	Confirm func(ctx context.Context, question string) (bool, error)
-	// Reopen opens the keystore again without a person, after the agent was locked and unlocked; nil: nothing can.
-	Reopen func(ctx context.Context) error
 	// Shutdown makes the process end.
 	Shutdown func()
 
@@ -91,7 +90,6 @@ type Service struct {
 	answered atomic.Uint64 // requests
 	changing chan struct{} // holds one while somebody locks, unlocks or changes the keystore
 	wrong    attempts      // passwords that did not fit; used by the holder of changing
-	reopen   bool          // lock has closed the keystore; used by the holder of changing
 
 	mu   sync.Mutex // guards what follows
 	mem  *shelf
@@ -237,14 +235,14 @@ func (s *Service) newShelf(raw, eng store.Engine, k keys) *shelf {
 	}
 }
 
-// keys are what a shelf's records are sealed with.
-type keys interface{ Drop() }
-
-// locker are keys that can be put away under a password and fetched back.
-type locker interface {
-	keys
+// keys are what a shelf's records are sealed with. They can be put away under a password and fetched back.
+type keys interface {
 	Lock(ctx context.Context, password secret.Text) error
 	Unlock(ctx context.Context, password secret.Text) error
+	Drop()
 }
 
-var _ locker = (*vault.Keys)(nil)
+var (
+	_ keys = (*vault.Keys)(nil)
+	_ keys = (*keystore.Keystore)(nil)
+)

@@ -90,7 +90,10 @@ func (e engine) Lease(ctx context.Context, name string, ttl time.Duration) (stor
 	if err := store.CheckLeaseName(name); err != nil {
 		return nil, err
 	}
-	hash, err := e.k.names.HashPart("lease", name)
+	e.k.mu.RLock()
+	names := e.k.names // Unlock replaces it
+	e.k.mu.RUnlock()
+	hash, err := names.HashPart("lease", name)
 	if errors.Is(err, vault.ErrLocked) && e.k.closed.Load() {
 		return nil, store.ErrClosed
 	}

@@ -32,6 +32,9 @@ type Keystore struct {
 	eng   store.Engine // inner, sealed with keys
 	names *vault.Keys  // hides the names of leases; stays the same over a Rekey
 
+	nameKey vault.Sealed         // what names is made of
+	parked  vault.PasswordSealed // between Lock and Unlock: data key, then name key
+
 	closed   atomic.Bool
 	tablesMu sync.Mutex
 	tables   map[string]store.Table // every table that was ever written to
@@ -194,11 +197,9 @@ func (k *Keystore) unlock(e era, dataKey secret.Text) error {
 func (k *Keystore) writeFirst(ctx context.Context, h *header) error {
 	nameKey := randomKey()
 	defer nameKey.Wipe()
-	names, err := k.vault.Sealer(nameKey)
-	if err != nil {
+	if err := k.setNames(nameKey); err != nil {
 		return err
 	}
-	k.names = names
 	return k.eng.Update(ctx, func(tx store.WTx) error {
 		_, err := tx.GetForUpdate(plainTable(), headerKey())
 		if !errors.Is(err, store.ErrNotFound) {
@@ -222,8 +223,7 @@ func (k *Keystore) load(ctx context.Context) error {
 		}
 		nameKey := secret.New(r.Value)
 		defer nameKey.Wipe()
-		k.names, err = k.vault.Sealer(nameKey)
-		return err
+		return k.setNames(nameKey)
 	})
 	if err != nil {
 		return err
@@ -235,16 +235,36 @@ func (k *Keystore) load(ctx context.Context) error {
 	return err
 }
 
-// Drop wipes the keys from memory: every later call fails. It does not close the engine.
+func (k *Keystore) setNames(nameKey secret.Text) error {
+	sealed, err := k.vault.Seal(nameKey)
+	if err != nil {
+		return fmt.Errorf("keep the key for names: %w", err)
+	}
+	names, err := k.vault.Sealer(nameKey)
+	if err != nil {
+		return fmt.Errorf("keep the key for names: %w", err)
+	}
+	k.nameKey, k.names = sealed, names
+	return nil
+}
+
+// Drop wipes the keys from memory, those that Lock has put away too: every later call fails. It does not close the
+// engine.
 func (k *Keystore) Drop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.dropKeys()
+	k.parked = vault.PasswordSealed{}
+}
+
+// dropKeys leaves nothing open. k.mu is held.
+func (k *Keystore) dropKeys() {
 	for _, keys := range []*vault.Keys{k.keys, k.names} {
 		if keys != nil {
 			keys.Drop()
 		}
 	}
-	k.data = vault.Sealed{}
+	k.data, k.nameKey = vault.Sealed{}, vault.Sealed{}
 }
 
 // dataKey returns a copy; the caller wipes it. k.mu is held.
