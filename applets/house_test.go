@@ -24,6 +24,7 @@ type house struct {
 	tb     testing.TB
 	bin    string
 	dir    string
+	runDir string // XDG_RUNTIME_DIR
 	issuer string
 	agent  *exec.Cmd
 }
@@ -51,6 +52,7 @@ func newHouse(tb testing.TB, issuerArgs ...string) *house {
 		tb.Fatalf("build: %v", err)
 	}
 	h := &house{tb: tb, bin: bin, dir: tb.TempDir()}
+	h.runDir = h.path("run")
 	for _, d := range []string{"home", "run"} {
 		if err := os.Mkdir(filepath.Join(h.dir, d), 0o700); err != nil {
 			tb.Fatal(err)
@@ -66,7 +68,7 @@ func newHouse(tb testing.TB, issuerArgs ...string) *house {
 }
 
 func (h *house) path(name string) string { return filepath.Join(h.dir, name) }
-func (h *house) socket() string          { return filepath.Join(h.dir, "run", "agent.sock") }
+func (h *house) socket() string          { return filepath.Join(h.runDir, "agent.sock") }
 
 func (h *house) write(name, content string) {
 	h.tb.Helper()
@@ -77,7 +79,7 @@ func (h *house) write(name, content string) {
 
 func (h *house) environ() []string {
 	return []string{
-		"HOME=" + h.path("home"), "XDG_RUNTIME_DIR=" + h.path("run"), "OIDC_SOCK=" + h.socket(),
+		"HOME=" + h.path("home"), "XDG_RUNTIME_DIR=" + h.runDir, "OIDC_SOCK=" + h.socket(),
 		"PATH=" + os.Getenv("PATH"), "TMPDIR=" + h.dir,
 	}
 }
