@@ -60,27 +60,13 @@ func (a *agent) explain(err error) error {
 		if hint == "" && ae.Reason() == proto.ReasonNotFound {
 			hint = "see what is loaded with: oidc-add --loaded"
 		}
-		return cli.Fail(exitCode(ae.Reason()), err, hint)
+		return cli.Fail(ae.Reason().ExitCode(), err, hint)
 	case errors.Is(err, sock.ErrForeign):
 		return cli.Fail(cli.Denied, err, "point OIDC_SOCK to an agent of your own")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, proto.ErrNoAnswer):
 		return cli.Fail(cli.Temporary, err, "")
 	}
 	return err
-}
-
-func exitCode(r proto.Reason) int {
-	switch r {
-	case proto.ReasonNotFound:
-		return cli.NotFound
-	case proto.ReasonDenied:
-		return cli.Denied
-	case proto.ReasonLogin, proto.ReasonLocked:
-		return cli.Human
-	case proto.ReasonTemporary:
-		return cli.Temporary
-	}
-	return cli.No
 }
 
 // status is what the agent says over its control socket. ok is false when there is none, or when it belongs to another

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
@@ -43,18 +42,7 @@ func refusal(err error) error {
 	if !errors.As(err, &ae) {
 		return err
 	}
-	code := cli.No
-	switch {
-	case ae.Text == proto.TextLocked:
-		code = cli.Denied
-	case ae.Text == proto.TextNotConfigured, ae.Text == proto.TextNotLoaded:
-		code = cli.NotFound
-	case ae.Text == proto.TextCannotReach, ae.Text == proto.TextTimeout:
-		code = cli.Temporary
-	case strings.Contains(ae.Help, "--reauthenticate"):
-		code = cli.Human
-	}
-	return cli.Fail(code, err, ae.Help)
+	return cli.Fail(ae.Reason().ExitCode(), err, ae.Help)
 }
 
 // isText reports whether the agent refused with exactly this text.

@@ -183,7 +183,7 @@ func (c *Cmd) refusal(env *cli.Env, err error) error {
 	if env.Upstream {
 		return cli.Fail(cli.No, err, ae.Help)
 	}
-	return cli.Fail(exitCode(ae.Reason()), err, c.hint(ae))
+	return cli.Fail(ae.Reason().ExitCode(), err, c.hint(ae))
 }
 
 // hint is what the agent said to do, or what usually helps.
@@ -201,20 +201,6 @@ func (c *Cmd) hint(ae *proto.AgentError) string {
 		return "try again later"
 	}
 	return ""
-}
-
-func exitCode(r proto.Reason) int {
-	switch r {
-	case proto.ReasonNotFound:
-		return cli.NotFound
-	case proto.ReasonDenied:
-		return cli.Denied
-	case proto.ReasonLogin, proto.ReasonLocked:
-		return cli.Human
-	case proto.ReasonTemporary:
-		return cli.Temporary
-	}
-	return cli.No
 }
 
 // warnShort says that a token will not live as long as was asked. It is used all the same: there is no better one.

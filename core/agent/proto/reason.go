@@ -1,6 +1,10 @@
 package proto
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/oidcbox/oidcbox/core/cli"
+)
 
 // Reason is what kind of failure an agent answered, as far as its words tell.
 type Reason int
@@ -48,4 +52,20 @@ func (e *AgentError) Reason() Reason {
 		return ReasonTemporary
 	}
 	return ReasonOther
+}
+
+// ExitCode is what a command under our own name ends with when an agent refuses for this reason. A locked agent needs a
+// person, as a login that has ended does.
+func (r Reason) ExitCode() int {
+	switch r {
+	case ReasonNotFound:
+		return cli.NotFound
+	case ReasonDenied:
+		return cli.Denied
+	case ReasonLogin, ReasonLocked:
+		return cli.Human
+	case ReasonTemporary:
+		return cli.Temporary
+	}
+	return cli.No
 }
