@@ -259,6 +259,7 @@ func (s *session) reauthenticate(ctx context.Context) error {
 	if len(flows) == 0 && s.hasScreen() {
 		flows = []string{flowCode, flowDevice}
 	}
+	saved := s.saved(ctx, name)
 	rep, err := s.call(ctx, proto.Request{
 		Type: proto.TypeReauthenticate, Account: name, Flow: flows,
 		NoWebserver: s.cmd.NoWebserver, NoScheme: s.cmd.NoScheme,
@@ -270,8 +271,9 @@ func (s *session) reauthenticate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The agent keeps the new refresh token where the login is. An account file, if one is wanted, is written anew.
-	where := &place{env: s.env, name: name}
+	// The agent serves the new refresh token from memory. It is saved where the login is saved: in the keystore, and in
+	// an account file, if one is wanted.
+	where := &place{env: s.env, name: name, keystore: saved}
 	if err := s.planFile(ctx, where); err != nil {
 		return err
 	}

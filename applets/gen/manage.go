@@ -51,8 +51,18 @@ func (s *session) exists(ctx context.Context, name string) bool {
 			return true
 		}
 	}
+	return s.inKeystore(ctx, name)
+}
+
+func (s *session) inKeystore(ctx context.Context, name string) bool {
 	logins, err := s.admin.Logins(ctx)
 	return err == nil && slices.ContainsFunc(logins, func(l control.Login) bool { return l.Stored && l.Name == name })
+}
+
+// saved reports whether the agent we talk to has the login in its keystore.
+func (s *session) saved(ctx context.Context, name string) bool {
+	st, err := s.admin.Status(ctx)
+	return err == nil && s.sameAgent(ctx, st) && s.inKeystore(ctx, name)
 }
 
 // print shows a login with its secrets: an account file, or what the keystore has under the name.

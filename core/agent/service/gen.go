@@ -90,11 +90,12 @@ func (s *Service) reauthenticate(ctx context.Context, r proto.Request) (proto.Re
 	if err != nil {
 		return proto.Reply{}, err
 	}
-	cfg, _, err := sh.config(ctx, l.name)
+	cfg, saved, err := sh.config(ctx, l.name)
 	if err != nil {
 		return proto.Reply{}, err
 	}
 	defer cfg.Wipe()
+	l.confirm = l.confirm || saved.Confirm
 	return s.runFlows(ctx, setup{
 		cfg: cfg, flows: flowsOr(r.Flow, flowPassword, flowDevice, flowCode), again: &l,
 		noServer: r.NoWebserver || s.opts.NoWebserver, noScheme: r.NoScheme || s.opts.NoScheme,
@@ -161,6 +162,7 @@ func (s *Service) refreshFlow(ctx context.Context, st setup) (proto.Reply, error
 	if st.cfg.Name == "" {
 		return proto.Reply{}, badRequest("a refresh token needs a short name to be kept under")
 	}
+	before, served := s.logins.get(st.cfg.Name)
 	l := loaded{name: st.cfg.Name, issuer: st.cfg.Issuer}
 	l.expires = s.expiry(loading{})
 	if err := s.place(ctx, s.memory(), st.cfg, l); err != nil {
@@ -173,6 +175,9 @@ func (s *Service) refreshFlow(ctx context.Context, st setup) (proto.Reply, error
 	if err != nil {
 		if l, ok := s.logins.remove(l.name); ok {
 			s.unload(ctx, l)
+		}
+		if served && before.stored { // the saved login of this name is as it was
+			err = errors.Join(err, s.logins.put(before))
 		}
 		return proto.Reply{}, err
 	}
@@ -251,28 +256,26 @@ func (s *Service) conclude(ctx context.Context, st setup, toks flow.Tokens) (out
 	return outcome{config: sealed, issuer: cfg.Issuer}, err
 }
 
-// settle puts a login that was just obtained on its shelf: a renewed one where it is, a new one into memory. Saving it
-// in the keystore is asked for over the control socket, which no forwarded connection reaches.
+// settle puts a login that was just obtained into memory and serves it from there, also one that the keystore has. To
+// save it is asked for over the control socket, which no forwarded connection reaches: what comes over this one cannot
+// change what the keystore holds.
 func (s *Service) settle(ctx context.Context, cfg login.Config, again *loaded) error {
-	sh := s.memory()
-	l := loaded{name: cfg.Name, issuer: cfg.Issuer}
-	l.expires = s.expiry(loading{})
+	mem := s.memory()
+	l := loaded{name: cfg.Name, expires: s.expiry(loading{})}
 	if again != nil {
-		now, ok := s.logins.get(again.name)
-		if !ok {
-			now = *again
+		l = *again
+		if now, ok := s.logins.get(again.name); ok {
+			l = now
 		}
-		l = now
-		l.issuer = cfg.Issuer
-		var err error
-		if sh, err = s.shelfOf(l); err != nil {
+	}
+	if again == nil || l.stored {
+		// A new login knows nothing of an old one that had its name.
+		if err := mem.keeper.Forget(ctx, cfg.Name); err != nil {
 			return err
 		}
-	} else if err := sh.keeper.Forget(ctx, cfg.Name); err != nil {
-		// A new login knows nothing of an old one that had its name.
-		return err
 	}
-	if err := s.place(ctx, sh, cfg, l); err != nil {
+	l.issuer, l.stored = cfg.Issuer, false
+	if err := s.place(ctx, mem, cfg, l); err != nil {
 		return err
 	}
 	return s.logins.put(l)
@@ -300,7 +303,8 @@ func (s *Service) scopes(ctx context.Context, r proto.Request) (proto.Reply, err
 	return proto.Success(joined(md.ScopesSupported)), nil
 }
 
-// delete revokes the refresh token of a login and unloads it.
+// delete revokes the refresh token of a login and unloads it. For one that the keystore serves the client has to show
+// that it knows the refresh token, or one before it: it could revoke that by itself.
 func (s *Service) delete(ctx context.Context, r proto.Request) (proto.Reply, error) {
 	cfg, err := parseConfig(r.Config)
 	if err != nil {
@@ -309,6 +313,12 @@ func (s *Service) delete(ctx context.Context, r proto.Request) (proto.Reply, err
 	defer cfg.Wipe()
 	rt := cfg.RefreshToken.Clone()
 	l, served := s.logins.get(cfg.Name)
+	if served && l.stored {
+		if known, err := s.sameGrant(ctx, cfg); err != nil || !known {
+			return proto.Reply{}, errors.Join(err, fail("the login is saved in the agent's keystore",
+				"Delete it on the machine of the agent with: oidc-gen --delete "+cfg.Name))
+		}
+	}
 	if served {
 		sh, err := s.shelfOf(l)
 		if err != nil {

@@ -171,19 +171,116 @@ func TestAdmin(t *testing.T) {
 	}
 }
 
-// TestRenewedLoginStaysWhereItIs: reauthentication of a saved login goes into the keystore.
-func TestRenewedLoginStaysWhereItIs(t *testing.T) {
+// storedToken is the name of the refresh token that the keystore holds, and the client in the row.
+func (w *world) storedToken(name string) (id, client string) {
+	w.t.Helper()
+	sh, err := w.keystore()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	st, err := sh.keeper.State(w.t.Context(), name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cfg, _, err := sh.config(w.t.Context(), name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return st.TokenID, cfg.ClientID
+}
+
+// TestRenewedLoginIsSavedByControl: what comes over the agent's socket, which may be forwarded, is served from memory;
+// the keystore takes it when its owner says so.
+func TestRenewedLoginIsSavedByControl(t *testing.T) {
 	w := newWorld(t)
 	w.makeKeystore()
 	w.save("a", map[string]any{"refresh_token": w.refreshToken()})
+	before, _ := w.storedToken("a")
 	rep := w.must(proto.Request{Type: proto.TypeReauthenticate, Account: "a", Flow: []string{"code"}})
 	visit(t, w.op.Login(rep.URI, "alice"))
-	w.eventually(proto.Request{Type: proto.TypeStateLookup, State: rep.State},
+	done := w.eventually(proto.Request{Type: proto.TypeStateLookup, State: rep.State},
 		func(r proto.Reply) bool { return !r.Config.Empty() })
+	force := proto.Request{Type: proto.TypeAccessToken, Account: "a", MinValid: proto.ForceNew}
+	w.must(force)
+	if now, _ := w.storedToken("a"); now != before {
+		t.Error("the keystore holds another refresh token")
+	}
+	if err := w.Admin().SaveLogin(t.Context(), done.Config); err != nil {
+		t.Fatal(err)
+	}
+	if now, _ := w.storedToken("a"); now == before {
+		t.Error("the new refresh token was not saved")
+	}
 	w.end(w.Service)
 	w.restart(Switches{})
 	w.unlockKeystore()
-	w.must(proto.Request{Type: proto.TypeAccessToken, Account: "a", MinValid: proto.ForceNew})
+	w.must(force)
+}
+
+// TestSocketCannotChangeTheKeystore: none of the requests of the agent's socket replaces, removes or revokes a login
+// that the keystore holds.
+func TestSocketCannotChangeTheKeystore(t *testing.T) {
+	w := newWorld(t)
+	w.makeKeystore()
+	w.save("a", map[string]any{"refresh_token": w.refreshToken()})
+	token, client := w.storedToken("a")
+	foreign := map[string]any{"refresh_token": w.refreshToken(), "client_secret": "web-secret", "scope": "openid"}
+	for name, attack := range map[string]func(){
+		"delete":         func() { w.ask(proto.Request{Type: proto.TypeDelete, Config: w.account("a", foreign)}) },
+		"delete_without": func() { w.ask(proto.Request{Type: proto.TypeDelete, Config: w.account("a", nil)}) },
+		"remove":         func() { w.must(proto.Request{Type: proto.TypeRemove, Account: "a"}) },
+		"add_of_the_same_name": func() {
+			w.must(proto.Request{Type: proto.TypeRemove, Account: "a"})
+			w.must(proto.Request{Type: proto.TypeAdd, Config: w.account("a", foreign)})
+			w.must(proto.Request{Type: proto.TypeDelete, Config: w.account("a", foreign)})
+		},
+		"gen": func() {
+			w.must(proto.Request{Type: proto.TypeGen, Flow: []string{"refresh"}, Config: w.account("a", map[string]any{
+				"refresh_token": w.refreshToken(),
+			})})
+		},
+		"gen_that_fails": func() {
+			w.ask(proto.Request{Type: proto.TypeGen, Flow: []string{"refresh"}, Config: w.account("a", map[string]any{
+				"refresh_token": "made-up",
+			})})
+			if l, ok := w.logins.get("a"); !ok || !l.stored {
+				t.Error("the saved login is not served any more")
+			}
+		},
+		"reauthenticate": func() {
+			rep := w.must(proto.Request{Type: proto.TypeReauthenticate, Account: "a", Flow: []string{"code"}})
+			visit(t, w.op.Login(rep.URI, "bob"))
+			w.eventually(proto.Request{Type: proto.TypeStateLookup, State: rep.State},
+				func(r proto.Reply) bool { return r.Status != proto.StatusNotFound })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			attack()
+			if now, c := w.storedToken("a"); now != token || c != client {
+				t.Errorf("token %s of client %s has become %s of %s", token, client, now, c)
+			}
+			w.end(w.Service)
+			w.restart(Switches{})
+			w.unlockKeystore()
+			w.must(proto.Request{Type: proto.TypeAccessToken, Account: "a", MinValid: proto.ForceNew})
+			token, client = w.storedToken("a") // rotated
+		})
+	}
+}
+
+// TestDeleteOfASavedLogin: who knows the refresh token, from the control socket, may have it revoked.
+func TestDeleteOfASavedLogin(t *testing.T) {
+	w := newWorld(t)
+	w.makeKeystore()
+	w.save("a", map[string]any{"refresh_token": w.refreshToken()})
+	config, err := w.Admin().ExportLogin(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.must(proto.Request{Type: proto.TypeDelete, Config: config})
+	if _, err := w.Admin().LoadLogin(t.Context(), "a", control.LoadOptions{}); codeOf(err) != cli.Human {
+		t.Errorf("a revoked login was loaded: %v", err)
+	}
 }
 
 // TestLockWithKeystore: after the agent's own unlock, saved and loaded logins are all there again, by its password alone.
