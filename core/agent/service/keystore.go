@@ -94,6 +94,7 @@ func (s *Service) shelve(ctx context.Context, raw store.Engine, ks *keystore.Key
 		}
 	}
 	s.opts.Log.InfoContext(ctx, "keystore is open", "path", s.opts.File.Path(), "logins", len(found))
+	s.settlePending(sh)
 	return nil
 }
 

@@ -82,6 +82,9 @@ func (s *Service) unlock(ctx context.Context, r proto.Request) (proto.Reply, err
 	}
 	s.wrong.clear()
 	s.gate.open()
+	if sh, err := s.keystore(); err == nil {
+		s.settlePending(sh)
+	}
 	return proto.Success(proto.TextAgentUnlocked), nil
 }
 
