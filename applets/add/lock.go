@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
@@ -79,10 +78,7 @@ func (c *Cmd) credential(env *cli.Env) (keystore.Credential, error) {
 		PassphraseFile: c.PassphraseFile, PassphraseCmd: c.PassphraseCmd, KeyFile: c.KeyFile,
 		Getenv: env.Getenv, Stderr: env.Stderr,
 	})
-	if err != nil {
-		return cred, cli.Fail(cli.Usage, err, "")
-	}
-	return cred, nil
+	return cred, keystore.Refusal(err)
 }
 
 func (c *Cmd) unlockKeystore(ctx context.Context, a *agent) error {
@@ -110,7 +106,7 @@ func (c *Cmd) unlocking(ctx context.Context, env *cli.Env, cred keystore.Credent
 	}
 	slot, err := cred.NewSlot(ctx)
 	if err != nil {
-		return control.Unlock{}, keyError(err)
+		return control.Unlock{}, keystore.Refusal(err)
 	}
 	switch slot.Kind {
 	case keystore.KindPassphrase:
@@ -121,19 +117,6 @@ func (c *Cmd) unlocking(ctx context.Context, env *cli.Env, cred keystore.Credent
 		return control.Unlock{Keyring: true}, nil
 	}
 	return control.Unlock{}, cli.Failf(cli.Usage, "a credential of kind %s is for the agent's own start", slot.Kind)
-}
-
-// keyError gives a passphrase or key file that cannot be used its exit code.
-func keyError(err error) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return cli.Fail(cli.NotFound, err, "")
-	case errors.Is(err, fs.ErrPermission):
-		return cli.Fail(cli.Denied, err, "a file with a key has to be yours, with mode 0600")
-	case errors.Is(err, keystore.ErrUnfit):
-		return cli.Fail(cli.Usage, err, "")
-	}
-	return err
 }
 
 func absolute(env *cli.Env, path string) string {

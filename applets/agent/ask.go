@@ -98,6 +98,10 @@ func (c *Cmd) status(ctx context.Context, env *cli.Env) error {
 			break
 		}
 	}
+	var refused *proto.AgentError
+	if errors.As(last, &refused) {
+		return cli.Fail(refused.Reason().ExitCode(), last, refused.Help)
+	}
 	return cli.Fail(cli.NotFound, last, "start one with: eval $(oidc-agent)")
 }
 

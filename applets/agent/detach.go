@@ -35,9 +35,7 @@ func (c *Cmd) detach(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 	if n.Error != "" {
-		for _, w := range n.Warnings {
-			env.Warn("%s", w)
-		}
+		// Without its warnings: they say how it goes on, and it does not.
 		return cli.Fail(n.Code, errors.New(n.Error), n.Hint)
 	}
 	if len(argv) == 0 {

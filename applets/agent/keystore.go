@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/agent/service"
-	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/secret/keystore"
 	"github.com/oidcbox/oidcbox/store"
 	"github.com/oidcbox/oidcbox/store/boltstore"
@@ -78,7 +77,7 @@ func (d *daemon) openKeystore(ctx context.Context) error {
 	}
 	cred, found, err := keystore.FindCredential(o)
 	if err != nil {
-		return cli.Fail(cli.Usage, fmt.Errorf("find the key of the keystore: %w", err), "")
+		return keystore.Refusal(fmt.Errorf("find the key of the keystore: %w", err))
 	}
 	if !found {
 		return nil
@@ -108,20 +107,25 @@ func (d *daemon) judge(err error) error {
 	case errors.As(err, &inUse):
 		d.warning("going on without the keystore: " + inUse.Error())
 		return nil
-	case errors.Is(err, keystore.ErrWrongPassphrase), errors.Is(err, keystore.ErrWrongKey):
-		return cli.Fail(cli.Denied, err, "")
 	}
-	return err
+	return keystore.Refusal(err)
 }
 
 // makeKeystore creates the keystore with the credential that would have opened it.
 func (d *daemon) makeKeystore(ctx context.Context, cred keystore.Credential) error {
 	first, err := cred.NewSlot(ctx)
 	if err != nil {
-		return cli.Fail(cli.NotFound, fmt.Errorf("there is no keystore yet: %w", err), "make one with: oidcbox self keystore create")
+		return keystore.Refusal(fmt.Errorf("make a keystore: %w", err))
 	}
 	defer first.Passphrase.Wipe()
+	there, err := d.file.Exists(ctx)
+	if err != nil {
+		return err
+	}
 	if err := d.svc.MakeKeystore(ctx, first); err != nil {
+		if !there {
+			_ = os.Remove(d.file.Path()) // made, and then no keystore in it
+		}
 		return d.judge(err)
 	}
 	d.log.Info("made a keystore", "kind", first.Kind.String())

@@ -158,6 +158,7 @@ func (d *daemon) writePID() error {
 	if d.cmd.PIDFile == "" {
 		return nil
 	}
+	d.cmd.PIDFile = d.abs(d.cmd.PIDFile) // the agent leaves its directory
 	if err := os.WriteFile(d.cmd.PIDFile, fmt.Appendln(nil, os.Getpid()), 0o600); err != nil {
 		return fmt.Errorf("write pid file: %w", err)
 	}

@@ -248,31 +248,14 @@ func explain(err error) error {
 		return cli.Fail(cli.Temporary, err, "end that program, or try again when it is done")
 	case errors.Is(err, keystore.ErrNoHeader):
 		return cli.Fail(cli.NotFound, err, "make one with: oidcbox self keystore create")
-	case errors.Is(err, fs.ErrNotExist): // of a passphrase or key file, or its directory
-		return cli.Fail(cli.NotFound, err, "")
-	case errors.Is(err, keystore.ErrWrongPassphrase), errors.Is(err, keystore.ErrWrongKey):
-		return cli.Fail(cli.Denied, err, "nobody can open a keystore without one of its keys; its slots: "+
-			"oidcbox self keystore info")
-	case errors.Is(err, fs.ErrPermission):
-		return cli.Fail(cli.Denied, err, "a file with a key has to be yours, with mode 0600")
-	case errors.Is(err, keystore.ErrUnfit), errors.Is(err, keystore.ErrChoice):
-		return cli.Fail(cli.Usage, err, "")
-	case errors.Is(err, keystore.ErrNoSlot):
-		return cli.Fail(cli.NotFound, err, "list them with: oidcbox self keystore slot list")
 	case errors.Is(err, keystore.ErrSlotsUncovered):
 		return cli.Fail(cli.No, err, "give the keys of these slots as well, or remove the slots with --drop-others")
 	case errors.Is(err, keystore.ErrBusy), errors.Is(err, keystore.ErrRekeyed), errors.Is(err, store.ErrConflict):
 		return cli.Fail(cli.Temporary, err, "")
-	case errors.Is(err, store.ErrUnsafe):
-		return cli.Fail(cli.Denied, err, "the directory has to be yours with mode 0700, the file with mode 0600")
-	case errors.Is(err, store.ErrVersion):
-		return cli.Fail(cli.No, err, "use the release of oidcbox that wrote it, or a newer one")
-	case errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrSealed):
-		return cli.Fail(cli.No, err, "put a backup in its place with: oidcbox self keystore restore --force FILE")
 	case errors.Is(err, term.ErrNoTerminal):
 		return cli.Fail(cli.Human, err, "give --passphrase-file, --passphrase-cmd or --key-file")
 	}
-	return err
+	return keystore.Refusal(err)
 }
 
 // wantFile fails when the agent has the file, for commands that need it for themselves.
