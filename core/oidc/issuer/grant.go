@@ -31,11 +31,12 @@ type grant struct {
 // live is a refresh token that is good, or was until lately.
 type live struct {
 	Hash string `json:"h"`
-	Used int64  `json:"u,omitempty"` // milliseconds since 1970, 0: not used yet
+	Made int64  `json:"m,omitempty"` // milliseconds since 1970
+	Used int64  `json:"u,omitempty"` // the same, 0: not used yet
 }
 
-// maxLive bounds the tokens of a family that are good at once in a grace window.
-const maxLive = 32
+// maxLive bounds the tokens of a family that are good at once in a grace window; each takes about 90 bytes of a record.
+const maxLive = 256
 
 const (
 	grantIDBytes = 12
@@ -112,32 +113,38 @@ func (g *grant) use(t turn) (good, revoke bool) {
 	case t.rotation == Off:
 		return true, false
 	case t.rotation == Strict:
-		g.Live = []live{{Hash: t.next}}
+		g.Live = []live{{Hash: t.next, Made: now}}
 		return true, false
 	}
 	if g.Live[at].Used == 0 {
 		g.Live[at].Used = now
 	}
-	if len(g.Live) >= maxLive && !g.dropUsed(t.old) {
+	if len(g.Live) >= maxLive && !g.dropOne(t) {
 		return false, false
 	}
-	g.Live = append(g.Live, live{Hash: t.next})
+	g.Live = append(g.Live, live{Hash: t.next, Made: now})
 	return true, false
 }
 
-// dropUsed ends the window of the token that was used first, except keep, and reports whether there was one. A client
-// that refreshes fast leaves many behind and needs none of them; siblings that nobody has used yet may all be needed.
-func (g *grant) dropUsed(keep string) bool {
-	oldest := -1
+// dropOne makes room for one token and reports whether it could: it ends the window of the token that was used first,
+// except the one in use. A client that refreshes fast leaves many behind and needs none of them. Where there is none,
+// it forgets the oldest that nobody has used within a window: its answer was lost. Younger ones may all be needed.
+func (g *grant) dropOne(t turn) bool {
+	drop := -1
 	for i, l := range g.Live {
-		if l.Used != 0 && l.Hash != keep && (oldest < 0 || l.Used < g.Live[oldest].Used) {
-			oldest = i
+		if l.Used != 0 && l.Hash != t.old && (drop < 0 || l.Used < g.Live[drop].Used) {
+			drop = i
 		}
 	}
-	if oldest < 0 {
+	if drop < 0 {
+		drop = slices.IndexFunc(g.Live, func(l live) bool {
+			return l.Hash != t.old && t.now.UnixMilli()-l.Made >= t.window.Milliseconds()
+		})
+	}
+	if drop < 0 {
 		return false
 	}
-	g.Live = slices.Delete(g.Live, oldest, oldest+1)
+	g.Live = slices.Delete(g.Live, drop, drop+1)
 	return true
 }
 
