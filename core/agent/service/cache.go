@@ -74,7 +74,7 @@ func (c *cache) find(k cacheKey, minValid time.Duration) (cacheEntry, bool) {
 		return cacheEntry{}, false
 	}
 	e := el.Value.(cacheEntry)
-	left := e.expires.Sub(c.now())
+	left := remaining(e.expires, c.now())
 	if left <= 0 {
 		c.remove(el)
 		return cacheEntry{}, false
@@ -88,7 +88,7 @@ func (c *cache) find(k cacheKey, minValid time.Duration) (cacheEntry, bool) {
 
 // put keeps t, unless its expiry is unknown: such a token may be dead at any time.
 func (c *cache) put(k cacheKey, t token) {
-	if t.expires.IsZero() || !t.expires.After(c.now()) {
+	if t.expires.IsZero() || remaining(t.expires, c.now()) <= 0 {
 		return
 	}
 	sealed, err := c.vault.Seal(t.access)
@@ -128,7 +128,7 @@ func (c *cache) clear() { c.dropIf(func(cacheEntry) bool { return true }) }
 // sweep drops what has expired.
 func (c *cache) sweep() {
 	now := c.now()
-	c.dropIf(func(e cacheEntry) bool { return !e.expires.After(now) })
+	c.dropIf(func(e cacheEntry) bool { return remaining(e.expires, now) <= 0 })
 }
 
 func (c *cache) dropIf(match func(cacheEntry) bool) {

@@ -125,4 +125,4 @@ func (r *registry) takeStored() []loaded {
 	return out
 }
 
-func (r *registry) expired(l loaded) bool { return !l.expires.IsZero() && !l.expires.After(r.now()) }
+func (r *registry) expired(l loaded) bool { return !l.expires.IsZero() && remaining(l.expires, r.now()) <= 0 }

@@ -132,7 +132,7 @@ func (q *waiting) get(key string) (*waiter, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w, ok := q.rows[key]
-	if !ok || !w.expires.After(q.now()) {
+	if !ok || remaining(w.expires, q.now()) <= 0 {
 		return nil, false
 	}
 	return w, true
@@ -152,7 +152,7 @@ func (q *waiting) sweep() {
 	defer q.mu.Unlock()
 	now := q.now()
 	for key, w := range q.rows {
-		if !w.expires.After(now) {
+		if remaining(w.expires, now) <= 0 {
 			w.end()
 			delete(q.rows, key)
 		}
