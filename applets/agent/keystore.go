@@ -18,6 +18,9 @@ import (
 // daemonWait is for a keystore that another process is about to give back.
 const daemonWait = 2 * time.Second
 
+// keyringWait bounds what the agent does at its start to find the key in the person's keyring.
+const keyringWait = 5 * time.Second
+
 // file is the person's keystore on disk.
 type file struct {
 	path string
@@ -80,6 +83,7 @@ func (d *daemon) openKeystore(ctx context.Context) error {
 		return keystore.Refusal(fmt.Errorf("find the key of the keystore: %w", err))
 	}
 	if !found {
+		d.tryKeyring(ctx, o)
 		return nil
 	}
 	defer cred.Forget()
@@ -95,6 +99,39 @@ func (d *daemon) openKeystore(ctx context.Context) error {
 		return d.makeKeystore(ctx, cred)
 	}
 	return d.judge(err)
+}
+
+// tryKeyring unlocks a keystore that has a slot for the keyring of the person's session, if that is open. Nobody asked
+// for it, so the agent starts without the keystore where it does not work.
+func (d *daemon) tryKeyring(ctx context.Context, o keystore.CredentialOptions) {
+	ctx, cancel := context.WithTimeout(ctx, keyringWait)
+	defer cancel()
+	var err error
+	if o.Slots, err = d.slots(ctx); err != nil {
+		d.log.Info("keystore stays locked", "err", err)
+		return
+	}
+	o.Quiet = true
+	cred, found, err := keystore.FindCredential(o)
+	if err == nil && found {
+		err = d.svc.OpenKeystore(ctx, cred)
+	}
+	if err != nil {
+		d.warning("the keystore stays locked: " + err.Error())
+	}
+}
+
+// slots are those of the keystore file; none when there is no file.
+func (d *daemon) slots(ctx context.Context) ([]keystore.Slot, error) {
+	eng, err := d.file.Open(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := keystore.Inspect(ctx, eng)
+	return info.Slots, errors.Join(err, eng.Close())
 }
 
 // judge lets the agent start without a keystore that another agent of the person holds; anything else is for the

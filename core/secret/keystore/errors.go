@@ -30,6 +30,8 @@ var (
 	// ErrUnfit is returned for a passphrase, key file or credential that cannot be used: empty, too short, too long,
 	// readable by others (then it is fs.ErrPermission as well).
 	ErrUnfit = errors.New("cannot be used as a key")
+	// ErrKeyringLocked is returned for a keyring slot by a quiet credential when only the person could open the keyring.
+	ErrKeyringLocked = errors.New("the keyring is locked")
 	// ErrChoice is returned by FindCredential when more than one way was chosen.
 	ErrChoice = errors.New("choose one of passphrase file, passphrase command and key file")
 )

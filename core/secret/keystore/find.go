@@ -35,6 +35,8 @@ type CredentialOptions struct {
 	Getenv         func(string) string
 	// Slots, when known, let the keyring be used if there is a slot for it.
 	Slots []Slot
+	// Quiet makes a keyring that is locked an error, ErrKeyringLocked: else it asks the person on the screen.
+	Quiet bool
 	// Stderr gets what a passphrase command writes there; nil for nowhere.
 	Stderr io.Writer
 }
@@ -69,7 +71,11 @@ func FindCredential(o CredentialOptions) (Credential, bool, error) {
 		}
 	}
 	if slices.ContainsFunc(o.Slots, func(s Slot) bool { return s.Kind == KindKeyring }) {
-		return Keyring("", ""), true, nil
+		c := Keyring("", "")
+		if o.Quiet {
+			c.key = quietly(c.key)
+		}
+		return c, true, nil
 	}
 	return Credential{}, false, nil
 }

@@ -99,3 +99,15 @@ func withKeyring(ctx context.Context, call func() error) error {
 		return fmt.Errorf("ask the keyring: %w", ctx.Err())
 	}
 }
+
+// quietly asks the keyring only when it is open.
+func quietly(
+	key func(context.Context, Slot) (secret.Text, error),
+) func(context.Context, Slot) (secret.Text, error) {
+	return func(ctx context.Context, s Slot) (secret.Text, error) {
+		if err := withKeyring(ctx, keyringOpen); err != nil {
+			return secret.Text{}, err
+		}
+		return key(ctx, s)
+	}
+}

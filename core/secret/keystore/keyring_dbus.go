@@ -4,8 +4,11 @@ package keystore
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
+
+	secretservice "github.com/zalando/go-keyring/secret_service"
 )
 
 var errNoBus = errors.New("there is no session bus, so no keyring")
@@ -24,4 +27,20 @@ func checkKeyring() error {
 		}
 	}
 	return errNoBus
+}
+
+// keyringOpen asks whether the collection that the library uses can be read without a question to the person.
+func keyringOpen() error {
+	svc, err := secretservice.NewSecretService()
+	if err != nil {
+		return err
+	}
+	locked, err := svc.GetLoginCollection().GetProperty("org.freedesktop.Secret.Collection.Locked")
+	if err != nil {
+		return fmt.Errorf("is it locked: %w", err)
+	}
+	if locked.Value() != false {
+		return ErrKeyringLocked
+	}
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/zalando/go-keyring"
 
@@ -75,6 +76,13 @@ func TestKeyringScene(t *testing.T) {
 		t.Fatalf("%v, %v", ok, err)
 	}
 	reopen(t, eng, found)
+	quiet, ok, err := FindCredential(CredentialOptions{
+		Getenv: func(string) string { return "" }, Slots: slots, Quiet: true,
+	})
+	if !ok || err != nil {
+		t.Fatalf("%v, %v", ok, err)
+	}
+	reopen(t, eng, quiet)
 
 	t.Run("an_entry_is_not_replaced", func(t *testing.T) {
 		n := NewSlot{Kind: KindKeyring, Service: slots[0].Service, User: slots[0].User}
@@ -116,6 +124,23 @@ func TestKeyringScene(t *testing.T) {
 		}
 		if _, err := keyring.Get(slots[0].Service, slots[0].User); !errors.Is(err, keyring.ErrNotFound) {
 			t.Errorf("entry: %v", err)
+		}
+	})
+	t.Run("a_locked_keyring_asks_nobody", func(t *testing.T) {
+		other := memstore.New()
+		if _, err := Create(t.Context(), other, newVault(t), NewSlot{Kind: KindKeyring}); err != nil {
+			t.Fatal(err)
+		}
+		lock := exec.CommandContext(t.Context(), "dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.secrets",
+			"/org/freedesktop/secrets", "org.freedesktop.Secret.Service.Lock",
+			"array:objpath:/org/freedesktop/secrets/collection/login")
+		if out, err := lock.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		start := time.Now()
+		_, err := Open(t.Context(), other, newVault(t), quiet)
+		if !errors.Is(err, ErrKeyringLocked) || time.Since(start) > keyringLimit/10 {
+			t.Errorf("got %v after %v", err, time.Since(start))
 		}
 	})
 }
