@@ -202,9 +202,9 @@ func discoveryError(err error) error {
 	case errors.As(err, &other):
 		return cli.Fail(cli.No, err, "if that is the provider you mean, use --issuer "+other.Got)
 	case httpc.Temporary(err):
-		return cli.Fail(cli.Temporary, err, "")
+		return cli.Fail(cli.Temporary, err, "if the issuer is spelt right, try again when it answers")
 	}
-	return cli.Fail(cli.No, err, "")
+	return cli.Fail(cli.No, err, "is the issuer spelt right? --config-endpoint names its document if that is elsewhere")
 }
 
 // scopes is the list to log in with. max is what the provider has.

@@ -141,6 +141,7 @@ func (s *session) device(ctx context.Context, object secret.Text) (proto.Reply, 
 	if d.Complete != "" {
 		s.env.Note("Alternatively you can use the following link, which has the code in it:\n%s", d.Complete)
 	}
+	s.env.Note("Waiting until the login is approved there ...")
 	life := wait
 	if d.Expires > 0 {
 		life = min(wait, time.Duration(d.Expires)*time.Second)

@@ -35,7 +35,7 @@ func (s *session) list(ctx context.Context) error {
 		}
 	}
 	slices.Sort(names)
-	if cli.IsTerminal(s.env.Stdout) {
+	if cli.IsTerminal(s.env.Stdout) && len(names) > 0 {
 		s.say("The following account configurations are usable: ")
 	}
 	for _, name := range slices.Compact(names) {
@@ -100,7 +100,11 @@ func (s *session) export(ctx context.Context, name string) (secret.Text, error) 
 			return config, fileErr
 		}
 	}
-	return secret.Text{}, cli.Fail(cli.NotFound, fmt.Errorf("no login named %s: %w", name, err), "")
+	if st, stErr := s.admin.Status(ctx); stErr == nil && (st.Locked || st.Keystore == control.KeystoreLocked) {
+		return secret.Text{}, fmt.Errorf("look for login %s: %w", name, err) // it may be there
+	}
+	return secret.Text{}, cli.Fail(cli.NotFound, fmt.Errorf("no login named %s: %w", name, err),
+		"see what there is with: oidc-gen --accounts")
 }
 
 // openFile decrypts an account file with the password that is given or typed.

@@ -100,7 +100,7 @@ func (s *session) openKeystore(ctx context.Context, may bool) error {
 	var pass secret.Text
 	switch exists := st.Keystore == control.KeystoreLocked; {
 	case file != "":
-		pass, err = s.firstLine(file)
+		pass, err = s.passphrase(ctx, file)
 	case !may:
 		return errNobody
 	case exists:
@@ -116,6 +116,17 @@ func (s *session) openKeystore(ctx context.Context, may bool) error {
 		return s.admin.Unlock(ctx, control.Unlock{Passphrase: pass})
 	}
 	return s.admin.Create(ctx, pass)
+}
+
+// passphrase is the first line of a file that nobody else can read, "-" for standard input.
+func (s *session) passphrase(ctx context.Context, file string) (secret.Text, error) {
+	if s.cmd.PassphraseFile == "-" {
+		return s.firstLine("-")
+	}
+	cred := keystore.PassphraseFile(file)
+	defer cred.Forget()
+	slot, err := cred.NewSlot(ctx)
+	return slot.Passphrase, keystore.Refusal(err)
 }
 
 // sameAgent reports whether the control socket belongs to the agent that answers at OIDC_SOCK: that may be another one,

@@ -202,11 +202,13 @@ func (s *Service) load(ctx context.Context, name string, o control.LoadOptions) 
 	if how.given {
 		how.lifetime = seconds(*o.Lifetime)
 	}
-	if l, ok := s.logins.get(name); ok && !o.Force {
+	sh, err := s.keystore()
+	// A person asks, so a login that the provider has refused is tried once more: providers have bad days.
+	again := err == nil && !o.SkipCheck && sh.state(ctx, name).NeedsLogin
+	if l, ok := s.logins.get(name); ok && !o.Force && !(l.stored && again) {
 		rep, err := s.addAgain(l, how)
 		return rep.Info.Text(), err
 	}
-	sh, err := s.keystore()
 	if err != nil {
 		return "", err
 	}
@@ -215,6 +217,11 @@ func (s *Service) load(ctx context.Context, name string, o control.LoadOptions) 
 		return "", err
 	}
 	defer cfg.Wipe()
+	if again {
+		if err := sh.keeper.TryAgain(ctx, name); err != nil {
+			return "", err
+		}
+	}
 	l := loaded{
 		name: name, issuer: cfg.Issuer, stored: true, expires: s.expiry(how),
 		confirm: o.Confirm || r.Confirm, allowIDTok: o.AlwaysAllowIDToken || r.AlwaysAllowIDToken,
@@ -398,12 +405,9 @@ func coded(err error) error {
 	inUse := &store.InUseError{}
 	switch {
 	case errors.Is(err, ErrLocked):
-		return cli.Fail(cli.Denied, err, "unlock it with: oidc-add -X")
+		return cli.Fail(cli.Human, err, "unlock it with: oidc-add -X")
 	case errors.Is(err, ErrKeystoreLocked):
-		return cli.Fail(cli.Denied, err, "unlock it with: oidcbox add --unlock")
-	case errors.Is(err, keystore.ErrWrongPassphrase), errors.Is(err, keystore.ErrWrongKey),
-		errors.Is(err, keystore.ErrNoSlot), errors.Is(err, store.ErrUnsafe):
-		return cli.Fail(cli.Denied, err, "")
+		return cli.Fail(cli.Human, err, "unlock it with: oidc-add --unlock")
 	case errors.Is(err, ErrUnknownLogin), errors.Is(err, ErrNoKeystore):
 		return cli.Fail(cli.NotFound, err, "")
 	case errors.As(err, &inUse), errors.Is(err, store.ErrNoSpace), errors.Is(err, store.ErrConflict):
@@ -411,6 +415,9 @@ func coded(err error) error {
 	case errors.Is(err, custody.ErrLoginAgain):
 		p := explain(err, "")
 		return cli.Fail(cli.Human, p, firstLine(p.help))
+	}
+	if refused := keystore.Refusal(err); errors.As(refused, new(*cli.Error)) {
+		return refused
 	}
 	p := explain(err, "")
 	return cli.Fail(cli.No, p, firstLine(p.help))

@@ -67,7 +67,7 @@ func TestLockedKeystoreStillServes(t *testing.T) {
 	w.restart(Switches{})
 	w.add("a", nil)
 	w.token("a")
-	if err := w.Admin().SaveLogin(t.Context(), w.account("a", nil)); codeOf(err) != cli.Denied {
+	if err := w.Admin().SaveLogin(t.Context(), w.account("a", nil)); codeOf(err) != cli.Human {
 		t.Errorf("saving into a locked keystore: %v", err)
 	}
 }
@@ -117,6 +117,29 @@ func TestRemoveKeepsTheSavedLogin(t *testing.T) {
 	if _, err := w.Admin().LoadLogin(t.Context(), "nope", control.LoadOptions{}); codeOf(err) != cli.NotFound {
 		t.Errorf("load of nothing: %v", err)
 	}
+}
+
+// TestLoadTriesAgain: a provider that refused a login in an outage has not ended it when a person asks once more; a
+// program that asks for a token does not bother the provider again.
+func TestLoadTriesAgain(t *testing.T) {
+	w := newWorld(t)
+	w.makeKeystore()
+	w.save("a", map[string]any{"refresh_token": w.refreshToken()})
+	w.op.Fault(issuer.Fault{Path: "/token", Status: 400, Body: `{"error":"invalid_grant"}`})
+	force := proto.Request{Type: proto.TypeAccessToken, Account: "a", MinValid: proto.ForceNew}
+	w.ask(force)
+	if _, err := w.Admin().LoadLogin(t.Context(), "a", control.LoadOptions{}); codeOf(err) != cli.Human {
+		t.Errorf("load during the outage: %v", err)
+	}
+	w.op.ClearFaults()
+	asked := w.refreshes()
+	if rep := w.ask(force); rep.Error == "" || w.refreshes() != asked {
+		t.Errorf("a program asked the provider again: %q", rep.Error)
+	}
+	if _, err := w.Admin().LoadLogin(t.Context(), "a", control.LoadOptions{}); err != nil {
+		t.Errorf("load after the outage: %v", err)
+	}
+	w.must(force)
 }
 
 func TestAdmin(t *testing.T) {
@@ -292,7 +315,7 @@ func TestLockWithKeystore(t *testing.T) {
 	if rep := w.lockWith("swordfish"); rep.Error != "" {
 		t.Fatal(rep.Error)
 	}
-	if _, err := w.Admin().ExportLogin(t.Context(), "stored"); codeOf(err) != cli.Denied {
+	if _, err := w.Admin().ExportLogin(t.Context(), "stored"); codeOf(err) != cli.Human {
 		t.Errorf("export from a locked agent: %v", err)
 	}
 	sh, err := w.keystore()

@@ -89,7 +89,7 @@ func explainProvider(fe *flow.Error, err error, name string) *problem {
 		p.help = helpLoginAgain(name)
 	case "invalid_scope":
 		p.help = "The provider does not grant these scopes to this login.\n" +
-			"Ask for fewer, or change the login with: oidc-gen -m " + orName(name)
+			"Ask for fewer, or set the login up again with more: oidc-gen --scope SCOPES " + orName(name)
 	case "invalid_client", "unauthorized_client":
 		p.help = "The provider does not accept the client of this login: it may have been deleted, or its secret changed.\n" +
 			"Set the login up again with: oidc-gen " + orName(name)
