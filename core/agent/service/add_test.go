@@ -1,7 +1,9 @@
 package service
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
@@ -190,5 +192,34 @@ func TestAddAfterRemove(t *testing.T) {
 	w.must(proto.Request{Type: proto.TypeRemove, Account: "b"})
 	if _, _, err := w.memory().config(t.Context(), "b"); !errors.Is(err, ErrUnknownLogin) {
 		t.Errorf("the removed login is still there: %v", err)
+	}
+}
+
+// TestLossIsSaid: a login from an account file whose token the provider has replaced cannot be loaded from that file
+// again; that is said when it happens, once, and when the agent ends.
+func TestLossIsSaid(t *testing.T) {
+	w := newWorld(t)
+	w.makeKeystore()
+	var log bytes.Buffer
+	w.opts.Log = slog.New(slog.NewTextHandler(&log, nil))
+	w.save("saved", map[string]any{"refresh_token": w.refreshToken()})
+	w.must(proto.Request{Type: proto.TypeAccessToken, Account: "saved", MinValid: proto.ForceNew})
+	w.must(proto.Request{Type: proto.TypeAdd, PlainAdd: true, Config: w.account("unused", map[string]any{
+		"refresh_token": w.refreshToken(),
+	})})
+	if strings.Contains(log.String(), "ends with the agent") {
+		t.Errorf("said too early: %s", log.String())
+	}
+	w.add("rotated", nil)
+	for range 3 {
+		w.must(proto.Request{Type: proto.TypeAccessToken, Account: "rotated", MinValid: proto.ForceNew})
+	}
+	if n := strings.Count(log.String(), "ends with the agent"); n != 1 || !strings.Contains(log.String(), "login=rotated") {
+		t.Errorf("said %d times: %s", n, log.String())
+	}
+	log.Reset()
+	w.end(w.Service)
+	if n := strings.Count(log.String(), "ends with the agent"); n != 1 || !strings.Contains(log.String(), "login=rotated") {
+		t.Errorf("at the end said %d times: %s", n, log.String())
 	}
 }

@@ -137,6 +137,7 @@ func (s *Service) Close(ctx context.Context) error {
 	mem, disk := s.mem, s.disk
 	s.disk = nil
 	s.mu.Unlock()
+	s.warnOfLosses(ctx, mem)
 	err = errors.Join(err, mem.close(ctx))
 	if disk != nil {
 		err = errors.Join(err, disk.close(ctx))
@@ -194,11 +195,25 @@ func (s *Service) unload(ctx context.Context, l loaded) {
 // next add of the login, with whatever token, goes on with it.
 func (s *Service) onlyCopy(ctx context.Context, name string) bool {
 	st, err := s.memory().keeper.State(ctx, name)
-	if err != nil || st.Generation < 2 || st.NeedsLogin {
+	if err != nil || st.Generation < firstReplaced || st.NeedsLogin {
 		return false
 	}
 	n, err := s.memory().count(ctx)
 	return err == nil && n <= maxLoaded
+}
+
+// warnOfLosses names the logins that end with the agent: the refresh token in their account file has been replaced, and
+// the new one is saved nowhere.
+func (s *Service) warnOfLosses(ctx context.Context, mem *shelf) {
+	configs, err := mem.all(ctx)
+	if err != nil {
+		return // the agent is locked
+	}
+	for _, cfg := range configs {
+		if st := mem.state(ctx, cfg.Name); st.Generation >= firstReplaced && !st.NeedsLogin {
+			s.opts.Log.WarnContext(ctx, "login ends with the agent: its new refresh token is saved nowhere", "login", cfg.Name)
+		}
+	}
 }
 
 func (s *Service) memory() *shelf {

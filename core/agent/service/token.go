@@ -229,8 +229,24 @@ func (s *Service) refresh(ctx context.Context, name string, scopes, audience []s
 	if err != nil {
 		return granted{}, err
 	}
+	if !l.stored {
+		s.warnOfRotation(ctx, name)
+	}
 	return granted{token: token{access: toks.Access, issuer: cfg.Issuer, expires: toks.Expires}, id: toks.ID}, nil
 }
+
+// warnOfRotation says once that a login is in memory only from now on: the refresh token in its account file has been
+// replaced.
+func (s *Service) warnOfRotation(ctx context.Context, name string) {
+	st, err := s.memory().keeper.State(ctx, name)
+	if err == nil && st.Generation == firstReplaced {
+		s.opts.Log.WarnContext(ctx, "the provider has replaced the refresh token: this login ends with the agent unless it "+
+			"is saved in the keystore", "login", name)
+	}
+}
+
+// firstReplaced is the generation of the first refresh token that is not the one a login was loaded with.
+const firstReplaced = 2
 
 // withUsualScopes sends the login's own scopes where nothing was asked for: some providers need the parameter. Custody
 // sees the bare request, so that a refusal counts as one of the login and not of a choice of scopes.
