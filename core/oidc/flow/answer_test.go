@@ -448,7 +448,7 @@ func TestIntrospectionAndUserinfo(t *testing.T) {
 		}
 	})
 	t.Run("userinfo_redirects_nowhere_with_the_token", func(t *testing.T) {
-		f.answers(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) })
+		f.answers(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) })
 		if _, err := f.client(t).Userinfo(t.Context(), at); err == nil || len(f.requests()) != 1 {
 			t.Fatalf("%v, %d requests", err, len(f.requests()))
 		}

@@ -16,7 +16,6 @@ import (
 type keysWorld struct {
 	*web
 	keys *Keys
-	key  *jose.PrivateKey
 }
 
 const keysIssuer, jwksURL = "https://op.example", "https://op.example/jwks"
