@@ -82,6 +82,12 @@ var errNoKeystore = errors.New("the agent has no keystore")
 // is given, or else, when may is set, typed.
 func (s *session) openKeystore(ctx context.Context, may bool) error {
 	st, err := s.admin.Status(ctx)
+	if err == nil && st.Locked {
+		// A locked agent does not say whether it is the same one; but then this is its answer.
+		if _, err := s.call(ctx, proto.Request{Type: proto.TypeStatusJSON}); isText(err, proto.TextLocked) {
+			return err
+		}
+	}
 	if errors.Is(err, control.ErrNoAgent) || err == nil && !s.sameAgent(ctx, st) {
 		return errNoKeystore
 	}
