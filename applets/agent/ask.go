@@ -17,6 +17,9 @@ import (
 
 const askTime = 10 * time.Second
 
+// leaveTime is how long an agent of ours may take to remove its socket.
+const leaveTime = 1500 * time.Millisecond
+
 // kill ends the agent that OIDCD_PID names. Without the variable, under our own name, the one at the control socket.
 func (c *Cmd) kill(ctx context.Context, env *cli.Env) error {
 	pid, err := strconv.Atoi(env.Getenv("OIDCD_PID"))
@@ -57,7 +60,7 @@ func killByControl(ctx context.Context, env *cli.Env) error {
 // removeSocket takes away what an agent of the original leaves behind; ours has done so itself. Only a socket is
 // removed, and only its own directory when that is empty.
 func removeSocket(ctx context.Context, path string) {
-	ctx, cancel := context.WithTimeout(ctx, stopTime)
+	ctx, cancel := context.WithTimeout(ctx, leaveTime)
 	defer cancel()
 	for ctx.Err() == nil {
 		fi, err := os.Lstat(path)

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,8 +23,9 @@ import (
 	"github.com/oidcbox/oidcbox/store/memstore"
 )
 
-// stopTime is how long a refresh under way may take to end when the agent is told to stop.
-const stopTime = 1500 * time.Millisecond
+// stopTime is how long a refresh under way may take to end when the agent is told to stop: a little longer than a request
+// to a provider may take. One cut off has replaced the refresh token at the provider, and here nobody has the new one.
+const stopTime = 12 * time.Second
 
 // daemon is a running agent.
 type daemon struct {
@@ -39,21 +42,39 @@ type daemon struct {
 // serve is the agent: from an empty process to the answer of the last client.
 func (c *Cmd) serve(ctx context.Context, env *cli.Env) error {
 	ctx, stop := context.WithCancel(ctx)
-	defer stop()
 	d := &daemon{cmd: c, env: env, log: c.logger(env)}
-	err := d.prepare(ctx, stop)
-	if err != nil {
-		d.close()
+	late, cancel := lateAfter(ctx)
+	defer cancel()
+	defer d.close(late)
+	defer stop() // begins the time that close has
+	if err := d.prepare(ctx, stop); err != nil {
 		return d.announceFailure(err)
 	}
 	if err := d.announce(); err != nil {
-		d.close()
 		return err
 	}
 	debug.FreeOSMemory() // what starting needed
-	err = d.run(ctx)
-	d.close()
-	return err
+	return d.run(ctx, late)
+}
+
+// lateAfter returns a context that ends when everything has to end: stopTime after ctx has, or when the agent is told a
+// second time.
+func lateAfter(ctx context.Context) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancel(context.Background())
+	context.AfterFunc(ctx, func() {
+		defer cancel()
+		again := make(chan os.Signal, 1)
+		signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+		defer signal.Stop(again)
+		end := time.NewTimer(stopTime)
+		defer end.Stop()
+		select {
+		case <-again:
+		case <-end.C:
+		case <-late.Done():
+		}
+	})
+	return late, cancel
 }
 
 // prepare does everything that can fail before anybody is told that there is an agent.
@@ -110,8 +131,9 @@ func accountFile(env *cli.Env, name string) bool {
 	return err == nil && fi.Mode().IsRegular()
 }
 
-// run answers until ctx ends, a socket breaks, or the process it was started for has ended.
-func (d *daemon) run(ctx context.Context) error {
+// run answers until ctx ends, a socket breaks, or the process it was started for has ended. Requests that go on when it
+// is late are left behind.
+func (d *daemon) run(ctx, late context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, ln := range d.socks.agent {
 		g.Go(func() error { return proto.Serve(ctx, ln, d.svc, proto.ServeOptions{Allow: d.socks.allow, Log: d.log}) })
@@ -122,21 +144,26 @@ func (d *daemon) run(ctx context.Context) error {
 	if d.cmd.Until > 0 {
 		g.Go(func() error { return waitForExit(ctx, d.cmd.Until) })
 	}
-	err := g.Wait()
-	if errors.Is(err, errCommandEnded) {
+	ended := make(chan error, 1)
+	go func() { ended <- g.Wait() }()
+	select {
+	case err := <-ended:
+		if errors.Is(err, errCommandEnded) {
+			return nil
+		}
+		return err
+	case <-late.Done():
 		return nil
 	}
-	return err
 }
 
 // errCommandEnded says that the command the agent was started for is over.
 var errCommandEnded = errors.New("the command has ended")
 
-func (d *daemon) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
-	defer cancel()
+// close waits for refreshes under way until it is late.
+func (d *daemon) close(late context.Context) {
 	if d.svc != nil {
-		if err := d.svc.Close(ctx); err != nil {
+		if err := d.svc.Close(late); err != nil {
 			d.log.Warn("not everything ended in time", "err", err)
 		}
 	}
