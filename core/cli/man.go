@@ -49,6 +49,9 @@ func Man(w io.Writer, p ManPage) error {
 }
 
 func manFlags(w io.Writer, n *kong.Node) {
+	for _, p := range n.Positional {
+		fmt.Fprintf(w, ".TP\n.I %s\n%s\n", roff(p.Summary()), roff(p.Help))
+	}
 	for _, f := range n.Flags {
 		if f.Hidden {
 			continue
@@ -57,7 +60,10 @@ func manFlags(w io.Writer, n *kong.Node) {
 		if f.Short != 0 {
 			name = fmt.Sprintf("-%c, %s", f.Short, name)
 		}
-		if !f.IsBool() && !f.IsCounter() {
+		switch _, optional := optionalValue(f); {
+		case optional:
+			name += "[=" + f.FormatPlaceHolder() + "]"
+		case needsValue(f):
 			name += "=" + f.FormatPlaceHolder()
 		}
 		fmt.Fprintf(w, ".TP\n.B %s\n%s\n", roff(name), roff(f.Help))
