@@ -152,21 +152,38 @@ func (s *session) delete(ctx context.Context) error {
 		return err
 	}
 	s.deleteClient(ctx, config)
-	if err := s.admin.RemoveLogin(ctx, name); err != nil && !errors.Is(err, control.ErrNoAgent) && !notFound(err) {
+	removed, err := s.removeFile(name)
+	if err != nil {
 		return err
 	}
-	if dir, found, err := login.FindDir(s.env.Getenv, isDir); err == nil && found {
-		if err := login.RemoveAccount(dir, name); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
+	err = s.admin.RemoveLogin(ctx, name)
+	switch {
+	case err == nil, errors.Is(err, control.ErrNoAgent), hasCode(err, cli.NotFound):
+	case removed && hasCode(err, cli.Human):
+		s.env.Warn("the account file is removed; a login of this name in the keystore is not: %v", err)
+	default:
+		return err
 	}
 	s.say("Successfully deleted account configuration.")
 	return nil
 }
 
-func notFound(err error) bool {
+// removeFile removes the account file, if there is one.
+func (s *session) removeFile(name string) (removed bool, err error) {
+	dir, found, err := login.FindDir(s.env.Getenv, isDir)
+	if err != nil || !found {
+		return false, nil // an unusable place holds no file of ours
+	}
+	err = login.RemoveAccount(dir, name)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func hasCode(err error, code int) bool {
 	var ce *cli.Error
-	return errors.As(err, &ce) && ce.Code == cli.NotFound
+	return errors.As(err, &ce) && ce.Code == code
 }
 
 // revoke lets the person go on when the provider does not revoke: the login is theirs to forget.

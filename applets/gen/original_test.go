@@ -11,7 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/testdata/services"
 )
 
@@ -90,6 +92,30 @@ func TestOriginalGen(t *testing.T) {
 	got := w.must("-p", w.path("home/.oidc-agent/theirs"), "--pw-file", "pw")
 	if !strings.Contains(got.out, "registration_access_token") {
 		t.Error("their account file lacks the registration")
+	}
+	f, err := login.ReadAccount(w.path("home/.oidc-agent"), "theirs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := f.Open(t.Context(), secret.FromString("file password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(plain.Expose(), `"audience":`); n != 2 {
+		t.Logf("this version writes the audience %d times", n)
+	}
+	agent := proto.Client{Path: w.env["OIDC_SOCK"]}
+	for _, r := range []proto.Request{
+		{Type: proto.TypeRemove, Account: "theirs"},
+		{Type: proto.TypeAdd, Config: plain},
+	} {
+		if rep, err := agent.Call(t.Context(), r); err != nil || rep.Err() != nil {
+			t.Errorf("%s: %v, %v", r.Type, err, rep.Err())
+		}
+	}
+	w.must("theirs", "--delete", "--pw-file", "pw", "--confirm-yes", "--prompt", "none")
+	if _, err := os.Stat(w.path("home/.oidc-agent/theirs")); !os.IsNotExist(err) {
+		t.Errorf("after the deletion: %v", err)
 	}
 }
 

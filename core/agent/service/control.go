@@ -264,6 +264,9 @@ func (s *Service) holder(ctx context.Context, name string) (*shelf, error) {
 		return s.shelfOf(l)
 	}
 	sh, err := s.keystore()
+	if errors.Is(err, ErrKeystoreLocked) && s.keystoreState(ctx) == control.KeystoreAbsent {
+		return nil, fmt.Errorf("login %s: %w", name, ErrUnknownLogin)
+	}
 	if err != nil {
 		return nil, err
 	}

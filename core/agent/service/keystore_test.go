@@ -153,6 +153,9 @@ func TestAdmin(t *testing.T) {
 	if err := a.Unlock(ctx, control.Unlock{Passphrase: secret.FromString("x")}); err == nil {
 		t.Error("unlocked what is not there")
 	}
+	if err := a.RemoveLogin(ctx, "stored"); codeOf(err) != cli.NotFound {
+		t.Errorf("remove without a keystore: %v", err)
+	}
 	w.makeKeystore()
 	if err := a.Create(ctx, secret.FromString("x")); !errors.Is(err, ErrKeystoreExists) {
 		t.Errorf("create a second one: %v", err)
