@@ -243,10 +243,11 @@ func (s *Service) conclude(ctx context.Context, st setup, toks flow.Tokens) (out
 	if toks.Scope != "" {
 		cfg.RefreshScope = joined(refreshScopes(toks.Scope))
 	}
-	if err := s.settle(ctx, cfg, st.again); err != nil {
+	l, err := s.settle(ctx, cfg, st.again)
+	if err != nil {
 		return outcome{}, err
 	}
-	s.tokens.put(cacheKey{login: cfg.Name}, token{access: toks.Access, issuer: cfg.Issuer, expires: toks.Expires})
+	s.tokens.put(cacheKey{login: l.name, serial: l.serial}, token{access: toks.Access, issuer: cfg.Issuer, expires: toks.Expires})
 	text, err := st.answer(cfg)
 	if err != nil {
 		return outcome{}, err
@@ -259,7 +260,7 @@ func (s *Service) conclude(ctx context.Context, st setup, toks flow.Tokens) (out
 // settle puts a login that was just obtained into memory and serves it from there, also one that the keystore has. To
 // save it is asked for over the control socket, which no forwarded connection reaches: what comes over this one cannot
 // change what the keystore holds.
-func (s *Service) settle(ctx context.Context, cfg login.Config, again *loaded) error {
+func (s *Service) settle(ctx context.Context, cfg login.Config, again *loaded) (loaded, error) {
 	mem := s.memory()
 	l := loaded{name: cfg.Name, expires: s.expiry(loading{})}
 	if again != nil {
@@ -271,14 +272,14 @@ func (s *Service) settle(ctx context.Context, cfg login.Config, again *loaded) e
 	if again == nil || l.stored {
 		// A new login knows nothing of an old one that had its name.
 		if err := mem.keeper.Forget(ctx, cfg.Name); err != nil {
-			return err
+			return loaded{}, err
 		}
 	}
-	l.issuer, l.stored = cfg.Issuer, false
+	l.issuer, l.stored, l.serial = cfg.Issuer, false, 0
 	if err := s.place(ctx, mem, cfg, l); err != nil {
-		return err
+		return loaded{}, err
 	}
-	return s.logins.put(l)
+	return s.logins.add(l)
 }
 
 // outcomeReply opens an outcome for an answer.

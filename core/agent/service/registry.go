@@ -19,6 +19,7 @@ type loaded struct {
 	stored  bool      // on the disk shelf
 	expires time.Time // zero: never
 	order   int
+	serial  uint64 // of this login among all that were served; 0: put gives one
 	// place is held for reading while the refresh token is in use, and for writing while the login moves to another
 	// shelf. Every put makes a new one, so that who waited can see that the login is not the same any more.
 	place *sync.RWMutex
@@ -34,6 +35,7 @@ type registry struct {
 	mu   sync.Mutex
 	rows map[string]loaded
 	next int
+	last uint64 // serial
 }
 
 func newRegistry(now func() time.Time) *registry {
@@ -42,11 +44,21 @@ func newRegistry(now func() time.Time) *registry {
 
 // put adds or replaces a login. A replaced one keeps its place in the order.
 func (r *registry) put(l loaded) error {
+	_, err := r.add(l)
+	return err
+}
+
+// add is put, and returns the login as it is served.
+func (r *registry) add(l loaded) (loaded, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old, there := r.rows[l.name]
 	if !there && len(r.rows) >= maxLoaded {
-		return ErrTooMany
+		return loaded{}, ErrTooMany
+	}
+	if l.serial == 0 {
+		r.last++
+		l.serial = r.last
 	}
 	l.order, l.place = old.order, new(sync.RWMutex)
 	if !there {
@@ -54,7 +66,7 @@ func (r *registry) put(l loaded) error {
 		l.order = r.next
 	}
 	r.rows[l.name] = l
-	return nil
+	return l, nil
 }
 
 func (r *registry) get(name string) (loaded, bool) {
@@ -125,4 +137,6 @@ func (r *registry) takeStored() []loaded {
 	return out
 }
 
-func (r *registry) expired(l loaded) bool { return !l.expires.IsZero() && remaining(l.expires, r.now()) <= 0 }
+func (r *registry) expired(l loaded) bool {
+	return !l.expires.IsZero() && remaining(l.expires, r.now()) <= 0
+}

@@ -72,7 +72,7 @@ func (s *Service) token(ctx context.Context, w want) (token, error) {
 	if err := s.mayHave(ctx, l, "an access token", w.hint); err != nil {
 		return token{}, err
 	}
-	key := cacheKey{login: l.name, scope: setOf(w.scope), audience: setOf(w.audience)}
+	key := cacheKey{login: l.name, scope: setOf(w.scope), audience: setOf(w.audience), serial: l.serial}
 	if !w.force {
 		if t, ok := s.tokens.get(key, w.minValid); ok {
 			return t, nil
@@ -184,7 +184,10 @@ func (s *Service) ask(ctx context.Context, l loaded, what, hint string) error {
 // fetch gets a token from the provider, once for all who ask for the same at the same time. Each caller gets a copy of
 // its own and wipes it.
 func (s *Service) fetch(ctx context.Context, l loaded, key cacheKey, scopes []string) (granted, error) {
-	id := strings.Join([]string{key.login, key.scope, key.audience}, "\x00")
+	if now, ok := s.logins.get(l.name); ok {
+		key.serial = now.serial
+	}
+	id := fmt.Sprintf("%q %q %q %d", key.login, key.scope, key.audience, key.serial)
 	g, err := s.fetches.do(ctx, id, func(ctx context.Context) (granted, error) {
 		ctx, cancel := context.WithTimeout(ctx, workTimeout)
 		defer cancel()
@@ -192,19 +195,20 @@ func (s *Service) fetch(ctx context.Context, l loaded, key cacheKey, scopes []st
 			return granted{}, err
 		}
 		defer s.gate.leave()
-		g, err := s.refresh(ctx, l.name, scopes, words(key.audience))
+		g, err := s.refresh(ctx, key, scopes)
 		if err != nil {
 			s.opts.Log.InfoContext(ctx, "no access token", "login", l.name, "err", err)
 			return granted{}, err
 		}
-		s.tokens.put(key, g.token)
 		return g, nil
 	})
 	return g.clone(), err
 }
 
-// refresh uses the refresh token of a login. The login stays on its shelf meanwhile.
-func (s *Service) refresh(ctx context.Context, name string, scopes, audience []string) (granted, error) {
+// refresh uses the refresh token of a login and keeps the access token in the cache. The login stays on its shelf
+// meanwhile, but another one may take its name.
+func (s *Service) refresh(ctx context.Context, key cacheKey, scopes []string) (granted, error) {
+	name, audience := key.login, words(key.audience)
 	l, release, err := s.hold(name)
 	if err != nil {
 		return granted{}, err
@@ -232,7 +236,11 @@ func (s *Service) refresh(ctx context.Context, name string, scopes, audience []s
 	if !l.stored {
 		s.warnOfRotation(ctx, name)
 	}
-	return granted{token: token{access: toks.Access, issuer: cfg.Issuer, expires: toks.Expires}, id: toks.ID}, nil
+	g := granted{token: token{access: toks.Access, issuer: cfg.Issuer, expires: toks.Expires}, id: toks.ID}
+	if l.serial == key.serial {
+		s.tokens.put(key, g.token)
+	}
+	return g, nil
 }
 
 // warnOfRotation says once that a login is in memory only from now on: the refresh token in its account file has been

@@ -1,6 +1,8 @@
 package service
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"strings"
 	"sync"
 	"testing"
@@ -114,6 +116,54 @@ func TestManyAskForOne(t *testing.T) {
 	}
 	w.op.ClearFaults()
 	w.must(proto.Request{Type: proto.TypeAccessToken, Account: "a", MinValid: proto.ForceNew})
+}
+
+// TestNameTakenMeanwhile: a refresh that was under way when another login took the name gives its token to those who
+// asked for it, and to nobody later.
+func TestNameTakenMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	w.add("a", nil)
+	w.op.Fault(issuer.Fault{Path: "/token", Times: 1, Delay: time.Second})
+	before := w.refreshes()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.ask(proto.Request{Type: proto.TypeAccessToken, Account: "a", MinValid: proto.ForceNew})
+	}()
+	time.Sleep(200 * time.Millisecond) // the provider has the request, and sits on it
+	bob := w.op.Tokens("bob", loginScope)
+	w.must(proto.Request{
+		Type: proto.TypeGen, Flow: []string{flowRefresh},
+		Config: w.account("a", map[string]any{"refresh_token": bob.Refresh.Expose()}),
+	})
+	if sub := subject(t, w.token("a")); sub != subject(t, bob.Access.Expose()) {
+		t.Errorf("right after the new login the token is one of %s", sub)
+	}
+	<-done
+	if n := w.refreshes() - before; n < 2 {
+		t.Errorf("%d refreshes; the new login took the answer to the old one", n)
+	}
+	if sub := subject(t, w.token("a")); sub != subject(t, bob.Access.Expose()) {
+		t.Errorf("when the answer for the old login has come the token is one of %s", sub)
+	}
+}
+
+// subject is that of a JWT.
+func subject(t *testing.T, jwt string) string {
+	t.Helper()
+	parts := strings.Split(jwt, ".")
+	if len(parts) != 3 {
+		t.Fatalf("a token of %d parts", len(parts))
+	}
+	b, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c struct{ Sub string }
+	if err := json.Unmarshal(b, &c); err != nil {
+		t.Fatal(err)
+	}
+	return c.Sub
 }
 
 func TestLoginAgain(t *testing.T) {
