@@ -95,6 +95,7 @@ func (s *Service) pollDevice(ctx context.Context, w *waiter) (proto.Reply, error
 	case errors.Is(err, flow.ErrSlowDown):
 		w.again()
 		return proto.Reply{}, fail(proto.TextSlowDown, "")
+	case errors.Is(err, flow.ErrIDToken): // the code is used up, even where only the keys were out of reach
 	case errors.Is(err, flow.ErrAuthorizationPending), err != nil && flow.Temporary(err):
 		w.again()
 		return proto.Reply{}, fail(proto.TextPending, "")

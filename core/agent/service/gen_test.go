@@ -136,6 +136,25 @@ func TestManyFlowsWait(t *testing.T) {
 		func(r proto.Reply) bool { return !r.Config.Empty() })
 }
 
+// TestDeviceFlowWithoutKeys: the provider has given its answer, and will not give it again.
+func TestDeviceFlowWithoutKeys(t *testing.T) {
+	w := newWorld(t)
+	rep := w.must(proto.Request{Type: proto.TypeGen, Config: w.account("a", nil), Flow: []string{"device"}})
+	var uri string
+	err := rep.Device.Use(func(b []byte) error { return unmarshalMember(b, "verification_uri_complete", &uri) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.op.ApproveDevice(uri, "alice")
+	w.op.Fault(issuer.Fault{Path: "/jwks", Status: 503})
+	time.Sleep(1100 * time.Millisecond)
+	poll := proto.Request{Type: proto.TypeDevice, Device: rep.Device}
+	if rep := w.ask(poll); rep.Error == "" || rep.Error == proto.TextPending {
+		t.Errorf("a login that cannot be finished is said to be %q", rep.Error)
+	}
+	w.refused(poll, proto.TextWrongDeviceCode)
+}
+
 func TestDeviceFlow(t *testing.T) {
 	w := newWorld(t, func(o *issuer.Options) { o.DeviceInterval = time.Second })
 	rep := w.must(proto.Request{Type: proto.TypeGen, Config: w.account("a", nil), Flow: []string{"device"}})
