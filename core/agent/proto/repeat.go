@@ -6,8 +6,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// once returns a copy of the JSON object b in which a member that comes twice with the same value comes once. oidc-gen 4
-// writes and sends "audience" so when it has registered a client. Different values, or anything else that eachMember
+// once returns a copy of the JSON object b in which a member that comes twice with the same value comes once. oidc-gen
+// 4 writes and sends "audience" so when it has registered a client. Different values, or anything else that eachMember
 // refuses, are not ok. The copy may hold secrets.
 func once(b []byte) (copied []byte, ok bool) {
 	return rewrite(b, func(_ string, value, before []byte) (keep []byte, ok bool) {
