@@ -131,7 +131,7 @@ func (c *Cmd) say(env *cli.Env, result, info string) error {
 
 // name is the short name that was given, or the one login of the issuer that was given.
 func (c *Cmd) name(ctx context.Context, a *agent) (string, error) {
-	if !strings.HasPrefix(c.Account, "https://") {
+	if !proto.IsIssuer(c.Account, a.env.Upstream) {
 		if err := login.CheckName(c.Account); err != nil {
 			return "", cli.Fail(cli.Usage, err, "")
 		}

@@ -61,7 +61,7 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	if err := vault.HardenProcess(); err != nil {
 		env.Warn("going on with less protection: %v", err)
 	}
-	rep, err := proto.Find(env.Getenv).Call(ctx, c.request())
+	rep, err := proto.Find(env.Getenv).Call(ctx, c.request(env))
 	if err != nil {
 		return callError(env, err)
 	}
@@ -74,6 +74,7 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 	defer clear(r.value)
+	c.noteIssuer(env, r)
 	c.warnShort(env, r)
 	out, err := c.print(r)
 	if err != nil {
@@ -96,7 +97,7 @@ func (c *Cmd) check(env *cli.Env) error {
 			return cli.Failf(cli.Usage, "%q is no name of a shell variable", v)
 		}
 	}
-	if c.Mytoken != nil && strings.HasPrefix(c.Account, "https://") {
+	if c.Mytoken != nil && proto.IsIssuer(c.Account, env.Upstream) {
 		return cli.Failf(cli.Usage, "a mytoken is asked for by the short name of a login, not by issuer")
 	}
 	return nil
@@ -112,7 +113,7 @@ func variable(opt *string) string {
 	return *opt
 }
 
-func (c *Cmd) request() proto.Request {
+func (c *Cmd) request(env *cli.Env) proto.Request {
 	r := proto.Request{
 		Type: proto.TypeAccessToken, MinValid: c.Time, Hint: c.Name,
 		Scope: strings.Join(c.Scope, " "), Audience: c.Aud,
@@ -127,8 +128,7 @@ func (c *Cmd) request() proto.Request {
 	case c.IDToken:
 		r.Type, r.MinValid = proto.TypeIDToken, 0
 	}
-	// The original takes http:// for a short name; such an issuer has to be asked for by the name of its login.
-	if strings.HasPrefix(c.Account, "https://") {
+	if proto.IsIssuer(c.Account, env.Upstream) {
 		r.Issuer = c.Account
 	} else {
 		r.Account = c.Account
@@ -183,13 +183,13 @@ func (c *Cmd) refusal(env *cli.Env, err error) error {
 	if env.Upstream {
 		return cli.Fail(cli.No, err, ae.Help)
 	}
-	return cli.Fail(ae.Reason().ExitCode(), err, c.hint(ae))
+	return cli.Fail(ae.Reason().ExitCode(), err, c.hint(env, ae))
 }
 
 // hint is what the agent said to do, or what usually helps.
-func (c *Cmd) hint(ae *proto.AgentError) string {
+func (c *Cmd) hint(env *cli.Env, ae *proto.AgentError) string {
 	switch reason := ae.Reason(); {
-	case reason == proto.ReasonLogin && !strings.HasPrefix(c.Account, "https://"):
+	case reason == proto.ReasonLogin && !proto.IsIssuer(c.Account, env.Upstream):
 		return "log in again with: oidc-gen --reauthenticate " + c.Account
 	case ae.Help != "":
 		return ae.Help
@@ -201,6 +201,13 @@ func (c *Cmd) hint(ae *proto.AgentError) string {
 		return "try again later"
 	}
 	return ""
+}
+
+// noteIssuer says how the provider spells its name, when that is not how it was typed: tokens are compared exactly.
+func (c *Cmd) noteIssuer(env *cli.Env, r result) {
+	if proto.IsIssuer(c.Account, env.Upstream) && r.issuer != c.Account {
+		env.Note("the issuer is %s", r.issuer)
+	}
 }
 
 // warnShort says that a token will not live as long as was asked. It is used all the same: there is no better one.

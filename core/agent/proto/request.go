@@ -2,6 +2,7 @@ package proto
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/oidcbox/oidcbox/core/secret"
 )
@@ -84,6 +85,12 @@ type Request struct {
 
 	// MytokenProfile is a JSON string or object.
 	MytokenProfile json.RawMessage
+}
+
+// IsIssuer reports whether a word that a person typed where a login is named is an issuer. The original's clients take
+// http:// for a short name, which no login can have; without upstream a provider on loopback can be named like that.
+func IsIssuer(word string, upstream bool) bool {
+	return strings.HasPrefix(word, "https://") || !upstream && strings.HasPrefix(word, "http://")
 }
 
 // Wipe clears the secrets.
