@@ -59,7 +59,7 @@ func (c *Cmd) spawn(ctx context.Context, env *cli.Env) (notice, error) {
 	said := &tail{}
 	cmd := exec.Command(self, c.childArgs(env)...)
 	cmd.Args[0] = env.Command
-	cmd.Dir, cmd.Env, cmd.SysProcAttr = env.Dir, env.Environ(), detached()
+	cmd.Dir, cmd.Env, cmd.SysProcAttr = env.Dir, env.ChildEnviron(), detached()
 	cmd.Stderr = said
 	if f, ok := env.Stderr.(*os.File); ok && c.LogStderr {
 		cmd.Stderr = f
