@@ -89,7 +89,7 @@ func (s *session) withPassword(config secret.Text) (secret.Text, error) {
 // browser shows the link and waits until the agent has got the code.
 func (s *session) browser(ctx context.Context, rep proto.Reply) (proto.Reply, error) {
 	s.env.Note("To continue and approve the client visit the following URL in a browser of your choice:\n%s", rep.URI)
-	s.openBrowser(ctx, rep.URI)
+	defer s.openBrowser(rep.URI)()
 	limited, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	pause := 100 * time.Millisecond
