@@ -3,7 +3,6 @@ package add
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
@@ -47,26 +46,11 @@ func (a *agent) call(ctx context.Context, req proto.Request) (proto.Reply, error
 
 // explain gives an error its exit code and hint.
 func (a *agent) explain(err error) error {
-	var ae *proto.AgentError
-	switch {
-	case errors.Is(err, proto.ErrNoAgent):
-		if a.env.Upstream {
-			// The first words are what other programs look for.
-			err = fmt.Errorf("%s: %w", proto.TextCannotConnect, err)
-		}
-		return cli.Fail(cli.NotFound, err, "start one with: eval $(oidc-agent)")
-	case errors.As(err, &ae):
-		hint := ae.Help
-		if hint == "" && ae.Reason() == proto.ReasonNotFound {
-			hint = "see what is loaded with: oidc-add --loaded"
-		}
-		return cli.Fail(ae.Reason().ExitCode(), err, hint)
-	case errors.Is(err, sock.ErrForeign):
-		return cli.Fail(cli.Denied, err, "point OIDC_SOCK to an agent of your own")
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, proto.ErrNoAnswer):
-		return cli.Fail(cli.Temporary, err, "")
+	var refused *proto.AgentError
+	if errors.As(err, &refused) && refused.Help == "" && refused.Reason() == proto.ReasonNotFound {
+		return cli.Fail(cli.NotFound, err, "see what is loaded with: oidc-add --loaded")
 	}
-	return err
+	return proto.Explain(err, a.env.Upstream)
 }
 
 // status is what the agent says over its control socket. ok is false when there is none, or when it belongs to another

@@ -87,25 +87,14 @@ func (c *Cmd) status(ctx context.Context, env *cli.Env) error {
 	if c.JSON {
 		req.Type = proto.TypeStatusJSON
 	}
-	var last error = proto.ErrNoAgent
-	for _, path := range proto.Sockets(env.Getenv) {
-		rep, err := proto.Client{Path: path}.Call(ctx, req)
-		if err == nil {
-			err = rep.Err()
-		}
-		if err == nil {
-			return c.printStatus(env, rep)
-		}
-		last = err
-		if !errors.Is(err, proto.ErrNoAgent) {
-			break
-		}
+	rep, err := proto.Find(env.Getenv).Call(ctx, req)
+	if err == nil {
+		err = rep.Err()
 	}
-	var refused *proto.AgentError
-	if errors.As(last, &refused) {
-		return cli.Fail(refused.Reason().ExitCode(), last, refused.Help)
+	if err != nil {
+		return proto.Explain(err, env.Upstream)
 	}
-	return cli.Fail(cli.NotFound, last, "start one with: eval $(oidc-agent)")
+	return c.printStatus(env, rep)
 }
 
 func (c *Cmd) printStatus(env *cli.Env, rep proto.Reply) error {

@@ -27,22 +27,10 @@ func newSession(c *Cmd, env *cli.Env) *session {
 // call asks the agent. A refusal comes back as an error with exit code and hint; the reply is there all the same.
 func (s *session) call(ctx context.Context, r proto.Request) (proto.Reply, error) {
 	rep, err := s.agent.Call(ctx, r)
-	switch {
-	case errors.Is(err, proto.ErrNoAgent):
-		return rep, cli.Fail(cli.NotFound, err, "start one with: eval $(oidc-agent)")
-	case err != nil:
-		return rep, cli.Fail(cli.Temporary, err, "")
+	if err == nil {
+		err = rep.Err()
 	}
-	return rep, refusal(rep.Err())
-}
-
-// refusal gives what the agent said its exit code.
-func refusal(err error) error {
-	var ae *proto.AgentError
-	if !errors.As(err, &ae) {
-		return err
-	}
-	return cli.Fail(ae.Reason().ExitCode(), err, ae.Help)
+	return rep, proto.Explain(err, s.env.Upstream)
 }
 
 // isText reports whether the agent refused with exactly this text.

@@ -19,7 +19,6 @@ import (
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/secret/vault"
-	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
 
 // alone is the value of an option with an optional value that was given none. It cannot be the name of a variable.
@@ -63,7 +62,7 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	}
 	rep, err := proto.Find(env.Getenv).Call(ctx, c.request(env))
 	if err != nil {
-		return callError(env, err)
+		return proto.Explain(err, env.Upstream)
 	}
 	defer rep.Wipe()
 	if err := rep.Err(); err != nil {
@@ -150,23 +149,6 @@ func profile(s string) json.RawMessage {
 		return nil // a string always encodes
 	}
 	return b
-}
-
-// callError is what to say when there is no answer.
-func callError(env *cli.Env, err error) error {
-	switch {
-	case errors.Is(err, proto.ErrNoAgent):
-		if env.Upstream {
-			// The first words are what other programs look for.
-			err = fmt.Errorf("%s: %w", proto.TextCannotConnect, err)
-		}
-		return cli.Fail(cli.NotFound, err, "start one with: eval $(oidc-agent)")
-	case errors.Is(err, sock.ErrForeign):
-		return cli.Fail(cli.Denied, err, "point OIDC_SOCK to an agent of your own")
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, proto.ErrNoAnswer):
-		return cli.Fail(cli.Temporary, err, "")
-	}
-	return err
 }
 
 // refusal is what the agent said, with our exit code.
