@@ -149,6 +149,25 @@ func (d *directory) keep(w where, md *provider.Metadata) {
 	d.rows[w] = directoryRow{md: md, until: d.now().Add(metadataLife)}
 }
 
+// mayDelete reports whether a request to delete a client may go to uri. It comes from a client of the agent, which may
+// be on another machine: without https it could reach whatever listens on loopback here, so it has to be the place of a
+// provider that showed its metadata there.
+func (d *directory) mayDelete(uri string) bool {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme == "https" {
+		return err == nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range d.rows {
+		at, err := url.Parse(r.md.Issuer)
+		if err == nil && at.Scheme == u.Scheme && at.Host == u.Host {
+			return true
+		}
+	}
+	return false
+}
+
 // client returns a client for a login. audience is what will be asked for: the style depends on it.
 func (s *Service) client(ctx context.Context, cfg login.Config, audience []string) (*flow.Client, error) {
 	md, err := s.issuers.metadata(ctx, whereOf(cfg))

@@ -2,6 +2,7 @@ package service
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -290,5 +291,23 @@ func TestDelete(t *testing.T) {
 	}
 	if got := w.loaded(); len(got) != 1 {
 		t.Errorf("a login that could not be revoked is gone: %v", got)
+	}
+}
+
+// TestDeleteClientElsewhere: who talks to the agent over a forwarded socket must not reach the services of this machine.
+func TestDeleteClientElsewhere(t *testing.T) {
+	w := newWorld(t)
+	w.add("a", nil)
+	reached := 0
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached++ }))
+	defer other.Close()
+	for _, uri := range []string{other.URL + "/admin", "HTTP" + other.URL[4:], "http:" + other.URL[5:] + "/..", "//x", "%"} {
+		rep := w.ask(proto.Request{
+			Type: proto.TypeDeleteClient, RegistrationClientURI: uri, RegistrationAccessToken: secret.FromString("chosen"),
+			Config: w.account("a", map[string]any{"issuer_url": other.URL}),
+		})
+		if !strings.HasPrefix(rep.Error, proto.TextCannotDelete) || reached > 0 {
+			t.Errorf("%s: error %q, %d requests", uri, rep.Error, reached)
+		}
 	}
 }

@@ -158,6 +158,9 @@ func (s *Service) deleteClient(ctx context.Context, r proto.Request) (proto.Repl
 	if r.RegistrationClientURI == "" || r.RegistrationAccessToken.Empty() {
 		return proto.Reply{}, fail(proto.TextCannotDelete+"it was not registered by this program", "")
 	}
+	if !s.issuers.mayDelete(r.RegistrationClientURI) {
+		return proto.Reply{}, fail(proto.TextCannotDelete+"its address is not one of a provider", "")
+	}
 	err = registration.Delete(ctx, hc.http, registration.Client{
 		RegistrationURI: r.RegistrationClientURI, RegistrationToken: r.RegistrationAccessToken,
 	})
