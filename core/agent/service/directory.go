@@ -57,30 +57,36 @@ func newDirectory(o Options) *directory {
 }
 
 // access returns the HTTP client and the keys for a CA bundle. A bundle that cannot be read is an error each time: it
-// may be mended.
+// may be mended. It is read while nobody else has to wait: it may lie on a server that is away.
 func (d *directory) access(caFile string) (access, error) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if a, ok := d.clients[caFile]; ok {
+	a, ok := d.clients[caFile]
+	d.mu.Unlock()
+	if ok {
 		return a, nil
 	}
 	hc, err := d.http(caFile)
 	if err != nil {
 		return access{}, err
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if a, ok := d.clients[caFile]; ok {
+		return a, nil
+	}
 	if len(d.clients) >= maxHTTPClient {
 		d.evict()
 	}
-	a := access{http: hc, keys: provider.NewKeys(hc, provider.KeysOptions{Now: d.now})}
+	a = access{http: hc, keys: provider.NewKeys(hc, provider.KeysOptions{Now: d.now})}
 	d.clients[caFile] = a
 	return a, nil
 }
 
-// evict makes room. A login whose bundle goes pays with one more reading of it.
+// evict makes room. A login whose bundle goes pays with one more reading of it. The keys are not closed: a login under
+// way may use them, and when it is over nothing of them runs any more.
 func (d *directory) evict() {
-	for caFile, a := range d.clients {
+	for caFile := range d.clients {
 		if caFile != "" {
-			a.keys.Close()
 			delete(d.clients, caFile)
 			return
 		}
