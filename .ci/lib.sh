@@ -15,7 +15,7 @@ stage() {
 		printf 'ok    %-28s %4d s\n' "$name" $((SECONDS - begin))
 	else
 		printf 'FAIL  %-28s %4d s\n' "$name" $((SECONDS - begin))
-		tail -n "${CI_TAIL:-120}" "$log" | sed 's/^/      | /'
+		tail -n "${CI_TAIL:-120}" "$log" | cut -c1-400 | sed 's/^/      | /'
 		failed=1
 	fi
 }

@@ -52,7 +52,8 @@ func loadForUpdate[T any](tx store.WTx, t store.Table, key string) (v T, ok bool
 }
 
 func decode[T any](t store.Table, rec store.Record, err error) (v T, ok bool, _ error) {
-	if errors.Is(err, store.ErrNotFound) {
+	// A stranger's key that is too long for the store names no row either.
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrTooLarge) {
 		return v, false, nil
 	}
 	if err != nil {
