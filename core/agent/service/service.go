@@ -95,8 +95,9 @@ type Service struct {
 	mem  *shelf
 	disk *shelf // nil while the keystore is locked or absent
 
-	stop chan struct{}
-	wg   sync.WaitGroup
+	stop    chan struct{}
+	endOnce sync.Once
+	wg      sync.WaitGroup
 }
 
 // New returns a running service. Options.Vault, Memory and HTTP must be set.
@@ -122,8 +123,13 @@ func New(o Options) (*Service, error) {
 }
 
 // Close ends the service: pending flows are dropped, running refreshes are waited for until ctx ends, keys are wiped.
-// The vault is the caller's.
-func (s *Service) Close(ctx context.Context) error {
+// The vault is the caller's. A second Close does nothing.
+func (s *Service) Close(ctx context.Context) (err error) {
+	s.endOnce.Do(func() { err = s.close(ctx) })
+	return err
+}
+
+func (s *Service) close(ctx context.Context) error {
 	close(s.stop)
 	s.pending.clear()
 	err := s.gate.close(ctx)

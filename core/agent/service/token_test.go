@@ -240,3 +240,12 @@ func TestConfirmWithoutAnybody(t *testing.T) {
 	w.must(proto.Request{Type: proto.TypeAdd, Config: w.account("a", map[string]any{"refresh_token": rt}), Confirm: true})
 	w.refused(proto.Request{Type: proto.TypeAccessToken, Account: "a"}, proto.TextForbidden)
 }
+
+func TestCloseTwice(t *testing.T) {
+	w := newWorld(t)
+	for range 2 {
+		if err := w.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
