@@ -120,12 +120,13 @@ func (c *Cmd) assignments(out []byte, r result, expires string) []byte {
 }
 
 // appendQuoted appends a word for a shell. Tokens and issuers are made of harmless characters and stay as they are, as
-// scripts expect; a provider that sends others must not get at the shell.
+// scripts expect; a provider that sends others must not get at the shell. A shell expands "~" at the start of a word and
+// after a colon.
 func appendQuoted(out, word []byte) []byte {
 	harmless := len(word) > 0
 	for _, b := range word {
 		harmless = harmless && (b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' ||
-			bytes.IndexByte([]byte("-._~+/=:@%,"), b) >= 0)
+			bytes.IndexByte([]byte("-._+/=:@%,"), b) >= 0)
 	}
 	if harmless {
 		return append(out, word...)
