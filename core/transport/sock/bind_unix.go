@@ -28,7 +28,8 @@ func finish(l *net.UnixListener, path string, mode fs.FileMode) (net.Listener, e
 }
 
 // lockDir takes the lock on the directory itself: a lock file would stay behind and keep the directory from being
-// removed with the socket.
+// removed with the socket. Where others may open the directory, as in /tmp, they can hold the lock for ever: after the
+// wait it goes on without it.
 func lockDir(dir string, wait time.Duration) (unlock func(), err error) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -44,10 +45,24 @@ func lockDir(dir string, wait time.Duration) (unlock func(), err error) {
 			// A file system without locks: bind itself still lets only one of two win.
 			return func() { _ = f.Close() }, nil
 		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) || tries <= 0 {
+		busy := errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR)
+		if busy && tries <= 0 && !onlyOurs(f) {
+			return func() { _ = f.Close() }, nil
+		}
+		if !busy || tries <= 0 {
 			_ = f.Close()
 			return nil, err
 		}
 		time.Sleep(pause)
 	}
+}
+
+// onlyOurs reports whether nobody else can open a directory, and so lock it.
+func onlyOurs(f *os.File) bool {
+	fi, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	return ok && st.Uid == uint32(os.Getuid()) && fi.Mode().Perm()&0o077 == 0
 }
