@@ -75,11 +75,7 @@ func (i *Issuer) userCodeKey(code string) string { return hex.EncodeToString(i.m
 
 // deviceAuthorization is the device authorization endpoint (RFC 8628 section 3.1).
 func (i *Issuer) deviceAuthorization(w http.ResponseWriter, r *http.Request) error {
-	q, err := readForm(w, r)
-	if err != nil {
-		return err
-	}
-	c, err := i.authenticate(r, q)
+	q, c, err := i.clientForm(w, r)
 	if err != nil {
 		return err
 	}

@@ -22,11 +22,7 @@ type introspection struct {
 
 // introspect tells a client with a secret what a token is worth. Refresh tokens are shown to their own client only.
 func (i *Issuer) introspect(w http.ResponseWriter, r *http.Request) error {
-	q, err := readForm(w, r)
-	if err != nil {
-		return err
-	}
-	c, err := i.authenticate(r, q)
+	q, c, err := i.clientForm(w, r)
 	if err != nil {
 		return err
 	}
@@ -74,11 +70,7 @@ func (i *Issuer) introspectRefresh(w http.ResponseWriter, r *http.Request, c par
 // revoke ends a token (RFC 7009): with a refresh token its whole family, with an access token that one alone. A token
 // that is not known is as good as revoked.
 func (i *Issuer) revoke(w http.ResponseWriter, r *http.Request) error {
-	q, err := readForm(w, r)
-	if err != nil {
-		return err
-	}
-	c, err := i.authenticate(r, q)
+	q, c, err := i.clientForm(w, r)
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,16 @@ func (i *Issuer) party(ctx context.Context, id string) (party, bool, error) {
 	return reg.party(), true, nil
 }
 
+// clientForm reads a POST that a client sends in its own name, and who that is.
+func (i *Issuer) clientForm(w http.ResponseWriter, r *http.Request) (url.Values, party, error) {
+	q, err := readForm(w, r)
+	if err != nil {
+		return nil, party{}, err
+	}
+	c, err := i.authenticate(r, q)
+	return q, c, err
+}
+
 // authenticate finds the client that sent the form, by HTTP Basic or by the form (RFC 6749 section 2.3.1), never both.
 // A public client only names itself.
 func (i *Issuer) authenticate(r *http.Request, q url.Values) (party, error) {

@@ -32,11 +32,7 @@ type answer struct {
 
 // token is the token endpoint.
 func (i *Issuer) token(w http.ResponseWriter, r *http.Request) error {
-	q, err := readForm(w, r)
-	if err != nil {
-		return err
-	}
-	c, err := i.authenticate(r, q)
+	q, c, err := i.clientForm(w, r)
 	if err != nil {
 		return err
 	}
