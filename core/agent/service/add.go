@@ -131,7 +131,7 @@ func (s *Service) place(ctx context.Context, sh *shelf, cfg login.Config, l load
 		return err
 	}
 	s.tokens.forget(cfg.Name)
-	return sh.save(ctx, cfg, l.confirm, l.allowIDTok)
+	return sh.save(ctx, cfg, l)
 }
 
 func (s *Service) expiry(how loading) time.Time {

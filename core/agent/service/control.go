@@ -224,7 +224,7 @@ func (s *Service) load(ctx context.Context, name string, o control.LoadOptions) 
 	}
 	l := loaded{
 		name: name, issuer: cfg.Issuer, stored: true, expires: s.expiry(how),
-		confirm: o.Confirm || r.Confirm, allowIDTok: o.AlwaysAllowIDToken || r.AlwaysAllowIDToken,
+		subject: r.Subject, confirm: o.Confirm || r.Confirm, allowIDTok: o.AlwaysAllowIDToken || r.AlwaysAllowIDToken,
 	}
 	if err := s.logins.put(l); err != nil {
 		return "", err

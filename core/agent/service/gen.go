@@ -95,7 +95,7 @@ func (s *Service) reauthenticate(ctx context.Context, r proto.Request) (proto.Re
 		return proto.Reply{}, err
 	}
 	defer cfg.Wipe()
-	l.confirm = l.confirm || saved.Confirm
+	l.confirm, l.subject = l.confirm || saved.Confirm, saved.Subject
 	return s.runFlows(ctx, setup{
 		cfg: cfg, flows: flowsOr(r.Flow, flowPassword, flowDevice, flowCode), again: &l,
 		noServer: r.NoWebserver || s.opts.NoWebserver, noScheme: r.NoScheme || s.opts.NoScheme,
@@ -243,7 +243,10 @@ func (s *Service) conclude(ctx context.Context, st setup, toks flow.Tokens) (out
 	if toks.Scope != "" {
 		cfg.RefreshScope = joined(refreshScopes(toks.Scope))
 	}
-	l, err := s.settle(ctx, cfg, st.again)
+	if err := s.samePerson(ctx, cfg, toks.Subject); err != nil {
+		return outcome{}, err
+	}
+	l, err := s.settle(ctx, cfg, st.again, toks.Subject)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -260,7 +263,7 @@ func (s *Service) conclude(ctx context.Context, st setup, toks flow.Tokens) (out
 // settle puts a login that was just obtained into memory and serves it from there, also one that the keystore has. To
 // save it is asked for over the control socket, which no forwarded connection reaches: what comes over this one cannot
 // change what the keystore holds.
-func (s *Service) settle(ctx context.Context, cfg login.Config, again *loaded) (loaded, error) {
+func (s *Service) settle(ctx context.Context, cfg login.Config, again *loaded, sub string) (loaded, error) {
 	mem := s.memory()
 	l := loaded{name: cfg.Name, expires: s.expiry(loading{})}
 	if again != nil {
@@ -276,6 +279,9 @@ func (s *Service) settle(ctx context.Context, cfg login.Config, again *loaded) (
 		}
 	}
 	l.issuer, l.stored, l.serial = cfg.Issuer, false, 0
+	if sub != "" {
+		l.subject = sub
+	}
 	if err := s.place(ctx, mem, cfg, l); err != nil {
 		return loaded{}, err
 	}

@@ -74,7 +74,7 @@ func (s *Service) shelve(ctx context.Context, raw store.Engine, ks *keystore.Key
 	var found []loaded
 	err := sh.each(ctx, func(cfg login.Config, r row) {
 		found = append(found, loaded{
-			name: cfg.Name, issuer: cfg.Issuer, stored: true, confirm: r.Confirm, allowIDTok: r.AlwaysAllowIDToken,
+			name: cfg.Name, issuer: cfg.Issuer, subject: r.Subject, stored: true, confirm: r.Confirm, allowIDTok: r.AlwaysAllowIDToken,
 			expires: s.expiry(loading{}),
 		})
 		cfg.Wipe()

@@ -16,6 +16,7 @@ const maxLoaded = 512
 type loaded struct {
 	name    string
 	issuer  string
+	subject string    // "" where no ID token has said whose login it is
 	stored  bool      // on the disk shelf
 	expires time.Time // zero: never
 	order   int

@@ -30,12 +30,13 @@ type row struct {
 	Config             json.RawMessage `json:"config"`
 	Confirm            bool            `json:"confirm,omitempty"`
 	AlwaysAllowIDToken bool            `json:"always_allow_id_token,omitempty"`
+	Subject            string          `json:"sub,omitempty"` // whose login it is, where an ID token said so
 }
 
 const rowVersion = 1
 
 // save keeps the configuration of a login. The refresh token in it is not part of the row: it belongs to custody.
-func (sh *shelf) save(ctx context.Context, cfg login.Config, confirm, allowIDToken bool) error {
+func (sh *shelf) save(ctx context.Context, cfg login.Config, l loaded) error {
 	cfg.RefreshToken = secret.Text{}
 	plain, err := cfg.Encode()
 	if err != nil {
@@ -43,7 +44,7 @@ func (sh *shelf) save(ctx context.Context, cfg login.Config, confirm, allowIDTok
 	}
 	defer clear(plain)
 	value, err := json.Marshal(row{
-		Version: rowVersion, Config: plain, Confirm: confirm, AlwaysAllowIDToken: allowIDToken,
+		Version: rowVersion, Config: plain, Confirm: l.confirm, AlwaysAllowIDToken: l.allowIDTok, Subject: l.subject,
 	})
 	if err != nil {
 		return fmt.Errorf("encode login %s: %w", cfg.Name, err)
@@ -88,7 +89,8 @@ func decodeRow(name string, value []byte) (login.Config, row, error) {
 	if err != nil {
 		return login.Config{}, row{}, fmt.Errorf("read login %s: %w", name, err)
 	}
-	return cfg, row{Version: r.Version, Confirm: r.Confirm, AlwaysAllowIDToken: r.AlwaysAllowIDToken}, nil
+	r.Config = nil
+	return cfg, r, nil
 }
 
 func (sh *shelf) has(ctx context.Context, name string) bool {

@@ -218,7 +218,7 @@ func (s *Service) refresh(ctx context.Context, key cacheKey, scopes []string) (g
 	if err != nil {
 		return granted{}, err
 	}
-	cfg, _, err := sh.config(ctx, name)
+	cfg, saved, err := sh.config(ctx, name)
 	if err != nil {
 		return granted{}, err
 	}
@@ -235,6 +235,11 @@ func (s *Service) refresh(ctx context.Context, key cacheKey, scopes []string) (g
 	}
 	if !l.stored {
 		s.warnOfRotation(ctx, name)
+	}
+	if err := checkPerson(name, saved.Subject, toks.Subject); err != nil {
+		toks.Wipe()
+		s.opts.Log.WarnContext(ctx, "the provider answered a refresh for somebody else", "login", name)
+		return granted{}, err
 	}
 	g := granted{token: token{access: toks.Access, issuer: cfg.Issuer, expires: toks.Expires}, id: toks.ID}
 	if l.serial == key.serial {
