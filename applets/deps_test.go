@@ -22,29 +22,23 @@ func soleImporters() map[string][]string {
 		"github.com/zalando/go-keyring":  {"core/secret/keystore"},
 		"github.com/google/renameio/":    {"core/agent/login", "core/secret/keystore", "applets/self"},
 		"golang.org/x/crypto/argon2":     {"core/secret/vault"},
-		"rsc.io/qr":                      {"core/cli/term"},
-		"go.yaml.in/yaml/v3":             {"core/cli/config", "applets/issuer"},
+		"go.yaml.in/yaml/v3":             {"applets/issuer"},
 		"github.com/go-json-experiment/": {"core/token/jose", "core/agent/proto"},
 	}
 }
 
-// tiers orders the packages of core: a package imports those of earlier lines only, and what lateral names.
+// tiers orders the packages of core: a package imports those of earlier lines only. A new package gets its place here.
 func tiers() [][]string {
 	return [][]string{
-		{"core/secret", "core/cli", "core/transport/limit", "core/transport/metrics", "core/account/sysuser", "core/account/names"},
-		{"core/secret/vault", "core/token/jose", "core/cli/config", "core/cli/term", "core/transport/sock", "core/audit"},
+		{"core/secret", "core/cli"},
+		{"core/secret/vault", "core/token/jose", "core/cli/term", "core/transport/sock"},
 		{"core/secret/keystore", "core/transport/httpc", "core/transport/httpd", "core/token/claims"},
 		{"core/oidc/provider"},
-		{"core/token/policy", "core/token/verify", "core/oidc/flow", "core/oidc/registration", "core/oidc/issuer"},
-		{"core/oidc/issuer/issuertest", "core/oidc/custody", "core/token/httpauth"},
+		{"core/token/verify", "core/oidc/flow", "core/oidc/registration", "core/oidc/issuer"},
+		{"core/oidc/issuer/issuertest", "core/oidc/custody"},
 		{"core/agent/proto", "core/agent/control", "core/agent/login"},
 		{"core/agent/service"},
 	}
-}
-
-// lateral are imports inside one line of tiers.
-func lateral() map[string][]string {
-	return map[string][]string{}
 }
 
 type goPackage struct {
@@ -129,7 +123,7 @@ func upward(from, to string) string {
 		return "the package has no line in tiers"
 	case b < 0:
 		return "the imported package has no line in tiers"
-	case b < a, b == a && slices.Contains(lateral()[from], to):
+	case b < a:
 		return ""
 	}
 	return "it is not on an earlier line of tiers"
