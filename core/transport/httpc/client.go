@@ -31,21 +31,19 @@ const (
 
 // Options bound a Client. The zero value is usable and strict.
 type Options struct {
-	Timeout      time.Duration            // whole request, answer read; 0 = 10 s
-	MaxBody      int64                    // bytes of the answer; 0 = 1 MiB
-	CAFile       string                   // PEM; replaces the system's certificates, as cert_path of oidc-agent does
-	UserAgent    string                   // "" = "oidcbox"
-	Getenv       func(string) string      // SSL_CERT_FILE (as CAFile, which wins), proxies; nil = empty environment
-	AllowHTTP    bool                     // plain http to any host; for laboratories
-	MaxRedirects int                      // for GET; 0 = 3, negative = none
-	Trace        func(*http.Request, int) // sees each answer's status; for debug logs, nil = none
+	Timeout      time.Duration       // whole request, answer read; 0 = 10 s
+	MaxBody      int64               // bytes of the answer; 0 = 1 MiB
+	CAFile       string              // PEM; replaces the system's certificates, as cert_path of oidc-agent does
+	UserAgent    string              // "" = "oidcbox"
+	Getenv       func(string) string // SSL_CERT_FILE (as CAFile, which wins), proxies; nil = empty environment
+	AllowHTTP    bool                // plain http to any host; for laboratories
+	MaxRedirects int                 // for GET; 0 = 3, negative = none
 }
 
 // Client sends bounded requests. It is safe for concurrent use.
 type Client struct {
 	follow    *http.Client // GET
 	stay      *http.Client // everything else
-	std       *http.Client // stay with a time limit of its own, for libraries
 	guard     *guard
 	pooled    *http.Transport
 	timeout   time.Duration
@@ -77,13 +75,12 @@ func New(o Options) (*Client, error) {
 	fresh.DisableKeepAlives = true
 	c.guard = &guard{
 		pooled: c.pooled, fresh: fresh, maxBody: cmp.Or(o.MaxBody, DefaultMaxBody), allowHTTP: o.AllowHTTP,
-		agent: cmp.Or(o.UserAgent, "oidcbox"), trace: o.Trace,
+		agent: cmp.Or(o.UserAgent, "oidcbox"),
 	}
 	// Do sets the time limit through the context: Client.Timeout replaces the error, and with it what we know about
 	// whether the request was sent.
 	c.follow = &http.Client{Transport: c.guard, CheckRedirect: c.checkRedirect}
 	c.stay = &http.Client{Transport: c.guard, CheckRedirect: never}
-	c.std = &http.Client{Transport: c.guard, CheckRedirect: never, Timeout: c.timeout}
 	return c, nil
 }
 
@@ -104,10 +101,6 @@ func newTransport(o Options, roots *x509.CertPool) *http.Transport {
 		MaxResponseHeaderBytes: maxHeader,
 	}
 }
-
-// Std returns an http.Client with the same limits for a library that wants one. It never follows redirects; a body that
-// is too large ends in ErrTooLarge while it is read.
-func (c *Client) Std() *http.Client { return c.std }
 
 // CloseIdle closes the connections that are kept for reuse.
 func (c *Client) CloseIdle() { c.pooled.CloseIdleConnections() }

@@ -125,13 +125,6 @@ func TestLongAnswers(t *testing.T) {
 			if Temporary(err) || Unsent(err) {
 				t.Fatalf("misjudged: %v", err)
 			}
-			if std, err := c.Std().Get(s.URL); err == nil {
-				_, err = io.ReadAll(std.Body)
-				std.Body.Close()
-				if !errors.Is(err, tt.want) {
-					t.Fatalf("through Std: %v", err)
-				}
-			}
 		})
 	}
 }
@@ -239,13 +232,6 @@ func TestRedirects(t *testing.T) {
 		if resp, err := c.Do(t.Context(), req); err != nil || resp.Status != http.StatusFound {
 			t.Fatalf("%+v, %v", resp, err)
 		}
-	})
-	t.Run("Std_stays", func(t *testing.T) {
-		resp, err := c.Std().Get(s.URL)
-		if err != nil || resp.StatusCode != http.StatusFound {
-			t.Fatalf("%+v, %v", resp, err)
-		}
-		resp.Body.Close()
 	})
 	t.Run("none_allowed", func(t *testing.T) {
 		if _, err := client(t, Options{MaxRedirects: -1}).Get(t.Context(), s.URL); !errors.Is(err, ErrRedirect) {

@@ -10,15 +10,14 @@ import (
 	"sync/atomic"
 )
 
-// guard is the RoundTripper under every request, also under those of a library: it judges the URL, marks what may have
-// reached the server and cuts long answers.
+// guard is the RoundTripper under every request: it judges the URL, marks what may have reached the server and cuts long
+// answers.
 type guard struct {
 	pooled    http.RoundTripper // keeps connections for reuse
 	fresh     http.RoundTripper // one connection for each request
 	maxBody   int64
 	allowHTTP bool
 	agent     string
-	trace     func(*http.Request, int)
 }
 
 // sentError marks a failure after a connection was there.
@@ -44,9 +43,6 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 			err = &sentError{err}
 		}
 		return nil, err
-	}
-	if g.trace != nil {
-		g.trace(req, resp.StatusCode)
 	}
 	return g.bound(resp)
 }
