@@ -24,7 +24,12 @@ type Client struct {
 	Plain bool
 	// Timeout bounds the whole call; 0 is 330 s.
 	Timeout time.Duration
+	// Slow, when set, is called once, from another goroutine, if there is no answer after three seconds: a person may
+	// want to know what it waits for.
+	Slow func()
 }
+
+const slowTime = 3 * time.Second
 
 // Call sends req and returns the answer, also one that says the request failed (Reply.Err). The caller wipes the
 // secrets of both. The error is ErrNoAgent, ErrNoAnswer, ErrMalformed, ErrTooLarge, that of sock.Dial, or of the
@@ -51,6 +56,9 @@ func (c Client) Call(ctx context.Context, req Request) (Reply, error) {
 	defer nc.Close() //nolint:errcheck // the answer is there, or the error is
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
+	if c.Slow != nil {
+		defer time.AfterFunc(slowTime, c.Slow).Stop()
+	}
 	rep, err := c.exchange(nc, text)
 	if err != nil {
 		return Reply{}, askError(ctx, err)
