@@ -1,7 +1,6 @@
 package httpc
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -13,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/secret"
@@ -154,27 +154,11 @@ func (c *Client) Get(ctx context.Context, target string) (*Response, error) {
 func (c *Client) PostForm(
 	ctx context.Context, target string, form url.Values, edit func(*http.Request),
 ) (*Response, error) {
-	return c.post(ctx, target, payload{"application/x-www-form-urlencoded", []byte(form.Encode())}, edit)
-}
-
-// PostJSON sends body, which is JSON, and asks for JSON. edit may be nil.
-func (c *Client) PostJSON(
-	ctx context.Context, target string, body []byte, edit func(*http.Request),
-) (*Response, error) {
-	return c.post(ctx, target, payload{"application/json", body}, edit)
-}
-
-type payload struct {
-	mediaType string
-	bytes     []byte
-}
-
-func (c *Client) post(ctx context.Context, target string, p payload, edit func(*http.Request)) (*Response, error) {
-	req, err := newRequest(ctx, http.MethodPost, target, bytes.NewReader(p.bytes))
+	req, err := newRequest(ctx, http.MethodPost, target, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Content-Type", p.mediaType)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
 	if edit != nil {
 		edit(req)

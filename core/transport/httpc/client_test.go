@@ -73,10 +73,6 @@ func TestPost(t *testing.T) {
 		string(resp.Body) != want {
 		t.Fatalf("%s, %v", resp.Body, err)
 	}
-	resp, err = c.PostJSON(t.Context(), s.URL, []byte(`{}`), nil)
-	if want := "application/json application/json  {}"; err != nil || string(resp.Body) != want {
-		t.Fatalf("%s, %v", resp.Body, err)
-	}
 }
 
 // TestLongAnswers: nothing of an answer that is too long is kept, whatever it says about its length.
