@@ -250,7 +250,8 @@ func (s *Service) conclude(ctx context.Context, st setup, toks flow.Tokens) (out
 	if err != nil {
 		return outcome{}, err
 	}
-	s.tokens.put(cacheKey{login: l.name, serial: l.serial}, token{access: toks.Access, issuer: cfg.Issuer, expires: toks.Expires})
+	at := token{access: toks.Access, issuer: cfg.Issuer, expires: toks.Expires}
+	s.tokens.put(cacheKey{login: l.name, serial: l.serial}, at)
 	text, err := st.answer(cfg)
 	if err != nil {
 		return outcome{}, err
