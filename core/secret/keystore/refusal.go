@@ -29,7 +29,7 @@ func Refusal(err error) error {
 	case errors.Is(err, fs.ErrNotExist): // of a passphrase or key file, or its directory
 		return cli.Fail(cli.NotFound, err, "")
 	case errors.Is(err, fs.ErrPermission):
-		return cli.Fail(cli.Denied, err, "a file with a key has to be yours, with mode 0600")
+		return cli.Fail(cli.Denied, err, "keystore and key files have to be yours, with mode 0600")
 	case errors.Is(err, ErrUnfit), errors.Is(err, ErrChoice):
 		return cli.Fail(cli.Usage, err, "")
 	}
