@@ -88,7 +88,7 @@ func (d *daemon) prepare(ctx context.Context, stop func()) error {
 		return err
 	}
 	if err := d.socks.choose(d.cmd, d.env); err != nil {
-		return err
+		return placeError(err)
 	}
 	if err := d.newService(stop); err != nil {
 		return err
@@ -98,7 +98,7 @@ func (d *daemon) prepare(ctx context.Context, stop func()) error {
 	}
 	// The sockets come last: who finds one can use the agent.
 	if err := d.socks.listen(d.env, d.warning); err != nil {
-		return err
+		return placeError(err)
 	}
 	return d.writePID()
 }
@@ -112,7 +112,7 @@ func (d *daemon) newService(stop func()) error {
 			return httpc.New(httpc.Options{CAFile: caFile, UserAgent: "oidcbox-agent", Getenv: d.env.Getenv})
 		},
 		Configured: func(name string) bool { return accountFile(d.env, name) },
-		Shutdown:   stop, Version: version(), PID: os.Getpid(), Socket: d.socks.path,
+		Shutdown:   stop, Version: d.env.Version, PID: os.Getpid(), Socket: d.socks.path,
 		Switches: d.cmd.switches(d.env),
 	})
 	return err
@@ -190,12 +190,4 @@ func (d *daemon) writePID() error {
 		return fmt.Errorf("write pid file: %w", err)
 	}
 	return nil
-}
-
-// version is that of the module, as far as the Go tool recorded it.
-func version() string {
-	if bi, ok := debug.ReadBuildInfo(); ok && bi.Main.Version != "" && bi.Main.Version != "(devel)" {
-		return bi.Main.Version
-	}
-	return "devel"
 }

@@ -187,6 +187,21 @@ func (s *sockets) handOver() error {
 	return nil
 }
 
+// placeError says what to do about a place where no socket can be.
+func placeError(err error) error {
+	const hint = "set XDG_RUNTIME_DIR to a directory that is yours alone, or name a place with --socket-path"
+	var said *cli.Error
+	switch {
+	case errors.As(err, &said):
+		return err
+	case errors.Is(err, sock.ErrForeign), errors.Is(err, os.ErrPermission):
+		return cli.Fail(cli.Denied, err, hint)
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, sock.ErrPathTooLong):
+		return cli.Fail(cli.NotFound, err, hint)
+	}
+	return err
+}
+
 func (s *sockets) close() {
 	for _, ln := range s.agent {
 		_ = ln.Close()

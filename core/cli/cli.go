@@ -31,6 +31,8 @@ type Env struct {
 	Upstream bool
 	// Command is the base name of argv[0] that chose the role ("oidc-agent-service"), or the role's name.
 	Command string
+	// Version is that of the program, as "self version" prints it.
+	Version string
 	Args    []string
 
 	Stdin  io.Reader

@@ -163,7 +163,8 @@ func (s *Service) mayHave(ctx context.Context, l loaded, what, hint string) erro
 }
 
 func (s *Service) ask(ctx context.Context, l loaded, what, hint string) error {
-	forbidden := &problem{text: proto.TextForbidden, help: "The agent has nobody to ask whether this is allowed."}
+	forbidden := &problem{text: proto.TextForbidden, help: "The agent has nobody to ask whether this is allowed. " +
+		"For id tokens, load the login with: oidc-add --always-allow-idtoken " + l.name}
 	if s.opts.Confirm == nil {
 		return forbidden
 	}
