@@ -23,7 +23,7 @@ func newAgent(env *cli.Env) *agent {
 
 // there fails when no agent listens: nobody should think up or type a password for nothing.
 func (a *agent) there(ctx context.Context) error {
-	rep, err := proto.Find(a.env.Getenv).Call(ctx, proto.Request{Type: proto.TypeCheck})
+	rep, err := proto.FindFor(a.env).Call(ctx, proto.Request{Type: proto.TypeCheck})
 	rep.Wipe()
 	if errors.Is(err, proto.ErrNoAgent) {
 		return a.explain(err)
@@ -33,7 +33,7 @@ func (a *agent) there(ctx context.Context) error {
 
 // call asks and returns the answer if it is no failure.
 func (a *agent) call(ctx context.Context, req proto.Request) (proto.Reply, error) {
-	rep, err := proto.Find(a.env.Getenv).Call(ctx, req)
+	rep, err := proto.FindFor(a.env).Call(ctx, req)
 	if err == nil {
 		err = rep.Err()
 	}

@@ -87,7 +87,7 @@ func (c *Cmd) status(ctx context.Context, env *cli.Env) error {
 	if c.JSON {
 		req.Type = proto.TypeStatusJSON
 	}
-	rep, err := proto.Find(env.Getenv).Call(ctx, req)
+	rep, err := proto.FindFor(env).Call(ctx, req)
 	if err == nil {
 		err = rep.Err()
 	}

@@ -20,7 +20,7 @@ type session struct {
 
 func newSession(c *Cmd, env *cli.Env) *session {
 	return &session{
-		cmd: c, env: env, agent: proto.Find(env.Getenv), admin: control.Client{Path: control.Place(env.Getenv)},
+		cmd: c, env: env, agent: proto.FindFor(env), admin: control.Client{Path: control.Place(env.Getenv)},
 	}
 }
 

@@ -60,10 +60,7 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	if err := vault.HardenProcess(); err != nil {
 		env.Warn("going on with less protection: %v", err)
 	}
-	agent := proto.Find(env.Getenv)
-	if cli.IsTerminal(env.Stderr) {
-		agent.Slow = func() { env.Note("Waiting for the agent and the provider ...") }
-	}
+	agent := proto.FindFor(env)
 	rep, err := agent.Call(ctx, c.request(env))
 	if err != nil {
 		return proto.Explain(err, env.Upstream)

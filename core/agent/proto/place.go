@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
 
@@ -35,6 +36,15 @@ func Find(getenv func(string) string) Client {
 		}
 		return nil, problem
 	}}
+}
+
+// FindFor is Find for a command that a person may be waiting for: on a terminal it says so when an answer takes long.
+func FindFor(env *cli.Env) Client {
+	c := Find(env.Getenv)
+	if cli.IsTerminal(env.Stderr) {
+		c.Slow = func() { env.Note("Waiting for the agent and the provider ...") }
+	}
+	return c
 }
 
 // Sockets returns the paths where an agent is looked for, best first: $OIDC_SOCK alone when it is set, else the socket
