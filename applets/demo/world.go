@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ const (
 )
 
 func newWorld(env *cli.Env) (*world, error) {
-	dir, err := os.MkdirTemp("", "oidcbox-demo-")
+	dir, err := os.MkdirTemp(tempDir(), "oidcbox-demo-")
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for the demo: %w", err)
 	}
@@ -49,6 +50,16 @@ func newWorld(env *cli.Env) (*world, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return w, nil
+}
+
+// tempDir is where the demo lives: the usual place, or /tmp where that is so deep that the path of a socket below it
+// would not fit into a socket address (104 bytes on some systems).
+func tempDir() string {
+	const below = len("/oidcbox-demo-4294967295/run/oidcbox/control.sock")
+	if dir := os.TempDir(); len(dir)+below < 104 || runtime.GOOS == "windows" {
+		return dir
+	}
+	return "/tmp"
 }
 
 // prepare copies the binary and makes the home of the person in the demo.
