@@ -4,7 +4,8 @@
 . "$(dirname "$0")/../lib.sh"
 [ "$(id -u)" -eq 0 ] || { echo "needs root"; exit 1; }
 tmp=$(mktemp -d)
-trap 'kill "${holder:-0}" 2>/dev/null || true; rm -rf "$tmp"' EXIT
+pid='' holder=''
+trap 'for p in $pid $holder; do kill "$p" 2>/dev/null || true; done; rm -rf "$tmp"' EXIT
 root=$tmp/root
 mkdir -m 755 "$root" && chmod 755 "$tmp"
 CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$root/oidcbox" .
