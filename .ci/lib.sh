@@ -15,9 +15,17 @@ stage() {
 		printf 'ok    %-28s %4d s\n' "$name" $((SECONDS - begin))
 	else
 		printf 'FAIL  %-28s %4d s\n' "$name" $((SECONDS - begin))
-		tail -n "${CI_TAIL:-120}" "$log" | cut -c1-400 | sed 's/^/      | /'
+		digest "$log" | cut -c1-400 | sed 's/^/      | /'
 		failed=1
 	fi
+}
+
+# digest LOG: what failed comes first, because a record of this output may be cut short.
+digest() {
+	grep -nE '^ *--- FAIL|^FAIL|^panic:|^fatal error:|DATA RACE|^ *[a-z0-9_]+_test\.go:[0-9]+:|\.go:[0-9]+:[0-9]+:' "$1" |
+		head -n 40 || true
+	echo '...'
+	grep -vE '^ok |no test files' "$1" | tail -n "${CI_TAIL:-120}" || true
 }
 
 finish() {
