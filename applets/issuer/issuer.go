@@ -9,6 +9,7 @@ package issuer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,8 +31,10 @@ const stopTime = time.Second
 // Cmd is the command line.
 type Cmd struct {
 	Listen         string        `default:"127.0.0.1:0" placeholder:"ADDR" help:"Address and port; port 0 takes any."`
-	Issuer         string        `placeholder:"URL" help:"Issuer URL in tokens and discovery; default http://ADDR."`
+	Issuer         string        `placeholder:"URL" help:"Issuer URL in tokens and discovery; default: of ADDR, https of localhost with TLS."`
 	AllowRemote    bool          `help:"Let other machines in: anybody there can sign in as anybody."`
+	TLSCert        string        `name:"tls-cert" placeholder:"FILE" help:"PEM certificate chain: serve https."`
+	TLSKey         string        `name:"tls-key" placeholder:"FILE" help:"PEM key of --tls-cert."`
 	URLFile        string        `name:"url-file" placeholder:"FILE" help:"Holds the issuer URL while it is ready."`
 	AutoLogin      string        `placeholder:"USER" help:"Sign USER in and agree without pages."`
 	Rotation       string        `default:"strict" enum:"strict,grace,off" help:"Rotation of refresh tokens: ${enum}."`
@@ -60,6 +63,10 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	if err := c.checkURLFile(env); err != nil {
 		return err
 	}
+	secured, err := c.readTLS(env)
+	if err != nil {
+		return err
+	}
 	ln, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return cli.Fail(cli.No, fmt.Errorf("listen: %w", err), "choose another --listen, or port 0 for a free one")
@@ -67,7 +74,7 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	if c.Verbose {
 		env.Log = cli.NewLog(env.Stderr, slog.LevelDebug)
 	}
-	o := c.options(env, ln.Addr())
+	o := c.options(env, defaultURL(ln.Addr(), secured))
 	more.addTo(&o)
 	i, err := engine.New(ctx, o)
 	if err != nil {
@@ -79,6 +86,9 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 	defer c.removeURLFile(env, i.URL())
+	if secured != nil {
+		ln = tls.NewListener(ln, secured)
+	}
 	if err := httpd.Serve(ctx, ln, i, httpd.Options{Log: env.Log, Grace: stopTime}); err != nil {
 		return cli.Fail(cli.No, err, "")
 	}
@@ -104,7 +114,7 @@ func (c *Cmd) checkListen() error {
 	return nil
 }
 
-func (c *Cmd) options(env *cli.Env, addr net.Addr) engine.Options {
+func (c *Cmd) options(env *cli.Env, url string) engine.Options {
 	o := engine.Options{
 		URL: c.Issuer, Engine: memstore.NewAt(env.Now), AutoLogin: c.AutoLogin, Rotation: engine.Rotation(c.Rotation),
 		GraceWindow: c.GraceWindow, AccessTTL: c.ATTTL, RefreshTTL: c.RTTTL, DeviceInterval: c.DeviceInterval,
@@ -112,7 +122,7 @@ func (c *Cmd) options(env *cli.Env, addr net.Addr) engine.Options {
 		Users: engine.SampleUsers(), Clients: engine.SampleClients(), Policy: engine.SamplePolicy(),
 	}
 	if o.URL == "" {
-		o.URL = "http://" + addr.String()
+		o.URL = url
 	}
 	return o
 }

@@ -151,6 +151,8 @@ func TestBadUse(t *testing.T) {
 		{"a client file without end", []string{"--client-file", "big.yaml"}, "longer than"},
 		{"no client file", []string{"--client-file", "none.yaml"}, "none.yaml"},
 		{"a directory as URL file", []string{"--url-file", "dir"}, "no regular file"},
+		{"a certificate without key", []string{"--tls-cert", "rule.yaml"}, "go together"},
+		{"no certificate", []string{"--tls-cert", "rule.yaml", "--tls-key", "rule.yaml"}, "PEM"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
