@@ -112,10 +112,20 @@ func (d *daemon) newService(stop func()) error {
 			return httpc.New(httpc.Options{CAFile: caFile, UserAgent: "oidcbox-agent", Getenv: d.env.Getenv})
 		},
 		Configured: func(name string) bool { return accountFile(d.env, name) },
+		Issuers:    d.issuers().Get,
 		Shutdown:   stop, Version: d.env.Version, PID: os.Getpid(), Socket: d.socks.path,
 		Switches: d.cmd.switches(d.env),
 	})
 	return err
+}
+
+// issuers follows the person's and the system's lists, so that what is edited there needs no restart.
+func (d *daemon) issuers() *login.LiveCatalogue {
+	return login.NewLiveCatalogue(login.LiveOptions{
+		Dirs:  func() []string { return login.CatalogueDirs(d.env.Getenv) },
+		Now:   d.env.Now,
+		Fault: func(err error) { d.log.Warn("list of issuers", "err", err) },
+	})
 }
 
 // accountFile reports whether the original's directory has an account of this name.

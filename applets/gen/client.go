@@ -99,33 +99,12 @@ func publicRedirects() []string {
 }
 
 func (s *session) knownClient(issuer string) (login.Client, bool) {
-	dirs := []string{systemDir}
-	if dir, found, err := login.FindDir(s.env.Getenv, isDir); err == nil && found {
-		dirs = []string{dir, systemDir}
-	}
-	issuers, err := login.LoadIssuers(dirs...)
+	c, err := login.LoadCatalogue(login.CatalogueDirs(s.env.Getenv)...)
 	if err != nil {
 		s.env.Warn("%v", err)
 	}
-	for _, i := range issuers {
-		if i.PubClient != nil && login.SameIssuer(i.URL, issuer) {
-			return *i.PubClient, true
-		}
-	}
-	clients, err := login.LoadPublicClients(dirs...)
-	if err != nil {
-		s.env.Warn("%v", err)
-	}
-	for _, c := range clients {
-		if login.SameIssuer(c.Issuer, issuer) {
-			return c.Client, true
-		}
-	}
-	return login.Client{}, false
+	return c.Public(issuer)
 }
-
-// systemDir is where packages of the original put their lists.
-const systemDir = "/etc/oidc-agent"
 
 // register has the agent register a client, and takes what the provider said of it.
 func (s *session) register(ctx context.Context, cfg *login.Config) error {

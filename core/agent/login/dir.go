@@ -13,6 +13,21 @@ import (
 // ErrNoHome is returned by FindDir when the environment names no home directory and no $OIDC_CONFIG_DIR that exists.
 var ErrNoHome = errors.New("no home directory is known")
 
+// SystemDir is where packages of the original put their lists for everybody.
+const SystemDir = "/etc/oidc-agent"
+
+// CatalogueDirs returns the directories for LoadCatalogue: the person's, or "" where there is none, and SystemDir.
+func CatalogueDirs(getenv func(string) string) []string {
+	dir, found, err := FindDir(getenv, func(path string) bool {
+		info, err := os.Stat(path)
+		return err == nil && info.IsDir()
+	})
+	if err != nil || !found {
+		dir = ""
+	}
+	return []string{dir, SystemDir}
+}
+
 // FindDir returns the directory of account files: the first that exists of $OIDC_CONFIG_DIR, ~/.config/oidc-agent and
 // ~/.oidc-agent. When none does, found is false and dir is where to create it: the first of them whose parent exists.
 func FindDir(getenv func(string) string, exists func(path string) bool) (dir string, found bool, err error) {

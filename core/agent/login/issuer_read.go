@@ -3,8 +3,10 @@ package login
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/oidcbox/oidcbox/core/secret"
 )
@@ -18,6 +20,7 @@ func readIssuer(raw json.RawMessage) (Issuer, error) {
 	}
 	i := Issuer{
 		URL:            cmp.Or(r.text("issuer"), r.text("issuer_url")),
+		Name:           r.text("name"),
 		Accounts:       r.texts("accounts"),
 		DefaultAccount: r.text("default_account"),
 		ConfigEndpoint: cmp.Or(r.text("config_endpoint"), r.text("configuration_endpoint")),
@@ -31,6 +34,7 @@ func readIssuer(raw json.RawMessage) (Issuer, error) {
 		PubClient:      r.client("pubclient"),
 		UserClient:     r.client("user_client"),
 	}
+	i.AudienceStyle = r.audienceStyle(i.LegacyAudience)
 	i.Accounts = slices.DeleteFunc(i.Accounts, func(name string) bool { return CheckName(name) != nil })
 	if i.DefaultAccount == "" && len(i.Accounts) > 0 {
 		i.DefaultAccount = i.Accounts[0]
@@ -67,6 +71,22 @@ func (r *reader) text(name string) string {
 func (r *reader) bool(name string) bool {
 	s := r.text(name)
 	return s != "" && s != "0" && s != "false"
+}
+
+// audienceStyle reads our own member of that name; the original has only legacy_aud_mode.
+func (r *reader) audienceStyle(legacy bool) string {
+	switch style := r.text("audience_style"); {
+	case style == "" && legacy:
+		return AudienceJoined
+	case style == "", strings.HasPrefix(style, AudienceFixed) && len(style) > len(AudienceFixed):
+		return style
+	case slices.Contains([]string{
+		AudienceResource, AudienceParam, AudienceJoined, AudienceRepeated, AudienceNone,
+	}, style):
+		return style
+	}
+	r.note("audience_style", errors.New("is no style that is known"))
+	return ""
 }
 
 func (r *reader) texts(name string) []string {

@@ -26,6 +26,7 @@ const (
 // Issuer is what the files of issuers say about one of them. It suggests; an account's own configuration wins.
 type Issuer struct {
 	URL            string
+	Name           string   // for people; may be empty
 	Accounts       []string // short names
 	DefaultAccount string   // for requests by issuer; the first of Accounts where the files name none
 
@@ -41,7 +42,21 @@ type Issuer struct {
 	StorePassword  bool // keep the encryption password in the agent
 	OAuth2         bool
 	LegacyAudience bool // send "audience" instead of RFC 8707 "resource"
+
+	// AudienceStyle is how the provider wants to hear for whom a token is meant, one of the Audience constants, or ""
+	// when that is not known. An entry with legacy_aud_mode and no style of its own has AudienceJoined.
+	AudienceStyle string
 }
+
+// Values of Issuer.AudienceStyle. AudienceFixed is a prefix: the rest is the one audience that the provider knows.
+const (
+	AudienceResource = "resource"          // RFC 8707, one parameter for each value
+	AudienceParam    = "audience"          // the parameter audience, in the form the provider's kind takes
+	AudienceJoined   = "audience-joined"   // one parameter audience, blanks between the values
+	AudienceRepeated = "audience-repeated" // one parameter audience for each value
+	AudienceNone     = "none"              // the provider has no way
+	AudienceFixed    = "fixed:"
+)
 
 // Client is a client registration that a file suggests.
 type Client struct {
@@ -58,10 +73,10 @@ func SameIssuer(a, b string) bool {
 	return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/")
 }
 
-// LoadIssuers reads issuer.config and issuer.config.d of each directory, the person's first. Where files speak of one
-// issuer, the earlier goes before the later, member by member. The result is sorted by the number of accounts, most
-// first. Files and entries that cannot be read are left out and named in the error, which wraps ErrIssuers; what could
-// be read is returned beside it.
+// LoadIssuers reads issuer.config and issuer.config.d of each directory, the person's first, "" for none. Where files
+// speak of one issuer, the earlier goes before the later, member by member. The result is sorted by the number of
+// accounts, most first. Files and entries that cannot be read are left out and named in the error, which wraps
+// ErrIssuers; what could be read is returned beside it.
 func LoadIssuers(dirs ...string) ([]Issuer, error) {
 	var (
 		entries []issuerEntry
@@ -78,8 +93,11 @@ func LoadIssuers(dirs ...string) ([]Issuer, error) {
 	return list, nil
 }
 
-// issuersIn reads the files of one directory, in their order.
+// issuersIn reads the files of one directory, in their order. There is nothing in "".
 func issuersIn(dir string, system bool) ([]issuerEntry, error) {
+	if dir == "" {
+		return nil, nil
+	}
 	var (
 		all    []issuerEntry
 		faults []error

@@ -10,6 +10,8 @@ import (
 	"github.com/oidcbox/oidcbox/core/secret"
 )
 
+const pubclientFile = "pubclients.config"
+
 // PublicClient is a line of pubclients.config.
 type PublicClient struct {
 	Issuer string
@@ -25,7 +27,10 @@ func LoadPublicClients(dirs ...string) ([]PublicClient, error) {
 		faults []error
 	)
 	for _, dir := range dirs {
-		path := filepath.Join(dir, "pubclients.config")
+		if dir == "" {
+			continue
+		}
+		path := filepath.Join(dir, pubclientFile)
 		b, err := readPlain(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

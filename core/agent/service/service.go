@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/oidc/custody"
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/secret/keystore"
@@ -49,6 +50,8 @@ type Options struct {
 	Configured func(name string) bool
 	// Confirm asks the person; nil: nobody can be asked, which counts as no.
 	Confirm func(ctx context.Context, question string) (bool, error)
+	// Issuers returns what is known of issuers now; nil: nothing is. It is called for many requests, so it must be quick.
+	Issuers func() login.Catalogue
 	// Shutdown makes the process end.
 	Shutdown func()
 
@@ -104,6 +107,9 @@ type Service struct {
 func New(o Options) (*Service, error) {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Issuers == nil {
+		o.Issuers = func() login.Catalogue { return login.Catalogue{} }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
