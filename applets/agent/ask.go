@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
-	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/cli"
 )
@@ -104,13 +103,4 @@ func (c *Cmd) printStatus(env *cli.Env, rep proto.Reply) error {
 	}
 	_, err := fmt.Fprint(env.Stdout, cli.Printable(rep.Info.Text()))
 	return err
-}
-
-// accountDir is the original's directory of account files, if there is one.
-func accountDir(env *cli.Env) (string, bool) {
-	dir, found, err := login.FindDir(env.Getenv, func(path string) bool {
-		fi, err := os.Stat(path)
-		return err == nil && fi.IsDir()
-	})
-	return dir, found && err == nil
 }

@@ -111,9 +111,9 @@ func (d *daemon) newService(stop func()) error {
 		HTTP: func(caFile string) (*httpc.Client, error) {
 			return httpc.New(httpc.Options{CAFile: caFile, UserAgent: "oidcbox-agent", Getenv: d.env.Getenv})
 		},
-		Configured: func(name string) bool { return accountFile(d.env, name) },
-		Issuers:    d.issuers().Get,
-		Shutdown:   stop, Version: d.env.Version, PID: os.Getpid(), Socket: d.socks.path,
+		Accounts: login.DirectoryOf(d.env.Getenv, d.env.Dir), Getenv: d.env.Getenv,
+		Issuers:  d.issuers().Get,
+		Shutdown: stop, Version: d.env.Version, PID: os.Getpid(), Socket: d.socks.path,
 		Switches: d.cmd.switches(d.env),
 	})
 	return err
@@ -126,19 +126,6 @@ func (d *daemon) issuers() *login.LiveCatalogue {
 		Now:   d.env.Now,
 		Fault: func(err error) { d.log.Warn("list of issuers", "err", err) },
 	})
-}
-
-// accountFile reports whether the original's directory has an account of this name.
-func accountFile(env *cli.Env, name string) bool {
-	if login.CheckName(name) != nil {
-		return false
-	}
-	dir, found := accountDir(env)
-	if !found {
-		return false
-	}
-	fi, err := os.Lstat(dir + string(os.PathSeparator) + name)
-	return err == nil && fi.Mode().IsRegular()
 }
 
 // run answers until ctx ends, a socket breaks, or the process it was started for has ended. Requests that go on when it

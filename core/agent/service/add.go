@@ -38,6 +38,9 @@ func (s *Service) add(ctx context.Context, r proto.Request) (proto.Reply, error)
 	}
 	defer cfg.Wipe()
 	how := s.loadingOf(r)
+	if err := s.passwords.remember(ctx, cfg.Name, r.PWEntry); err != nil {
+		return proto.Reply{}, err
+	}
 	if l, ok := s.logins.get(cfg.Name); ok {
 		return s.addAgain(l, how)
 	}

@@ -46,8 +46,10 @@ type Options struct {
 	Now  func() time.Time
 	Log  *slog.Logger
 
-	// Configured reports whether an account file of this name exists; nil: none does.
-	Configured func(name string) bool
+	// Accounts are the person's account files; nil: there are none.
+	Accounts Accounts
+	// Getenv is the environment of commands that print a password; nil: it is empty.
+	Getenv func(string) string
 	// Confirm asks the person; nil: nobody can be asked, which counts as no.
 	Confirm func(ctx context.Context, question string) (bool, error)
 	// Issuers returns what is known of issuers now; nil: nothing is. It is called for many requests, so it must be quick.
@@ -90,6 +92,8 @@ type Service struct {
 	pending *waiting
 	fetches flights[granted]
 
+	passwords *passwords // of account files
+
 	answered atomic.Uint64 // requests
 	changing chan struct{} // holds one while somebody locks, unlocks or changes the keystore
 	wrong    attempts      // passwords that did not fit; used by the holder of changing
@@ -124,6 +128,7 @@ func New(o Options) (*Service, error) {
 		issuers: newDirectory(o), pending: newWaiting(o.Now), changing: make(chan struct{}, 1),
 	}
 	s.mem = s.newShelf(o.Memory, sealed.New(o.Memory, keys), keys)
+	s.passwords = newPasswords(s)
 	s.wg.Go(s.keepHouse)
 	return s, nil
 }

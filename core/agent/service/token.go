@@ -148,7 +148,7 @@ func (s *Service) whyNot(ctx context.Context, name string) error {
 			return fail(proto.TextNotLoaded, helpUnlock)
 		}
 	}
-	if s.opts.Configured != nil && s.opts.Configured(name) {
+	if s.hasAccount(name) {
 		return fail(proto.TextNotLoaded, load)
 	}
 	return fail(proto.TextNotConfigured, "Set it up with: oidc-gen "+name)
