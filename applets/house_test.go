@@ -47,6 +47,18 @@ var oneBinary = sync.OnceValues(func() (string, error) {
 
 func newHouse(tb testing.TB, issuerArgs ...string) *house {
 	tb.Helper()
+	h := bareHouse(tb)
+	url := filepath.Join(h.dir, "issuer.url")
+	h.background("issuer", append([]string{
+		"issuer", "--listen", "127.0.0.1:0", "--auto-login", "alice", "--url-file", url,
+	}, issuerArgs...)...)
+	h.issuer = strings.TrimSpace(h.await(url))
+	return h
+}
+
+// bareHouse has no provider: the caller brings one.
+func bareHouse(tb testing.TB) *house {
+	tb.Helper()
 	bin, err := oneBinary()
 	if err != nil {
 		tb.Fatalf("build: %v", err)
@@ -59,11 +71,6 @@ func newHouse(tb testing.TB, issuerArgs ...string) *house {
 		}
 	}
 	h.write("passphrase", "correct horse battery staple\n")
-	url := filepath.Join(h.dir, "issuer.url")
-	h.background("issuer", append([]string{
-		"issuer", "--listen", "127.0.0.1:0", "--auto-login", "alice", "--url-file", url,
-	}, issuerArgs...)...)
-	h.issuer = strings.TrimSpace(h.await(url))
 	return h
 }
 
