@@ -31,7 +31,7 @@ func soleImporters() map[string][]string {
 func tiers() [][]string {
 	return [][]string{
 		{"core/secret", "core/cli"},
-		{"core/secret/vault", "core/token/jose", "core/cli/term", "core/transport/sock"},
+		{"core/secret/vault", "core/token/jose", "core/cli/term", "core/transport/sock", "core/token/bearer"},
 		{"core/secret/keystore", "core/transport/httpc", "core/transport/httpd", "core/token/claims"},
 		{"core/oidc/provider"},
 		{"core/token/verify", "core/oidc/flow", "core/oidc/registration", "core/oidc/issuer"},

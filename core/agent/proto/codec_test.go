@@ -72,6 +72,10 @@ func TestReplyTexts(t *testing.T) {
 			`{"status":"success","access_token":"at","issuer":"https://op.example.org","expires_at":5}`,
 		},
 		{
+			Reply{Status: StatusSuccess, AccessToken: secret.FromString("at"), Issuer: "i", Scope: "openid a:/b"},
+			`{"status":"success","access_token":"at","issuer":"i","expires_at":0,"granted_scope":"openid a:/b"}`,
+		},
+		{
 			Reply{Status: StatusSuccess, AccessToken: secret.FromString("at")},
 			`{"status":"success","access_token":"at","issuer":"","expires_at":0}`,
 		},

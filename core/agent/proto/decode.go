@@ -359,6 +359,8 @@ func (r *Reply) read(m member, whole []byte) {
 		m.text(&r.Issuer)
 	case "expires_at":
 		m.number(&r.ExpiresAt)
+	case "granted_scope":
+		m.text(&r.Scope)
 	case "config":
 		m.object(&r.Config)
 	case "uri":

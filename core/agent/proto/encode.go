@@ -216,6 +216,7 @@ func encodeReply(r *Reply) ([]byte, error) {
 	case !r.AccessToken.Empty():
 		o.forceText("issuer", r.Issuer)
 		o.number("expires_at", r.ExpiresAt)
+		o.text("granted_scope", r.Scope)
 	case !r.IDToken.Empty():
 		o.forceText("issuer", r.Issuer)
 	}

@@ -28,6 +28,9 @@ type Reply struct {
 	IDToken     secret.Text
 	Issuer      string
 	ExpiresAt   int64 // Unix seconds; 0 unknown
+	// Scope is what the provider said it granted, "" when it said nothing. Only our agent sends it (granted_scope); the
+	// original's clients look over members they do not know.
+	Scope string
 
 	Config secret.Text // account JSON object of gen, code_exchange, state_lookup and device
 	URI    string
