@@ -35,7 +35,8 @@ func tiers() [][]string {
 		{"core/secret/keystore", "core/transport/httpc", "core/transport/httpd", "core/token/claims"},
 		{"core/oidc/provider"},
 		{"core/token/verify", "core/oidc/flow", "core/oidc/registration", "core/oidc/issuer"},
-		{"core/oidc/issuer/issuertest", "core/oidc/custody"},
+		{"core/oidc/issuer/issuertest", "core/oidc/custody", "core/mytoken"},
+		{"core/mytoken/mytokentest"},
 		{"core/agent/proto", "core/agent/control", "core/agent/login"},
 		{"core/agent/service"},
 	}
