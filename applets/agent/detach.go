@@ -52,7 +52,7 @@ func (c *Cmd) detach(ctx context.Context, env *cli.Env) error {
 func (c *Cmd) spawn(ctx context.Context, env *cli.Env) (notice, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	self, err := ownProgram()
+	self, err := cli.OwnProgram()
 	if err != nil {
 		return notice{}, fmt.Errorf("find this program: %w", err)
 	}

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,16 +23,6 @@ import (
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
-
-// ownProgram is the file to run again. The link of the kernel works also when the file has been replaced or removed.
-func ownProgram() (string, error) {
-	if runtime.GOOS == "linux" {
-		if _, err := os.Stat("/proc/self/exe"); err == nil {
-			return "/proc/self/exe", nil
-		}
-	}
-	return os.Executable()
-}
 
 func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 

@@ -16,8 +16,6 @@ import (
 	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
 
-func ownProgram() (string, error) { return os.Executable() }
-
 func detached() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{CreationFlags: windows.DETACHED_PROCESS | windows.CREATE_NEW_PROCESS_GROUP}
 }

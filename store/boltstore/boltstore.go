@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/store"
+	"github.com/oidcbox/oidcbox/store/filesystem"
 )
 
 // DefaultTimeout is how long Open waits for a file that somebody else holds.
@@ -104,7 +105,7 @@ func (o Options) withDefaults() Options {
 		o.Timeout = DefaultTimeout
 	}
 	if o.FSType == nil {
-		o.FSType = fsType
+		o.FSType = filesystem.Type
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -22,4 +22,6 @@ var (
 	// ErrIssuers is returned for a file of issuers or public clients with entries that make no sense; the others are
 	// returned beside it.
 	ErrIssuers = errors.New("list of issuers or public clients has faults")
+	// ErrSettings is returned for a file "config" that is no JSON object, or has a member that makes no sense.
+	ErrSettings = errors.New("settings cannot be read")
 )

@@ -1,4 +1,4 @@
-package boltstore
+package filesystem
 
 import (
 	"path/filepath"
@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// fsType returns the kind of drive of path. Only fixed and RAM drives count as local.
-func fsType(path string) (name string, local bool, err error) {
+// Type returns the kind of drive of path. Only fixed and RAM drives count as local.
+func Type(path string) (name string, local bool, err error) {
 	root, err := windows.UTF16PtrFromString(filepath.VolumeName(path) + `\`)
 	if err != nil {
 		return "", false, err

@@ -1,4 +1,4 @@
-package boltstore
+package filesystem
 
 import (
 	"fmt"
@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fsType returns the type of file system of path. Local are those on which locks and maps work and that only this
+// Type returns the type of file system of path. Local are those on which locks and maps work and that only this
 // machine changes; everything else, FUSE included, counts as network.
-func fsType(path string) (name string, local bool, err error) {
+func Type(path string) (name string, local bool, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {
 		return "", false, err

@@ -1,12 +1,12 @@
 //go:build darwin || freebsd
 
-package boltstore
+package filesystem
 
 import "golang.org/x/sys/unix"
 
-// fsType returns the type of file system of path. Local are those on which locks and maps work and that only this
+// Type returns the type of file system of path. Local are those on which locks and maps work and that only this
 // machine changes; everything else counts as network.
-func fsType(path string) (name string, local bool, err error) {
+func Type(path string) (name string, local bool, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {
 		return "", false, err
