@@ -69,9 +69,6 @@ type TokenSettings struct {
 	Debug          bool
 }
 
-// SystemDir is where an administrator's files of oidc-agent lie.
-const SystemDir = "/etc/oidc-agent"
-
 // settingsFile is the name of the file in each directory.
 const settingsFile = "config"
 
