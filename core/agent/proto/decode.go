@@ -361,6 +361,8 @@ func (r *Reply) read(m member, whole []byte) {
 		m.number(&r.ExpiresAt)
 	case "granted_scope":
 		m.text(&r.Scope)
+	case "narrowed":
+		m.flag(&r.Narrowed)
 	case "config":
 		m.object(&r.Config)
 	case "uri":

@@ -217,6 +217,7 @@ func encodeReply(r *Reply) ([]byte, error) {
 		o.forceText("issuer", r.Issuer)
 		o.number("expires_at", r.ExpiresAt)
 		o.text("granted_scope", r.Scope)
+		o.flag("narrowed", r.Narrowed)
 	case !r.IDToken.Empty():
 		o.forceText("issuer", r.Issuer)
 	}

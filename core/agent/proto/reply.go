@@ -31,6 +31,9 @@ type Reply struct {
 	// Scope is what the provider said it granted, "" when it said nothing. Only our agent sends it (granted_scope); the
 	// original's clients look over members they do not know.
 	Scope string
+	// Narrowed says that the token has less than its login could get, because of the request or of the login's usual
+	// scopes. Only our agent sends it.
+	Narrowed bool
 
 	Config secret.Text // account JSON object of gen, code_exchange, state_lookup and device
 	URI    string

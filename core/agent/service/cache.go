@@ -27,6 +27,8 @@ type cacheKey struct {
 type token struct {
 	access  secret.Text
 	issuer  string
+	scope   string    // what the provider said it granted; "" when it said nothing
+	less    bool      // somebody chose that it has less than the login
 	expires time.Time // zero: unknown
 }
 
@@ -34,6 +36,8 @@ type cacheEntry struct {
 	key     cacheKey
 	sealed  vault.Sealed
 	issuer  string
+	scope   string
+	less    bool
 	expires time.Time
 }
 
@@ -67,7 +71,7 @@ func (c *cache) get(k cacheKey, minValid time.Duration) (token, bool) {
 		c.drop(k)
 		return token{}, false
 	}
-	return token{access: access, issuer: e.issuer, expires: e.expires}, true
+	return token{access: access, issuer: e.issuer, scope: e.scope, less: e.less, expires: e.expires}, true
 }
 
 func (c *cache) find(k cacheKey, minValid time.Duration) (cacheEntry, bool) {
@@ -110,7 +114,9 @@ func (c *cache) put(k cacheKey, t token) {
 	if c.order.Len() >= maxCached {
 		c.removeOldest(func(cacheEntry) bool { return true })
 	}
-	c.rows[k] = c.order.PushFront(cacheEntry{key: k, sealed: sealed, issuer: t.issuer, expires: t.expires})
+	c.rows[k] = c.order.PushFront(cacheEntry{
+		key: k, sealed: sealed, issuer: t.issuer, scope: t.scope, less: t.less, expires: t.expires,
+	})
 	c.count[k.login]++
 }
 

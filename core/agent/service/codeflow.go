@@ -29,7 +29,7 @@ func (s *Service) codeFlow(ctx context.Context, st setup) (proto.Reply, error) {
 	if err != nil {
 		return proto.Reply{}, err
 	}
-	cl, err := s.clientAt(st.cfg, st.md, words(st.cfg.Audience))
+	cl, err := s.clientAt(ctx, st.cfg, st.md, words(st.cfg.Audience))
 	if err != nil {
 		closeListener(listener)
 		return proto.Reply{}, err

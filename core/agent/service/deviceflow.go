@@ -31,7 +31,7 @@ func (s *Service) deviceFlow(ctx context.Context, st setup) (proto.Reply, error)
 	if err != nil {
 		return proto.Reply{}, err
 	}
-	cl, err := s.clientAt(st.cfg, st.md, words(st.cfg.Audience))
+	cl, err := s.clientAt(ctx, st.cfg, st.md, words(st.cfg.Audience))
 	if err != nil {
 		return proto.Reply{}, err
 	}

@@ -180,10 +180,12 @@ func (s *Service) client(ctx context.Context, cfg login.Config, audience []strin
 	if err != nil {
 		return nil, err
 	}
-	return s.clientAt(cfg, md, audience)
+	return s.clientAt(ctx, cfg, md, audience)
 }
 
-func (s *Service) clientAt(cfg login.Config, md *provider.Metadata, audience []string) (*flow.Client, error) {
+func (s *Service) clientAt(
+	ctx context.Context, cfg login.Config, md *provider.Metadata, audience []string,
+) (*flow.Client, error) {
 	a, err := s.issuers.access(cfg.CertPath)
 	if err != nil {
 		return nil, err
@@ -198,7 +200,8 @@ func (s *Service) clientAt(cfg login.Config, md *provider.Metadata, audience []s
 		AuthMethod: knownAuthMethod(cfg),
 	}
 	return flow.New(a.http, md, cc, flow.Options{
-		Keys: a.keys, Now: s.opts.Now, Audience: audienceStyle(md.Issuer, audience), Extra: extraFor(md.Issuer),
+		Keys: a.keys, Now: s.opts.Now, Audience: s.audienceStyle(ctx, md.Issuer, audience),
+		Extra: extraFor(md.Issuer),
 	}), nil
 }
 
@@ -212,33 +215,20 @@ func extraFor(issuer string) func(request string) url.Values {
 	}
 }
 
-// audienceStyle is how the provider wants to hear an audience. INDIGO IAM takes "audience" at a refresh, and
-// "resource" only where the authorization had it already. What is no absolute URI cannot go as a resource.
-func audienceStyle(issuer string, audience []string) flow.AudienceStyle {
-	if legacyAudience(issuer) {
-		return flow.AudienceJoined
+// audienceStyle is how the provider wants to hear an audience, as far as somebody said so. INDIGO IAM takes "audience" at
+// a refresh, and "resource" only where the authorization had it already.
+func (s *Service) audienceStyle(ctx context.Context, issuer string, audience []string) flow.AudienceStyle {
+	style := flow.AudienceResource
+	if i, ok := s.opts.Issuers().Find(issuer); ok && i.AudienceStyle != "" {
+		style = flow.AudienceStyle(i.AudienceStyle)
 	}
-	for _, a := range audience {
-		u, err := url.Parse(a)
-		if err != nil || !u.IsAbs() || u.Host == "" || u.Fragment != "" {
-			return flow.AudienceParam
+	if style == flow.AudienceResource {
+		for _, a := range audience {
+			if !flow.IsResource(a) {
+				s.opts.Log.InfoContext(ctx, "what is no absolute URI is sent as audience, not as resource",
+					"issuer", issuer, "aud", a)
+			}
 		}
 	}
-	return flow.AudienceResource
-}
-
-// legacyAudience lists the providers for which the original has legacy_aud_mode.
-func legacyAudience(issuer string) bool {
-	u, err := url.Parse(issuer)
-	if err != nil {
-		return false
-	}
-	switch u.Hostname() {
-	case "iam-demo.cloud.cnaf.infn.it", "iam-test.indigo-datacloud.eu", "iam.deep-hybrid-datacloud.eu",
-		"iam.extreme-datacloud.eu", "wlcg.cloud.cnaf.infn.it", "dteam-auth.cern.ch",
-		"alice-auth.web.cern.ch", "atlas-auth.web.cern.ch", "cms-auth.web.cern.ch", "lhcb-auth.web.cern.ch",
-		"alice-auth.cern.ch", "atlas-auth.cern.ch", "cms-auth.cern.ch", "lhcb-auth.cern.ch":
-		return true
-	}
-	return false
+	return style
 }

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -198,7 +199,7 @@ func (s *Service) passwordFlow(ctx context.Context, st setup) (proto.Reply, erro
 	if st.user.empty() {
 		return proto.Reply{}, errNotApplicable
 	}
-	cl, err := s.clientAt(st.cfg, st.md, words(st.cfg.Audience))
+	cl, err := s.clientAt(ctx, st.cfg, st.md, words(st.cfg.Audience))
 	if err != nil {
 		return proto.Reply{}, err
 	}
@@ -240,7 +241,10 @@ func (s *Service) conclude(ctx context.Context, st setup, toks flow.Tokens) (out
 	}
 	cfg := st.cfg
 	cfg.RefreshToken = toks.Refresh
-	if toks.Scope != "" {
+	has := cmp.Or(toks.Scope, joined(st.request().Scope))
+	// A smaller list that is there already is what the person wants tokens to have when nothing is asked for.
+	less := narrowed(cfg.RefreshScope, has)
+	if toks.Scope != "" && !less {
 		cfg.RefreshScope = joined(refreshScopes(toks.Scope))
 	}
 	if err := s.samePerson(ctx, cfg, toks.Subject); err != nil {
@@ -250,8 +254,10 @@ func (s *Service) conclude(ctx context.Context, st setup, toks flow.Tokens) (out
 	if err != nil {
 		return outcome{}, err
 	}
-	at := token{access: toks.Access, issuer: cfg.Issuer, expires: toks.Expires}
-	s.tokens.put(cacheKey{login: l.name, serial: l.serial}, at)
+	if !less { // this one has all that the login has
+		at := token{access: toks.Access, issuer: cfg.Issuer, scope: toks.Scope, expires: toks.Expires}
+		s.tokens.put(cacheKey{login: l.name, serial: l.serial}, at)
+	}
 	text, err := st.answer(cfg)
 	if err != nil {
 		return outcome{}, err

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/oidcbox/oidcbox/core/agent/login"
+	"github.com/oidcbox/oidcbox/core/token/claims"
 )
 
 // Scopes every login asks for unless the provider says otherwise.
@@ -59,4 +60,20 @@ func refreshScopes(asked string, own ...string) []string {
 		}
 	}
 	return slices.DeleteFunc(words(list), func(s string) bool { return s == scopeOffline })
+}
+
+// narrowed reports whether usual, the scopes of a login's tokens when nothing is asked for, is less than the login has.
+func narrowed(usual, has string) bool {
+	if strings.TrimSpace(usual) == "" {
+		return false
+	}
+	own := refreshScopes(has)
+	return within(refreshScopes(usual), own) && setOf(joined(refreshScopes(usual))) != setOf(joined(own))
+}
+
+// within reports whether each scope of part is one of whole, or below one of it where both have a path.
+func within(part, whole []string) bool {
+	return !slices.ContainsFunc(part, func(want string) bool {
+		return !slices.ContainsFunc(whole, func(have string) bool { return claims.CoversScope(have, want) })
+	})
 }

@@ -56,7 +56,7 @@ func (s *Service) accessToken(ctx context.Context, r proto.Request) (proto.Reply
 }
 
 func accessReply(t token) proto.Reply {
-	rep := proto.Reply{Status: proto.StatusSuccess, AccessToken: t.access, Issuer: t.issuer}
+	rep := proto.Reply{Status: proto.StatusSuccess, AccessToken: t.access, Issuer: t.issuer, Scope: t.scope, Narrowed: t.less}
 	if !t.expires.IsZero() {
 		rep.ExpiresAt = t.expires.Unix()
 	}
@@ -242,7 +242,13 @@ func (s *Service) refresh(ctx context.Context, key cacheKey, scopes []string) (g
 		s.opts.Log.WarnContext(ctx, "the provider answered a refresh for somebody else", "login", name)
 		return granted{}, err
 	}
-	g := granted{token: token{access: toks.Access, issuer: cfg.Issuer, expires: toks.Expires}, id: toks.ID}
+	g := granted{
+		token: token{
+			access: toks.Access, issuer: cfg.Issuer, scope: toks.Scope, expires: toks.Expires,
+			less: len(scopes) > 0 || narrowed(cfg.RefreshScope, cfg.AuthScope),
+		},
+		id: toks.ID,
+	}
 	if l.serial == key.serial {
 		s.tokens.put(key, g.token)
 	}

@@ -2,13 +2,17 @@ package service
 
 import (
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 
+	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/oidc/flow"
 )
@@ -93,23 +97,32 @@ func TestWhatIsSent(t *testing.T) {
 	force.Audience = "se1 se2"
 	w.must(force)
 	sent(t, op.last(t), map[string][]string{"audience": {"se1", "se2"}, "resource": nil})
+	force.Audience = "se1 https://se2.example.org"
+	w.must(force)
+	sent(t, op.last(t), map[string][]string{"audience": {"se1"}, "resource": {"https://se2.example.org"}})
 }
 
+// TestAudienceStyle: the form is that of the provider's entry; without one it is that of RFC 8707.
 func TestAudienceStyle(t *testing.T) {
-	for _, c := range []struct {
-		issuer   string
-		audience []string
-		want     flow.AudienceStyle
-	}{
-		{"https://wlcg.cloud.cnaf.infn.it/", []string{"https://a.example.org"}, flow.AudienceJoined},
-		{"https://cms-auth.web.cern.ch/", nil, flow.AudienceJoined},
-		{"https://op.example.org", []string{"https://a.example.org"}, flow.AudienceResource},
-		{"https://op.example.org", []string{"https://a.example.org", "b"}, flow.AudienceParam},
-		{"https://op.example.org", []string{"https://a.example.org/#x"}, flow.AudienceParam},
-		{"https://wlcg.cloud.cnaf.infn.it.evil.example", []string{"https://a.example.org"}, flow.AudienceResource},
+	dir := t.TempDir()
+	const entry = `[{"issuer":"https://fixed.example.org","audience_style":"fixed:any"}]`
+	if err := os.WriteFile(filepath.Join(dir, "issuer.config"), []byte(entry), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	known, err := login.LoadCatalogue(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Service{opts: Options{Log: slog.New(slog.DiscardHandler), Issuers: func() login.Catalogue { return known }}}
+	for issuer, want := range map[string]flow.AudienceStyle{
+		"https://wlcg.cloud.cnaf.infn.it/":             flow.AudienceJoined,
+		"https://cms-auth.web.cern.ch":                 flow.AudienceJoined,
+		"https://fixed.example.org":                    "fixed:any",
+		"https://op.example.org":                       flow.AudienceResource,
+		"https://wlcg.cloud.cnaf.infn.it.evil.example": flow.AudienceResource,
 	} {
-		if got := audienceStyle(c.issuer, c.audience); got != c.want {
-			t.Errorf("audienceStyle(%s, %v) = %s, want %s", c.issuer, c.audience, got, c.want)
+		if got := s.audienceStyle(t.Context(), issuer, nil); got != want {
+			t.Errorf("%s: %s, want %s", issuer, got, want)
 		}
 	}
 }

@@ -103,8 +103,29 @@ func readTokens(o jose.Object, asked time.Time) (Tokens, error) {
 	t.Access, t.Type = secret.FromString(at), "Bearer"
 	if d, ok := lifetime(o, "expires_in"); ok {
 		t.Expires = asked.Add(d)
+	} else {
+		t.Expires = ownExpiry(at, asked)
 	}
 	return t, nil
+}
+
+// ownExpiry is what an access token says of its end, when it is a JWT: providers may leave out expires_in. It is used to
+// know when to ask for the next one, and nothing is decided by it.
+func ownExpiry(at string, asked time.Time) time.Time {
+	m, err := jose.Parse([]byte(at))
+	if err != nil {
+		return time.Time{}
+	}
+	defer clear(m.Payload)
+	o, err := jose.StrictObject(m.Payload, jose.PayloadDepth, jose.PayloadMembers)
+	if err != nil {
+		return time.Time{}
+	}
+	exp, err := o.Time("exp")
+	if err != nil || exp.IsZero() {
+		return time.Time{}
+	}
+	return asked.Add(min(max(exp.Sub(asked), 0), maxLifetime))
 }
 
 // readScope takes the string of RFC 6749 3.3, and the array that some providers send.

@@ -68,6 +68,7 @@ func New(hc *httpc.Client, md *provider.Metadata, cc ClientConfig, o Options) *C
 type Request struct {
 	Scope    []string
 	Audience []string
+	Resource []string   // sent as resource parameters whatever the style of the audience; absolute URIs
 	Extra    url.Values // more parameters; they never replace one the request has
 	// Keep is called by Refresh with a refresh token in the answer as soon as that was read: the check of the ID token
 	// beside it may have to fetch keys, and whoever dies meanwhile must not lose it. It is called at most once, before
@@ -85,7 +86,7 @@ type Tokens struct {
 	ID         secret.Text // empty unless it passed every check
 	IDError    error       // why an ID token in the answer to a refresh was not believed
 	Type       string      // always "Bearer", whatever case the provider used; "" when Access is empty
-	Expires    time.Time   // zero when the provider does not say
+	Expires    time.Time   // zero when neither the provider nor the token says
 	Scope      string      // "" when the answer has none: as asked for
 	IssuedType string      // RFC 8693 issued_token_type
 	Subject    string      // sub of the ID token

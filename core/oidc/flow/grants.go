@@ -11,7 +11,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/secret"
 )
 
-// grantForm begins the form of a token request: grant, scope, audience.
+// grantForm begins the form of a token request: grant, scope, audience, resource.
 func (c *Client) grantForm(grant string, r Request) (url.Values, error) {
 	form := url.Values{"grant_type": {grant}}
 	if len(r.Scope) > 0 {
@@ -20,7 +20,7 @@ func (c *Client) grantForm(grant string, r Request) (url.Values, error) {
 	if err := c.audience(form, r.Audience); err != nil {
 		return nil, err
 	}
-	return form, nil
+	return form, resources(form, r.Resource)
 }
 
 // Refresh asks for an access token with a refresh token (RFC 6749 6), which stays the caller's. It is sent once:

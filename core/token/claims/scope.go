@@ -75,6 +75,20 @@ func (s Scope) Covers(o Scope) bool {
 	return !s.HasPath || s.Path.covers(o.Path, false)
 }
 
+// CoversScope reports whether a token with the scope have may do what the scope want names: they are the same, or paths
+// of the same name with that of want below the other.
+func CoversScope(have, want string) bool {
+	if have == want {
+		return true
+	}
+	h, err := ParseScope(have)
+	if err != nil || !h.HasPath {
+		return false
+	}
+	w, err := ParseScope(want)
+	return err == nil && h.Covers(w)
+}
+
 // takesPath reports whether a scope of this name has to have a path in profile p. An unknown storage scope counts: a
 // storage scope without a path makes a WLCG token invalid.
 func takesPath(p Profile, name string) bool {
