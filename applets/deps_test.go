@@ -37,8 +37,8 @@ func tiers() [][]string {
 		{"core/token/verify", "core/oidc/flow", "core/oidc/registration", "core/oidc/issuer"},
 		{"core/oidc/issuer/issuertest", "core/oidc/custody", "core/mytoken"},
 		{"core/mytoken/mytokentest"},
-		{"core/agent/proto", "core/agent/control", "core/agent/login"},
-		{"core/agent/service", "core/agent/start"},
+		{"core/agent/proto", "core/agent/control", "core/agent/login", "core/agent/prompt"},
+		{"core/agent/service", "core/agent/start", "core/agent/relay"},
 	}
 }
 

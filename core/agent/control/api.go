@@ -38,6 +38,14 @@ type Backend interface {
 	AddSlot(ctx context.Context, n NewSlot) (Slot, error)
 	RemoveSlot(ctx context.Context, id string) error
 
+	// Question returns what the agent wants to know from the person at the terminal of a client; see proto.Reply.Ask.
+	Question(ctx context.Context, id string) (Question, error)
+	// Attend returns when a question is over, whoever answered it. When ctx ends first, nobody looks at the question any
+	// more, and it is cancelled.
+	Attend(ctx context.Context, id string) error
+	// Answer answers a question. It can be done once.
+	Answer(ctx context.Context, a AnswerRequest) error
+
 	// Token gives an access token to another agent or tool of the same person.
 	Token(ctx context.Context, r TokenRequest) (Token, error)
 
@@ -120,6 +128,28 @@ type NewSlot struct {
 	Label      string
 	Passphrase secret.Text
 	KeyFile    string
+}
+
+// Question is one question for a person. Its members are those of prompt.Question.
+type Question struct {
+	ID      string   `json:"id"`
+	Kind    string   `json:"kind"`
+	Title   string   `json:"title,omitempty"`
+	Text    string   `json:"text"`
+	Label   string   `json:"label,omitempty"`
+	Choices []string `json:"choices,omitempty"`
+	Default string   `json:"default,omitempty"`
+	Retry   string   `json:"retry,omitempty"`
+	Seconds int64    `json:"seconds"` // until nobody waits for the answer any more
+}
+
+// AnswerRequest is what a person said to a question.
+type AnswerRequest struct {
+	ID        string
+	Text      secret.Text // what was typed or chosen
+	Yes       bool
+	Chosen    []string
+	Cancelled bool // the person gave up
 }
 
 // TokenRequest asks for an access token by login name or issuer.

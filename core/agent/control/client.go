@@ -115,6 +115,28 @@ func (c Client) RemoveSlot(ctx context.Context, id string) error {
 	return c.call(ctx, http.MethodDelete, "/v1/slots/"+url.PathEscape(id), nil, nil)
 }
 
+// Question returns a question.
+func (c Client) Question(ctx context.Context, id string) (Question, error) {
+	var q Question
+	err := c.call(ctx, http.MethodGet, questionPath(id), nil, &q)
+	return q, err
+}
+
+// Attend returns when a question is over. The agent sees when we go away.
+func (c Client) Attend(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodPost, questionPath(id)+"/attend", nil, nil)
+}
+
+// Answer answers a question.
+func (c Client) Answer(ctx context.Context, a AnswerRequest) error {
+	return expose(a.Text, func(b []byte) error {
+		body := answerBody{Text: b, Yes: a.Yes, Chosen: a.Chosen, Cancelled: a.Cancelled}
+		return c.call(ctx, http.MethodPost, questionPath(a.ID), body, nil)
+	})
+}
+
+func questionPath(id string) string { return "/v1/questions/" + url.PathEscape(id) }
+
 // Token returns an access token.
 func (c Client) Token(ctx context.Context, r TokenRequest) (Token, error) {
 	var body tokenBody

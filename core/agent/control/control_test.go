@@ -329,3 +329,13 @@ func TestServeRefusesWithoutCredentials(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func (b *backend) Question(_ context.Context, id string) (Question, error) {
+	return Question{ID: id, Kind: "select", Text: "which?", Choices: []string{"a", "b"}, Seconds: 120}, b.note("question %s", id)
+}
+
+func (b *backend) Attend(_ context.Context, id string) error { return b.note("attend %s", id) }
+
+func (b *backend) Answer(_ context.Context, a AnswerRequest) error {
+	return b.note("answer %s %s %v %v %v", a.ID, b.keep(a.Text), a.Yes, a.Chosen, a.Cancelled)
+}

@@ -70,21 +70,24 @@ func Handler(b Backend) http.Handler {
 	h := handler{b}
 	mux := http.NewServeMux()
 	for pattern, fn := range map[string]func(http.ResponseWriter, *http.Request) error{
-		"GET /v1/status":               h.status,
-		"POST /v1/keystore":            h.create,
-		"POST /v1/unlock":              h.unlock,
-		"POST /v1/lock":                h.lock,
-		"GET /v1/logins":               h.logins,
-		"POST /v1/logins":              h.saveLogin,
-		"POST /v1/logins/{name}/load":  h.loadLogin,
-		"GET /v1/logins/{name}/config": h.exportLogin,
-		"DELETE /v1/logins/{name}":     h.removeLogin,
-		"GET /v1/backup":               h.backup,
-		"GET /v1/slots":                h.slots,
-		"POST /v1/slots":               h.addSlot,
-		"DELETE /v1/slots/{id}":        h.removeSlot,
-		"POST /v1/token":               h.token,
-		"POST /v1/shutdown":            h.shutdown,
+		"GET /v1/status":                 h.status,
+		"POST /v1/keystore":              h.create,
+		"POST /v1/unlock":                h.unlock,
+		"POST /v1/lock":                  h.lock,
+		"GET /v1/logins":                 h.logins,
+		"POST /v1/logins":                h.saveLogin,
+		"POST /v1/logins/{name}/load":    h.loadLogin,
+		"GET /v1/logins/{name}/config":   h.exportLogin,
+		"DELETE /v1/logins/{name}":       h.removeLogin,
+		"GET /v1/backup":                 h.backup,
+		"GET /v1/slots":                  h.slots,
+		"POST /v1/slots":                 h.addSlot,
+		"DELETE /v1/slots/{id}":          h.removeSlot,
+		"GET /v1/questions/{id}":         h.question,
+		"POST /v1/questions/{id}/attend": h.attend,
+		"POST /v1/questions/{id}":        h.answer,
+		"POST /v1/token":                 h.token,
+		"POST /v1/shutdown":              h.shutdown,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			allowTime(w)
@@ -227,6 +230,28 @@ func (h handler) addSlot(w http.ResponseWriter, r *http.Request) error {
 
 func (h handler) removeSlot(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, infoBody{}, h.b.RemoveSlot(r.Context(), r.PathValue("id")))
+}
+
+func (h handler) question(w http.ResponseWriter, r *http.Request) error {
+	q, err := h.b.Question(r.Context(), r.PathValue("id"))
+	return reply(w, q, err)
+}
+
+// attend waits. net/http ends the context when the client has hung up.
+func (h handler) attend(w http.ResponseWriter, r *http.Request) error {
+	return reply(w, infoBody{}, h.b.Attend(r.Context(), r.PathValue("id")))
+}
+
+func (h handler) answer(w http.ResponseWriter, r *http.Request) error {
+	var body answerBody
+	if err := read(r, &body); err != nil {
+		return err
+	}
+	a := AnswerRequest{
+		ID: r.PathValue("id"), Text: secret.New(body.Text), Yes: body.Yes, Chosen: body.Chosen, Cancelled: body.Cancelled,
+	}
+	defer a.Text.Wipe()
+	return reply(w, infoBody{}, h.b.Answer(r.Context(), a))
 }
 
 func (h handler) token(w http.ResponseWriter, r *http.Request) error {

@@ -30,6 +30,12 @@ type (
 		Passphrase []byte `json:"passphrase,omitempty"`
 		KeyFile    string `json:"key_file,omitempty"`
 	}
+	answerBody struct {
+		Text      []byte   `json:"text,omitempty"`
+		Yes       bool     `json:"yes,omitempty"`
+		Chosen    []string `json:"chosen,omitempty"`
+		Cancelled bool     `json:"cancelled,omitempty"`
+	}
 	tokenBody struct {
 		Access  []byte `json:"access_token"`
 		Issuer  string `json:"issuer"`

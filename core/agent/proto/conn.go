@@ -134,6 +134,7 @@ func (c *conn) reply(p sock.Peer, text []byte) Reply {
 		return Failure(TextNoType, "")
 	}
 	defer req.Wipe()
+	req.peer = c.Conn
 	return c.s.answer(p, req)
 }
 

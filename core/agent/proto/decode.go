@@ -210,6 +210,8 @@ func (r *Request) readToken(m member) bool {
 		m.text(&r.Hint)
 	case "mytoken_profile":
 		m.either(&r.MytokenProfile)
+	case "relay":
+		m.text(&r.Relay)
 	default:
 		return false
 	}
@@ -377,6 +379,8 @@ func (r *Reply) read(m member, whole []byte) {
 		m.text(&r.MaxScopes)
 	case "data":
 		m.secret(&r.Data)
+	case "ask":
+		m.text(&r.Ask)
 	case "mytoken":
 		r.Mytoken = secret.New(bytes.Clone(whole))
 	}

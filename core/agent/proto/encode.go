@@ -162,6 +162,7 @@ func encodeRequest(r *Request) ([]byte, error) {
 	o.text("scope", r.Scope)
 	o.text("audience", r.Audience)
 	o.text("application_hint", r.Hint)
+	o.text("relay", r.Relay)
 	o.raw("pw_entry", r.PWEntry)
 	if r.HasLifetime {
 		o.number("lifetime", r.Lifetime)
@@ -229,6 +230,7 @@ func encodeReply(r *Reply) ([]byte, error) {
 	o.text("max_scopes", r.MaxScopes)
 	o.secret("data", r.Data)
 	o.value("info", r.Info)
+	o.text("ask", r.Ask)
 	o.members("mytoken", r.Mytoken, "status", "error")
 	return o.finish()
 }

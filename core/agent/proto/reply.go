@@ -46,6 +46,10 @@ type Reply struct {
 
 	// Mytoken is a JSON object whose members become members of the answer, "status" and "error" excepted.
 	Mytoken secret.Text
+
+	// Ask names a question that the agent has for the person at the client's terminal; it waits at the control socket.
+	// The answer to this request comes when the client repeats it. See Request.Relay.
+	Ask string
 }
 
 // Info is the "info" member: any JSON value. The protocol has a string in most answers, an array for loaded_accounts,

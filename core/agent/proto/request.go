@@ -1,8 +1,13 @@
 package proto
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"net"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/oidcbox/oidcbox/core/secret"
 )
@@ -85,6 +90,36 @@ type Request struct {
 
 	// MytokenProfile is a JSON string or object.
 	MytokenProfile json.RawMessage
+
+	// Relay is a name that the client has made up for this request, hard to guess: it can ask a person for the agent, who
+	// answers with Reply.Ask then, and comes back with the same request. "" for a client that cannot.
+	Relay string
+
+	peer net.Conn // of the client, while its request is handled; see Watch
+}
+
+// Watch returns a context that ends when ctx does, and when the client has hung up. The protocol lets it say nothing
+// between its request and the answer, so whatever comes ends it as well. Call stop when it is not needed any more.
+func (r Request) Watch(ctx context.Context) (watched context.Context, stop func()) {
+	if r.peer == nil {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	_ = r.peer.SetReadDeadline(time.Time{})
+	go func() {
+		defer close(ended)
+		var b [1]byte
+		_, err := r.peer.Read(b[:])
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			cancel()
+		}
+	}()
+	return ctx, func() {
+		_ = r.peer.SetReadDeadline(time.Unix(1, 0))
+		<-ended
+		cancel()
+	}
 }
 
 // IsIssuer reports whether a word that a person typed where a login is named is an issuer. The original's clients take

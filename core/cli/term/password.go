@@ -1,11 +1,13 @@
 package term
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"unicode/utf8"
 
@@ -39,15 +41,56 @@ const (
 // Password shows prompt on the controlling terminal and reads a line there without echo, whatever standard input and
 // output are. The terminal is put back before it returns, also on SIGINT and SIGTERM. The caller wipes the secret.
 func Password(_ *cli.Env, prompt string) (secret.Text, error) {
+	return Hidden(context.Background(), prompt)
+}
+
+// Hidden is Password for a question that may be taken back: when ctx ends, its error is returned.
+func Hidden(ctx context.Context, prompt string) (secret.Text, error) { return ask(ctx, prompt, false) }
+
+// Line is Hidden for what may be seen. The caller wipes nothing.
+func Line(ctx context.Context, prompt string) (string, error) {
+	t, err := ask(ctx, prompt, true)
+	defer t.Wipe()
+	return t.Expose(), err
+}
+
+func ask(ctx context.Context, prompt string, echo bool) (secret.Text, error) {
 	tty, err := openTerminal()
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("%w: %w", ErrNoTerminal, err)
 	}
 	defer func() { _ = tty.Close() }()
-	return askHidden(tty, prompt)
+	if !tty.inFront() {
+		return secret.Text{}, fmt.Errorf("%w: it belongs to another job", ErrNoTerminal)
+	}
+	return askRaw(ctx, tty, prompt, echo)
 }
 
-func askHidden(tty *terminal, prompt string) (secret.Text, error) {
+// Usable reports whether a question could be asked now: there is a controlling terminal, and we are its foreground job.
+// A job in the background would be stopped by the first byte it reads.
+func Usable() bool {
+	tty, err := openTerminal()
+	if err != nil {
+		return false
+	}
+	defer func() { _ = tty.Close() }()
+	return tty.inFront()
+}
+
+// Show writes lines to the controlling terminal, made safe for it.
+func Show(text string) error {
+	tty, err := openTerminal()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNoTerminal, err)
+	}
+	defer func() { _ = tty.Close() }()
+	if _, err := io.WriteString(tty.out, cli.Printable(text)); err != nil {
+		return fmt.Errorf("write to the terminal: %w", err)
+	}
+	return nil
+}
+
+func askRaw(ctx context.Context, tty *terminal, prompt string, echo bool) (secret.Text, error) {
 	// Signals are caught before the terminal changes, so that none can slip in between and leave it changed.
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
@@ -64,18 +107,25 @@ func askHidden(tty *terminal, prompt string) (secret.Text, error) {
 		return secret.Text{}, fmt.Errorf("write to the terminal: %w", err)
 	}
 	line := make(chan result, 1)
-	go func() { line <- readHidden(tty.in) }()
+	screen := io.Discard
+	if echo {
+		screen = tty.out
+	}
+	go func() { line <- readKeys(tty.in, screen) }()
+	ended := ErrInterrupted
 	select {
 	case r := <-line:
 		return r.text, r.err
 	case <-stop:
-		tty.interrupt()
-		if tty.interruptible {
-			r := <-line
-			r.text.Wipe()
-		}
-		return secret.Text{}, ErrInterrupted
+	case <-ctx.Done():
+		ended = ctx.Err()
 	}
+	tty.interrupt()
+	if tty.interruptible {
+		r := <-line
+		r.text.Wipe()
+	}
+	return secret.Text{}, ended
 }
 
 type result struct {
@@ -83,9 +133,9 @@ type result struct {
 	err  error
 }
 
-// readHidden reads up to the end of the line from a terminal in raw mode. Backspace and Ctrl-U work; keys that send
-// escape sequences are ignored.
-func readHidden(in io.Reader) result {
+// readKeys reads up to the end of the line from a terminal in raw mode, and shows what it takes on screen. Backspace and
+// Ctrl-U work; keys that send escape sequences are ignored.
+func readKeys(in io.Reader, screen io.Writer) result {
 	buf := make([]byte, 0, maxPassword) // never grows, so there is one copy
 	var key [1]byte
 	inEscape := false
@@ -113,7 +163,9 @@ func readHidden(in io.Reader) result {
 			_, n := utf8.DecodeLastRune(buf)
 			clear(buf[len(buf)-n:])
 			buf = buf[:len(buf)-n]
+			erase(screen, min(n, 1))
 		case c == keyKill:
+			erase(screen, utf8.RuneCount(buf))
 			clear(buf)
 			buf = buf[:0]
 		case c == keyEscape:
@@ -124,9 +176,13 @@ func readHidden(in io.Reader) result {
 			return result{err: fmt.Errorf("more than %d bytes were typed", maxPassword)}
 		default:
 			buf = append(buf, c)
+			_, _ = screen.Write(key[:])
 		}
 	}
 }
+
+// erase takes characters back from the screen.
+func erase(screen io.Writer, n int) { _, _ = io.WriteString(screen, strings.Repeat("\b \b", n)) }
 
 // terminal is the controlling terminal.
 type terminal struct {

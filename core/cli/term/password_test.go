@@ -2,11 +2,12 @@ package term
 
 import (
 	"errors"
+	"io"
 	"strings"
 	"testing"
 )
 
-func TestReadHidden(t *testing.T) {
+func TestReadKeys(t *testing.T) {
 	for name, tc := range map[string]struct {
 		typed string
 		want  string
@@ -27,20 +28,35 @@ func TestReadHidden(t *testing.T) {
 		"hang_up":                  {"abc", "", ErrInterrupted},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := readHidden(strings.NewReader(tc.typed))
+			r := readKeys(strings.NewReader(tc.typed), io.Discard)
 			if !errors.Is(r.err, tc.err) || r.text.Expose() != tc.want {
 				t.Errorf("got %q, %v", r.text.Expose(), r.err)
 			}
 		})
 	}
 	t.Run("too_long", func(t *testing.T) {
-		if r := readHidden(strings.NewReader(strings.Repeat("x", maxPassword+1) + "\r")); r.err == nil {
+		if r := readKeys(strings.NewReader(strings.Repeat("x", maxPassword+1)+"\r"), io.Discard); r.err == nil {
 			t.Error("accepted")
 		}
 	})
 	t.Run("just_fits", func(t *testing.T) {
-		if r := readHidden(strings.NewReader(strings.Repeat("x", maxPassword) + "\r")); r.err != nil {
+		if r := readKeys(strings.NewReader(strings.Repeat("x", maxPassword)+"\r"), io.Discard); r.err != nil {
 			t.Error(r.err)
 		}
 	})
+}
+
+// TestEcho: what stands on the screen is the line as it is.
+func TestEcho(t *testing.T) {
+	for typed, want := range map[string]string{
+		"ab\r":          "ab",
+		"aü\x7fb\r":     "aü\b \bb",
+		"abc\x15d\r":    "abc\b \b\b \b\b \bd",
+		"\x7fa\x1b[A\r": "a",
+	} {
+		var screen strings.Builder
+		if r := readKeys(strings.NewReader(typed), &screen); r.err != nil || screen.String() != want {
+			t.Errorf("%q shows %q (%v), want %q", typed, screen.String(), r.err, want)
+		}
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func openTerminal() (*terminal, error) {
@@ -21,3 +23,13 @@ func (t *terminal) interrupt() { _ = t.in.SetReadDeadline(time.Unix(1, 0)) }
 
 // Close closes it once.
 func (t *terminal) Close() error { return t.in.Close() }
+
+// inFront reports whether we are the terminal's foreground job.
+func (t *terminal) inFront() bool {
+	front := -1
+	err := t.control(func(fd int) (err error) {
+		front, err = unix.IoctlGetInt(fd, unix.TIOCGPGRP)
+		return err
+	})
+	return err == nil && front == unix.Getpgrp()
+}

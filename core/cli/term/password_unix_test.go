@@ -25,19 +25,19 @@ const childEnv = "OIDCBOX_TEST_ASK"
 // TestMain lets the test binary play a program that asks for a password.
 func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
-		os.Exit(ask())
+		os.Exit(play())
 	}
 	os.Exit(m.Run())
 }
 
-// ask says on standard output, which is no terminal, what it got.
-func ask() int {
+// play says on standard output, which is no terminal, what it got.
+func play() int {
 	p, err := Password(cli.OS(), "passphrase: ")
 	fmt.Printf("%q %v %v\n", p.Expose(), err, errors.Is(err, ErrNoTerminal))
 	return 0
 }
 
-// start runs ask on a new terminal and returns the terminal's other end and what is printed.
+// start runs play on a new terminal and returns the terminal's other end and what is printed.
 func start(t *testing.T) (cmd *exec.Cmd, ptmx, tty *os.File, answer *bufio.Reader) {
 	t.Helper()
 	ptmx, tty, err := pty.Open()

@@ -20,5 +20,8 @@ func openTerminal() (*terminal, error) {
 // interrupt can do nothing: a console read ends with the next key.
 func (t *terminal) interrupt() {}
 
+// inFront: a console has no jobs.
+func (t *terminal) inFront() bool { return true }
+
 // Close closes both directions.
 func (t *terminal) Close() error { return errors.Join(t.in.Close(), t.out.Close()) }
