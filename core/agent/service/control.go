@@ -411,7 +411,7 @@ func coded(err error) error {
 		return cli.Fail(cli.Human, err, "unlock it with: oidc-add -X")
 	case errors.Is(err, ErrKeystoreLocked):
 		return cli.Fail(cli.Human, err, "unlock it with: oidc-add --unlock")
-	case errors.Is(err, ErrUnknownLogin), errors.Is(err, ErrNoKeystore):
+	case errors.Is(err, ErrUnknownLogin), errors.Is(err, ErrNoKeystore), errors.Is(err, errNoQuestion):
 		return cli.Fail(cli.NotFound, err, "")
 	case errors.As(err, &inUse), errors.Is(err, store.ErrNoSpace), errors.Is(err, store.ErrConflict):
 		return cli.Fail(cli.Temporary, err, "")

@@ -25,6 +25,18 @@ func (g *gate) enter() error {
 	return nil
 }
 
+// reenter counts an operation in again that left to wait for a person: it goes on to its end and leaves as it would
+// have. When the agent was locked meanwhile the error is ErrLocked, and it has to end without touching anything.
+func (g *gate) reenter() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.inside++
+	if g.closed {
+		return ErrLocked
+	}
+	return nil
+}
+
 func (g *gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -16,8 +16,16 @@ var _ proto.Handler = (*Service)(nil)
 
 // Handle answers one request of the agent's socket. Every request is answered; a locked agent knows "check" and
 // "unlock" only.
-func (s *Service) Handle(ctx context.Context, _ sock.Peer, r proto.Request) proto.Reply {
+func (s *Service) Handle(ctx context.Context, p sock.Peer, r proto.Request) proto.Reply {
 	defer s.answered.Add(1)
+	if relayed(r) {
+		return s.converse(ctx, p, r)
+	}
+	return s.reply(withWay(ctx, way{peer: p, watch: r.Watch}), r)
+}
+
+// reply runs a request to its end.
+func (s *Service) reply(ctx context.Context, r proto.Request) proto.Reply {
 	rep, err := s.answer(ctx, r)
 	if err == nil {
 		return rep

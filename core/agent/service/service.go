@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/agent/login"
+	"github.com/oidcbox/oidcbox/core/agent/prompt"
 	"github.com/oidcbox/oidcbox/core/oidc/custody"
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/secret/keystore"
@@ -50,8 +51,9 @@ type Options struct {
 	Accounts Accounts
 	// Getenv is the environment of commands that print a password; nil: it is empty.
 	Getenv func(string) string
-	// Confirm asks the person; nil: nobody can be asked, which counts as no.
-	Confirm func(ctx context.Context, question string) (bool, error)
+	// Asker asks the person whose agent it is, on the agent's own screen; nil: there is none. A client that has a terminal
+	// is asked to ask there instead.
+	Asker prompt.Asker
 	// Issuers returns what is known of issuers now; nil: nothing is. It is called for many requests, so it must be quick.
 	Issuers func() login.Catalogue
 	// Shutdown makes the process end.
@@ -102,6 +104,11 @@ type Service struct {
 	mem  *shelf
 	disk *shelf // nil while the keystore is locked or absent
 
+	desk  *desk
+	talks talks
+
+	running context.Context //nolint:containedctx // the life of the service
+	halt    context.CancelFunc
 	stop    chan struct{}
 	endOnce sync.Once
 	wg      sync.WaitGroup
@@ -127,6 +134,8 @@ func New(o Options) (*Service, error) {
 		logins: newRegistry(o.Now), tokens: newCache(o.Vault, o.Now),
 		issuers: newDirectory(o), pending: newWaiting(o.Now), changing: make(chan struct{}, 1),
 	}
+	s.desk, s.talks.rows = newDesk(), make(map[string]*talk)
+	s.running, s.halt = context.WithCancel(context.Background())
 	s.mem = s.newShelf(o.Memory, sealed.New(o.Memory, keys), keys)
 	s.passwords = newPasswords(s)
 	s.wg.Go(s.keepHouse)
@@ -142,6 +151,7 @@ func (s *Service) Close(ctx context.Context) (err error) {
 
 func (s *Service) close(ctx context.Context) error {
 	close(s.stop)
+	s.halt() // nobody is asked any more
 	s.pending.clear()
 	err := s.gate.close(ctx)
 	if errors.Is(err, ErrLocked) {

@@ -69,7 +69,7 @@ func (s *Service) token(ctx context.Context, w want) (token, error) {
 	if err != nil {
 		return token{}, err
 	}
-	if err := s.mayHave(ctx, l, "an access token", w.hint); err != nil {
+	if err := s.mayHave(ctx, l, w); err != nil {
 		return token{}, err
 	}
 	key := cacheKey{login: l.name, scope: setOf(w.scope), audience: setOf(w.audience), serial: l.serial}
@@ -93,7 +93,7 @@ func (s *Service) idToken(ctx context.Context, r proto.Request) (proto.Reply, er
 		return proto.Reply{}, err
 	}
 	if !l.allowIDTok && !s.opts.AlwaysAllowIDToken {
-		if err := s.ask(ctx, l, "an id token", r.Hint); err != nil {
+		if err := s.allowed(ctx, l, "an id token", wantOf(r)); err != nil {
 			return proto.Reply{}, err
 		}
 	}
@@ -155,31 +155,11 @@ func (s *Service) whyNot(ctx context.Context, name string) error {
 }
 
 // mayHave asks the person where the login or the agent wants that.
-func (s *Service) mayHave(ctx context.Context, l loaded, what, hint string) error {
+func (s *Service) mayHave(ctx context.Context, l loaded, w want) error {
 	if !l.confirm && !s.opts.Switches.Confirm {
 		return nil
 	}
-	return s.ask(ctx, l, what, hint)
-}
-
-func (s *Service) ask(ctx context.Context, l loaded, what, hint string) error {
-	forbidden := &problem{text: proto.TextForbidden, help: "The agent has nobody to ask whether this is allowed. " +
-		"For id tokens, load the login with: oidc-add --always-allow-idtoken " + l.name}
-	if s.opts.Confirm == nil {
-		return forbidden
-	}
-	if hint == "" {
-		hint = "A program"
-	}
-	ok, err := s.opts.Confirm(ctx, fmt.Sprintf("%s asks for %s of login %s. Allow it?", hint, what, l.name))
-	if err != nil {
-		forbidden.err = err
-		return forbidden
-	}
-	if !ok {
-		return fail(proto.TextForbidden, "")
-	}
-	return nil
+	return s.allowed(ctx, l, "an access token", w)
 }
 
 // fetch gets a token from the provider, once for all who ask for the same at the same time. Each caller gets a copy of
