@@ -15,6 +15,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/agent/login"
+	"github.com/oidcbox/oidcbox/core/agent/prompt"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/agent/service"
 	"github.com/oidcbox/oidcbox/core/cli"
@@ -113,6 +114,7 @@ func (d *daemon) newService(stop func()) error {
 		},
 		Accounts: login.DirectoryOf(d.env.Getenv, d.env.Dir), Getenv: d.env.Getenv,
 		Issuers:  d.issuers().Get,
+		Asker:    d.asker(),
 		Shutdown: stop, Version: d.env.Version, PID: os.Getpid(), Socket: d.socks.path,
 		Switches: d.cmd.switches(d.env),
 	})
@@ -187,4 +189,13 @@ func (d *daemon) writePID() error {
 		return fmt.Errorf("write pid file: %w", err)
 	}
 	return nil
+}
+
+// asker is the way to the person at this machine. There is no terminal: an agent has left the one it was started at.
+func (d *daemon) asker() prompt.Asker {
+	self, err := os.Executable()
+	if err != nil {
+		self = ""
+	}
+	return prompt.Best(prompt.Env{Getenv: d.env.Getenv, Self: self})
 }
