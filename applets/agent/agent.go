@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/service"
 	"github.com/oidcbox/oidcbox/core/cli"
 )
@@ -13,7 +14,7 @@ type Cmd struct {
 	Kill   bool `short:"k" help:"End the agent named by OIDCD_PID, else the one at the control socket."`
 	Status bool `help:"Ask a running agent what it does."`
 
-	Lifetime           int64  `short:"t" placeholder:"SECONDS" help:"Unload logins after this time; 0 for ever."`
+	Lifetime           *int64 `short:"t" placeholder:"SECONDS" help:"Unload logins after this time; 0 for ever."`
 	Confirm            bool   `short:"c" help:"Ask before each access token."`
 	AlwaysAllowIdtoken bool   `help:"Give out id tokens without asking."`
 	NoAutoload         bool   `help:"Do not load logins when they are asked for."`
@@ -37,13 +38,15 @@ type Cmd struct {
 	KeyFile        string `placeholder:"FILE" help:"Unlock the keystore with the content of this file."`
 
 	// Switches of version 4 that are taken and do nothing.
-	PwStore bool `optvalue:"true" hidden:"" name:"pw-store"`
-	Seccomp bool `hidden:""`
+	PwStore string `optvalue:"0" hidden:"" name:"pw-store"`
+	Seccomp bool   `hidden:""`
 
 	// Set by the process that detaches for the one that stays.
 	Background bool `hidden:""`
 	ForShell   int  `hidden:""` // pid of the shell, for the name of the socket
 	Until      int  `hidden:""` // end when this process has ended
+
+	settings login.AgentSettings
 
 	Command []string `arg:"" optional:"" passthrough:"partial" help:"Run this with the agent; the agent ends with it."`
 }
@@ -58,7 +61,7 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 		return c.kill(ctx, env)
 	case c.Status:
 		return c.status(ctx, env)
-	case c.Lifetime < 0:
+	case c.Lifetime != nil && *c.Lifetime < 0:
 		return cli.Failf(cli.Usage, "--lifetime must not be negative")
 	case c.Console, c.Background:
 		return c.serve(ctx, env)
@@ -66,11 +69,34 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	return c.detach(ctx, env)
 }
 
+// configure takes what no option says from the settings. An option wins: --lifetime=0 is for ever whatever they say.
+func (c *Cmd) configure(s login.AgentSettings) {
+	c.settings = s
+	if c.Lifetime == nil {
+		seconds := int64(s.Lifetime / time.Second)
+		c.Lifetime = &seconds
+	}
+	if c.SocketPath == "" {
+		c.SocketPath = s.SocketPath
+	}
+	if c.WithGroup == "" {
+		c.WithGroup = s.Group
+	}
+	c.Confirm = c.Confirm || s.Confirm
+	c.AlwaysAllowIdtoken = c.AlwaysAllowIdtoken || s.AlwaysAllowIDToken
+	c.NoAutoload = c.NoAutoload || !s.Autoload
+	c.NoAutoreauth = c.NoAutoreauth || !s.Reauthenticate
+	c.NoWebserver = c.NoWebserver || !s.Webserver
+	c.NoScheme = c.NoScheme || !s.CustomScheme
+	c.Debug = c.Debug || s.Debug
+}
+
 // switches are those of the service.
 func (c *Cmd) switches(env *cli.Env) service.Switches {
 	return service.Switches{
-		Lifetime: time.Duration(c.Lifetime) * time.Second, Confirm: c.Confirm, AlwaysAllowIDToken: c.AlwaysAllowIdtoken,
+		Lifetime: time.Duration(*c.Lifetime) * time.Second, Confirm: c.Confirm, AlwaysAllowIDToken: c.AlwaysAllowIdtoken,
 		NoAutoload: c.NoAutoload, NoReauthenticate: c.NoAutoreauth, NoScheme: c.NoScheme, NoWebserver: c.NoWebserver,
+		NoAutogen: !c.settings.Autogen, AutogenExact: c.settings.AutogenScopes == "exact",
 		Group: c.WithGroup, Console: c.Console, Debug: c.Debug, LogStderr: c.LogStderr,
 		CommandLine: withoutInternal(env.Args),
 	}

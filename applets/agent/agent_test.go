@@ -186,7 +186,7 @@ func TestUpstreamStart(t *testing.T) {
 		t.Errorf("the directory of the socket stayed behind: %v", err)
 	}
 	h.env = append(h.env, "OIDCD_PID=99999999") // there are not that many
-	if r := h.run("oidc-agent", "-k"); r.code != 1 || !strings.HasPrefix(r.errOut, "Error: ") {
+	if r := h.run("oidc-agent", "-k"); r.code != 1 || r.errOut != "kill: No such process\n" {
 		t.Errorf("kill without an agent: %d %q", r.code, r.errOut)
 	}
 }

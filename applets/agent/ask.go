@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
@@ -24,11 +25,16 @@ func (c *Cmd) kill(ctx context.Context, env *cli.Env) error {
 	pid, err := strconv.Atoi(env.Getenv("OIDCD_PID"))
 	if err != nil || pid <= 1 {
 		if env.Upstream {
-			return cli.Failf(cli.NotFound, "OIDCD_PID not set, cannot kill Agent")
+			return noPID(env)
 		}
 		return killByControl(ctx, env)
 	}
 	if err := terminate(pid); err != nil {
+		if env.Upstream {
+			// Here the original says it in these words, and without "Error: ".
+			env.Note("kill: %s", upperFirst(err.Error()))
+			return cli.Exit(cli.NotFound)
+		}
 		return cli.Failf(cli.NotFound, "end process %d: %w", pid, err)
 	}
 	if path := env.Getenv("OIDC_SOCK"); path != "" {
@@ -36,6 +42,24 @@ func (c *Cmd) kill(ctx context.Context, env *cli.Env) error {
 	}
 	fmt.Fprintf(env.Stdout, "unset OIDC_SOCK;\nunset OIDCD_PID;\necho Agent pid %d killed;\n", pid)
 	return nil
+}
+
+// noPID is the original's complaint, word for word.
+func noPID(env *cli.Env) error {
+	if value := env.Getenv("OIDCD_PID"); value != "" {
+		env.Note("OIDCD_PID not set to a valid pid: %s", value)
+	} else {
+		env.Note("OIDCD_PID not set, cannot kill Agent")
+	}
+	return cli.Exit(cli.NotFound)
+}
+
+// upperFirst spells an error of the system as its C library does.
+func upperFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 func killByControl(ctx context.Context, env *cli.Env) error {

@@ -43,7 +43,13 @@ type daemon struct {
 // serve is the agent: from an empty process to the answer of the last client.
 func (c *Cmd) serve(ctx context.Context, env *cli.Env) error {
 	ctx, stop := context.WithCancel(ctx)
+	settings, settingsErr := login.FindSettings(env.Getenv)
+	c.configure(settings.Agent)
 	d := &daemon{cmd: c, env: env, log: c.logger(env)}
+	if settingsErr != nil {
+		stop()
+		return d.announceFailure(cli.Fail(cli.No, settingsErr, "correct the file, or set OIDC_USER_CONFIG=/dev/null to do without it"))
+	}
 	late, cancel := lateAfter(ctx)
 	defer cancel()
 	defer d.close(late)
@@ -110,6 +116,9 @@ func (d *daemon) newService(stop func()) error {
 	d.svc, err = service.New(service.Options{
 		Vault: d.vault, Memory: memstore.New(), File: d.file, Now: d.env.Now, Log: d.log,
 		HTTP: func(caFile string) (*httpc.Client, error) {
+			if caFile == "" {
+				caFile = d.cmd.settings.CertPath
+			}
 			return httpc.New(httpc.Options{CAFile: caFile, UserAgent: "oidcbox-agent", Getenv: d.env.Getenv})
 		},
 		Accounts: login.DirectoryOf(d.env.Getenv, d.env.Dir), Getenv: d.env.Getenv,

@@ -71,6 +71,8 @@ type Switches struct {
 	Confirm            bool
 	NoAutoload         bool
 	NoReauthenticate   bool
+	NoAutogen          bool
+	AutogenExact       bool // ask for the scopes of the request only, not for all there are
 	NoScheme           bool
 	NoWebserver        bool
 	AlwaysAllowIDToken bool

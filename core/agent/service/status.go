@@ -63,18 +63,14 @@ func (s *Service) accountInfo(ctx context.Context, _ proto.Request) (proto.Reply
 func (s *Service) statusText(context.Context, proto.Request) (proto.Reply, error) {
 	var b strings.Builder
 	rule := strings.Repeat("#", 36)
-	fmt.Fprintf(&b, "%s\n#        oidc-agent status         #\n%s\n\n", rule, rule)
+	fmt.Fprintf(&b, "%s\n##       oidc-agent status        ##\n%s\n\n", rule, rule)
 	fmt.Fprintf(&b, "This agent is running version %s.\n\n", s.opts.Version)
 	b.WriteString("This agent was started with the following options:\n")
 	for _, o := range s.optionLines() {
 		fmt.Fprintf(&b, "%s:%s%s\n", o.label, strings.Repeat("\t", o.tabs), o.value)
 	}
 	names := s.loadedNames()
-	fmt.Fprintf(&b, "\nCurrently there are %d accounts loaded", len(names))
-	if len(names) > 0 {
-		b.WriteString(": " + strings.Join(names, ", "))
-	}
-	b.WriteString("\n")
+	fmt.Fprintf(&b, "\nCurrently there are %d accounts loaded: %s\n\n", len(names), strings.Join(names, ", "))
 	return proto.Success(b.String()), nil
 }
 
@@ -121,12 +117,14 @@ func truth(b bool) string {
 	return "false"
 }
 
-// statusObject is the answer to status_json. PID tells a client whether the control socket it found belongs to the
-// agent it talks to.
+// statusObject is the answer to status_json. The original has its options as one text, which its service splits at
+// blanks; Arguments are the same as they were given. PID tells a client whether the control socket it found belongs to
+// the agent it talks to.
 type statusObject struct {
 	Version     string   `json:"version"`
-	CommandLine []string `json:"command_line_options"`
+	CommandLine string   `json:"command_line_options"`
 	Loaded      []string `json:"loaded_accounts"`
+	Arguments   []string `json:"arguments"`
 	PID         int      `json:"pid,omitempty"`
 }
 
@@ -136,6 +134,6 @@ func (s *Service) statusJSON(context.Context, proto.Request) (proto.Reply, error
 		line = []string{}
 	}
 	return proto.Reply{Status: proto.StatusSuccess, Info: proto.InfoValue(statusObject{
-		Version: s.opts.Version, CommandLine: line, Loaded: s.loadedNames(), PID: s.opts.PID,
+		Version: s.opts.Version, CommandLine: strings.Join(line, " "), Loaded: s.loadedNames(), Arguments: line, PID: s.opts.PID,
 	})}, nil
 }
