@@ -10,11 +10,16 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/testdata/agentload"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // TestMain lets the test binary play every command: testscript puts it on the PATH of a script under each name.
 func TestMain(m *testing.M) {
+	agentload.Play()
+	if _, set := os.LookupEnv(pathVariable); !set {
+		_ = os.Setenv(pathVariable, os.Getenv("PATH"))
+	}
 	commands := map[string]func(){}
 	play := func() { os.Exit(Main(cli.OS())) }
 	for _, r := range All() {

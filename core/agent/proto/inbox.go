@@ -32,6 +32,10 @@ func wireSize(n int) int {
 	return maxCount + 1 + nonceLen + 1 + base64.StdEncoding.EncodedLen(n+secretbox.Overhead) + 2
 }
 
+// errAgain is what the reader of an inbox says when there is nothing more just now. The inbox hands it on and can be
+// asked again for the same message.
+var errAgain = errors.New("there is nothing more just now")
+
 // inbox collects the bytes of messages. Messages have no length and no terminator: the one who waits has to know when
 // one is whole.
 type inbox struct {
@@ -39,6 +43,9 @@ type inbox struct {
 	max  int
 	buf  []byte
 	read func() // called after each read that left the message unfinished
+
+	scan  scanner // of the object
+	tries int     // to open the cipher message
 }
 
 // wipe clears what was collected.
@@ -100,9 +107,8 @@ func (in *inbox) next() error {
 
 // object collects one JSON object and returns its text, a part of the buffer. Only white space may follow it.
 func (in *inbox) object() ([]byte, error) {
-	var s scanner
 	for {
-		end, err := s.scan(in.buf)
+		end, err := in.scan.scan(in.buf)
 		if err != nil {
 			return nil, err
 		}
@@ -152,7 +158,7 @@ func (in *inbox) peerKey() (*ecdh.PublicKey, error) {
 // The length in front counts characters where some clients mean bytes, so it is only a hint of when to look: the
 // message is whole when it opens. Padding, a line end or the end of the stream settle that there is no more.
 func (in *inbox) sealed(s *session) ([]byte, error) {
-	for tries := 0; ; {
+	for {
 		body, ended := bytes.CutSuffix(in.buf, []byte{'\n'})
 		body = bytes.TrimSuffix(body, []byte{'\r'})
 		count, _, box, ok := splitCipher(body)
@@ -164,12 +170,14 @@ func (in *inbox) sealed(s *session) ([]byte, error) {
 			enough := len(box)%4 == 0 && len(box) >= base64.StdEncoding.EncodedLen(count+secretbox.Overhead)
 			if ended && len(box)%4 == 0 || enough {
 				plain, err := s.open(body)
-				if tries++; err == nil || ended || tries >= maxTries {
+				if in.tries++; err == nil || ended || in.tries >= maxTries {
 					return plain, err
 				}
 			}
 		}
-		if err := in.next(); err != nil {
+		if err := in.next(); errors.Is(err, errAgain) {
+			return nil, err
+		} else if err != nil {
 			return in.settle(s, err)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
 	"os"
 	"strings"
 	"time"
@@ -95,7 +94,14 @@ type Request struct {
 	// answers with Reply.Ask then, and comes back with the same request. "" for a client that cannot.
 	Relay string
 
-	peer net.Conn // of the client, while its request is handled; see Watch
+	// peer is the client's connection while its request is handled, and what to call when that is not watched any more.
+	peer func() (watchable, func(), error)
+}
+
+// watchable is what Watch needs of a connection.
+type watchable interface {
+	Read(b []byte) (int, error)
+	SetReadDeadline(t time.Time) error
 }
 
 // Watch returns a context that ends when ctx does, and when the client has hung up. The protocol lets it say nothing
@@ -104,20 +110,25 @@ func (r Request) Watch(ctx context.Context) (watched context.Context, stop func(
 	if r.peer == nil {
 		return ctx, func() {}
 	}
+	peer, done, err := r.peer()
+	if err != nil {
+		return ctx, func() {} // it ends with its own limit then
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
-	_ = r.peer.SetReadDeadline(time.Time{})
+	_ = peer.SetReadDeadline(time.Time{})
 	go func() {
 		defer close(ended)
 		var b [1]byte
-		_, err := r.peer.Read(b[:])
+		_, err := peer.Read(b[:])
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			cancel()
 		}
 	}()
 	return ctx, func() {
-		_ = r.peer.SetReadDeadline(time.Unix(1, 0))
+		_ = peer.SetReadDeadline(time.Unix(1, 0))
 		<-ended
+		done()
 		cancel()
 	}
 }

@@ -3,6 +3,7 @@ package proto
 import (
 	"container/list"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -45,7 +46,14 @@ func Serve(ctx context.Context, ln net.Listener, h Handler, o ServeOptions) erro
 	s := &server{ctx: ctx, handler: h, o: o.withDefaults()}
 	s.log = s.o.Log
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
-	err := s.accept(ln)
+	loops, err := s.newLoops(ln)
+	switch {
+	case err != nil:
+	case loops != nil:
+		err = loops.run()
+	default:
+		err = s.accept(ln)
+	}
 	stop()
 	_ = ln.Close()
 	s.closeWaiting()
@@ -78,7 +86,7 @@ type server struct {
 
 	mu      sync.Mutex
 	open    int
-	waiting list.List // of *conn without a whole request, oldest first
+	waiting list.List // of *seat without a whole request, oldest first
 	closed  bool
 }
 
@@ -119,18 +127,11 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // admit gives the connection a place and a goroutine of its own. It never waits.
 func (s *server) admit(nc net.Conn) {
 	c := &conn{Conn: nc, s: s}
-	s.mu.Lock()
-	if s.open >= s.o.MaxConns {
-		s.evictLocked()
-	}
-	if s.open >= s.o.MaxConns || s.closed {
-		s.mu.Unlock()
+	c.hangUp = func() { _ = nc.Close() }
+	if !s.takeSeat(&c.seat) {
 		s.running.Go(c.refuse)
 		return
 	}
-	s.open++
-	c.place = s.waiting.PushBack(c)
-	s.mu.Unlock()
 	s.running.Go(c.serve)
 }
 
@@ -146,10 +147,10 @@ func (s *server) evictLocked() bool {
 	if front == nil {
 		return false
 	}
-	c := s.waiting.Remove(front).(*conn)
+	c := s.waiting.Remove(front).(*seat)
 	c.place = nil
 	s.open--
-	_ = c.Close()
+	c.hangUp()
 	return true
 }
 
@@ -161,8 +162,35 @@ func (s *server) closeWaiting() {
 	}
 }
 
+// seat is the place of a connection among MaxConns.
+type seat struct {
+	hangUp func()        // ends the connection while it waits; called with the server's mutex held
+	place  *list.Element // among the waiting; guarded by server.mu
+	busy   bool          // has a whole request; guarded by server.mu
+}
+
+// takeSeat gives c a place among the waiting, that of the one who has waited longest if need be. It is false when every
+// place is taken by a request that runs.
+func (s *server) takeSeat(c *seat) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.roomLocked() {
+		return false
+	}
+	s.open++
+	c.place = s.waiting.PushBack(c)
+	return true
+}
+
+func (s *server) roomLocked() bool {
+	if s.open >= s.o.MaxConns {
+		s.evictLocked()
+	}
+	return s.open < s.o.MaxConns && !s.closed
+}
+
 // promote takes c from the waiting ones, as its request is whole. It is false when c was closed for another one.
-func (s *server) promote(c *conn) bool {
+func (s *server) promote(c *seat) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.place == nil {
@@ -175,7 +203,7 @@ func (s *server) promote(c *conn) bool {
 }
 
 // leave gives the place back.
-func (s *server) leave(c *conn) {
+func (s *server) leave(c *seat) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.place != nil {
@@ -189,20 +217,82 @@ func (s *server) leave(c *conn) {
 	}
 }
 
+// respond returns the answer to the request in text, which came from peer.
+func (s *server) respond(p sock.Peer, text []byte, peer func() (watchable, func(), error)) []byte {
+	req, rep := readFor(text)
+	if rep == nil {
+		defer req.Wipe()
+		req.peer = peer
+		r := s.answer(p, req)
+		rep = &r
+	}
+	return s.encode(rep)
+}
+
+// readFor reads the request in text, or returns the answer to what is none.
+func readFor(text []byte) (Request, *Reply) {
+	req, err := decodeRequest(text)
+	var rep Reply
+	switch {
+	case errors.Is(err, ErrMalformed):
+		rep = Failure(TextNotJSON, "")
+	case err != nil:
+		rep = Failure(TextBadRequest+err.Error(), "")
+	case req.Type == "":
+		req.Wipe()
+		rep = Failure(TextNoType, "")
+	default:
+		return req, nil
+	}
+	return Request{}, &rep
+}
+
+// encode returns the text of an answer and wipes the answer.
+func (s *server) encode(rep *Reply) []byte {
+	defer rep.Wipe()
+	out, err := encodeReply(rep)
+	if err == nil && len(out) > MaxReply {
+		clear(out)
+		err = ErrTooLarge
+	}
+	if err != nil {
+		s.log.Error("cannot answer", "err", err)
+		failure := Failure("internal error", "")
+		out, _ = encodeReply(&failure)
+	}
+	return out
+}
+
 // answer calls the handler. Its panic is this connection's alone; the log gets the place, not the value, which may hold
 // anything.
 func (s *server) answer(p sock.Peer, req Request) (rep Reply) {
 	defer func() {
-		v := recover()
-		if v == nil {
-			return
+		if v := recover(); v != nil {
+			rep = s.panicked(req, v)
 		}
-		cause := fmt.Sprintf("%T", v)
-		if re, ok := v.(runtime.Error); ok {
-			cause = re.Error()
-		}
-		s.log.Error("handler panicked", "op", req.Type, "err", cause, "stack", string(debug.Stack()))
-		rep = Failure("internal error", "")
 	}()
 	return s.handler.Handle(s.ctx, p, req)
+}
+
+// answerNow is answer as far as that needs no waiting.
+func (s *server) answerNow(p sock.Peer, req Request) (rep Reply, ok bool) {
+	h, ok := s.handler.(PromptHandler)
+	if !ok {
+		return Reply{}, false
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			rep, ok = s.panicked(req, v), true
+		}
+	}()
+	return h.HandleNow(s.ctx, p, req)
+}
+
+func (s *server) panicked(req Request, v any) Reply {
+	cause := fmt.Sprintf("%T", v)
+	if re, ok := v.(runtime.Error); ok {
+		cause = re.Error()
+	}
+	s.log.Error("handler panicked", "op", req.Type, "err", cause, "stack", string(debug.Stack()))
+	return Failure("internal error", "")
 }

@@ -72,7 +72,7 @@ func (s *Service) token(ctx context.Context, w want) (token, error) {
 	if err := s.mayHave(ctx, l, w); err != nil {
 		return token{}, err
 	}
-	key := cacheKey{login: l.name, scope: setOf(w.scope), audience: setOf(w.audience), serial: l.serial}
+	key := keyOf(l, w)
 	if !w.force {
 		if t, ok := s.tokens.get(key, w.minValid); ok {
 			return t, nil
@@ -84,6 +84,10 @@ func (s *Service) token(ctx context.Context, w want) (token, error) {
 	}
 	g.id.Wipe()
 	return g.token, nil
+}
+
+func keyOf(l loaded, w want) cacheKey {
+	return cacheKey{login: l.name, scope: setOf(w.scope), audience: setOf(w.audience), serial: l.serial}
 }
 
 // idToken always asks the provider: an ID token speaks of a login that was just looked at.

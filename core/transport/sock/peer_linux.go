@@ -18,13 +18,16 @@ func PeerOf(c net.Conn) (Peer, error) {
 	if err != nil {
 		return Peer{}, fmt.Errorf("read peer of socket: %w", err)
 	}
-	var cred *unix.Ucred
-	ctlErr := raw.Control(func(fd uintptr) {
-		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	})
-	if ctlErr != nil {
+	var p Peer
+	if ctlErr := raw.Control(func(fd uintptr) { p, err = PeerOfFD(int(fd)) }); ctlErr != nil {
 		return Peer{}, fmt.Errorf("read peer of socket: %w", ctlErr)
 	}
+	return p, err
+}
+
+// PeerOfFD is PeerOf for a bare descriptor.
+func PeerOfFD(fd int) (Peer, error) {
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
 		return Peer{}, fmt.Errorf("%w: %w", ErrNoPeer, err)
 	}
