@@ -75,12 +75,15 @@ type Status struct {
 
 // Login is one login without its secrets.
 type Login struct {
-	Name     string    `json:"name"`
-	Issuer   string    `json:"issuer"`
-	ClientID string    `json:"client_id,omitempty"`
-	Scope    string    `json:"scope,omitempty"`
-	Audience string    `json:"audience,omitempty"`
-	Stored   bool      `json:"stored"`           // in the keystore
+	Name     string `json:"name"`
+	Issuer   string `json:"issuer"`
+	ClientID string `json:"client_id,omitempty"`
+	Scope    string `json:"scope,omitempty"`
+	Audience string `json:"audience,omitempty"`
+	Stored   bool   `json:"stored"` // in the keystore
+	// FromFile is set for a login that was loaded from an account file: the keystore has its newest refresh token, but
+	// it is its file, with its password, that makes it usable.
+	FromFile bool      `json:"from_file,omitempty"`
 	Loaded   bool      `json:"loaded"`           // usable now
 	Expires  time.Time `json:"expires,omitzero"` // when it is unloaded; zero never
 	// NeedsLogin is set when the provider refused the refresh token: a person has to log in again.

@@ -200,6 +200,26 @@ func (c Config) Encode() ([]byte, error) {
 	return writeObject(out), nil
 }
 
+// WithRefreshToken returns the JSON of an account with rt in it and every other member as it was, in its place, known
+// or not. The caller clears the result. The error wraps ErrConfig and shows no value.
+func WithRefreshToken(plain []byte, rt secret.Text) ([]byte, error) {
+	members, err := readObject(plain)
+	if err != nil {
+		return nil, err
+	}
+	value, err := marshal(rt.Expose()) // encoding/json takes nothing but a string
+	if err != nil {
+		return nil, fmt.Errorf("%w: the refresh token cannot be written", ErrConfig)
+	}
+	const name = "refresh_token"
+	at := slices.IndexFunc(members, func(m member) bool { return m.name == name })
+	if at < 0 {
+		at, members = len(members), append(members, member{name: name})
+	}
+	members[at].value = value
+	return writeObject(members), nil
+}
+
 // value is what Encode writes for a known member, if anything.
 func (c *Config) value(name string) (v any, write bool) {
 	if p := c.textField(name); p != nil {

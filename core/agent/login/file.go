@@ -3,6 +3,7 @@ package login
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -52,10 +53,23 @@ type File struct {
 	cipher []byte
 	check  []byte
 	armour []byte
+	sum    [sha256.Size]byte
 }
+
+// Sum tells files apart: it is the SHA-256 of the bytes the file was read from.
+func (f File) Sum() [sha256.Size]byte { return f.sum }
 
 // ParseFile takes an account file apart. The error wraps ErrFormat, ErrParams or ErrTooLarge.
 func ParseFile(b []byte) (File, error) {
+	f, err := parseFile(b)
+	if err != nil {
+		return File{}, err
+	}
+	f.sum = sha256.Sum256(b)
+	return f, nil
+}
+
+func parseFile(b []byte) (File, error) {
 	if len(b) > MaxFile {
 		return File{}, ErrTooLarge
 	}

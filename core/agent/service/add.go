@@ -38,17 +38,45 @@ func (s *Service) add(ctx context.Context, r proto.Request) (proto.Reply, error)
 	}
 	defer cfg.Wipe()
 	how := s.loadingOf(r)
-	if err := s.passwords.remember(ctx, cfg.Name, r.PWEntry); err != nil {
-		return proto.Reply{}, err
-	}
 	if l, ok := s.logins.get(cfg.Name); ok {
-		return s.addAgain(l, how)
+		return s.addOnceMore(ctx, l, r, how)
 	}
 	if cfg.RefreshToken.Empty() {
 		return proto.Reply{}, fail(proto.TextNoRefreshToken, helpLoginAgain(cfg.Name))
 	}
+	if err := s.passwords.remember(ctx, cfg.Name, r.PWEntry); err != nil {
+		return proto.Reply{}, err
+	}
 	info, err := s.addNew(ctx, cfg, how)
 	return proto.Success(info), err
+}
+
+// addOnceMore is an add of a login that is loaded. What the client says of a password is news all the same: with it an
+// account file that has fallen behind can be written.
+func (s *Service) addOnceMore(ctx context.Context, l loaded, r proto.Request, how loading) (proto.Reply, error) {
+	if err := s.passwords.improve(ctx, l.name, r.PWEntry); err != nil {
+		return proto.Reply{}, err
+	}
+	rep, err := s.addAgain(l, how)
+	if l, ok := s.logins.get(l.name); ok && err == nil && how.given && l.fromFile {
+		err = s.saveTerm(ctx, l)
+	}
+	s.files.again()
+	return rep, err
+}
+
+// saveTerm keeps in the keystore how long a login from an account file is to be served.
+func (s *Service) saveTerm(ctx context.Context, l loaded) error {
+	sh, err := s.keystore()
+	if err != nil {
+		return err
+	}
+	cfg, _, err := sh.config(ctx, l.name)
+	if err != nil {
+		return err
+	}
+	defer cfg.Wipe()
+	return sh.save(ctx, cfg, l)
 }
 
 func (s *Service) addAgain(l loaded, how loading) (proto.Reply, error) {
@@ -64,7 +92,8 @@ func (s *Service) addAgain(l loaded, how loading) (proto.Reply, error) {
 }
 
 // addNew puts a login that is not served on the right shelf: one that the keystore has stays there, so that its
-// refresh token is kept in one place. That also answers an account file with a superseded token.
+// refresh token is kept in one place. That also answers an account file with a superseded token. One from an account
+// file goes into an open keystore too, see row.FromFile; without one it lives in memory.
 func (s *Service) addNew(ctx context.Context, cfg login.Config, how loading) (info string, err error) {
 	md, err := s.issuers.metadata(ctx, whereOf(cfg))
 	if err != nil {
@@ -73,13 +102,8 @@ func (s *Service) addNew(ctx context.Context, cfg login.Config, how loading) (in
 	cfg.Issuer = md.Issuer
 	l := loaded{name: cfg.Name, issuer: cfg.Issuer, confirm: how.confirm, allowIDTok: how.allowIDTok}
 	l.expires = s.expiry(how)
-	if l.stored, err = s.sameGrant(ctx, cfg); err != nil {
+	if l, err = s.shelveAdded(ctx, cfg, l); err != nil {
 		return "", err
-	}
-	if !l.stored {
-		if err := s.place(ctx, s.memory(), cfg, l); err != nil {
-			return "", err
-		}
 	}
 	if err := s.logins.put(l); err != nil {
 		return "", err
@@ -93,6 +117,35 @@ func (s *Service) addNew(ctx context.Context, cfg login.Config, how loading) (in
 		}
 	}
 	return lifetimeInfo(l, how), nil
+}
+
+// shelveAdded puts a login where it belongs and returns it with that place. The refresh token in cfg gives way to one of
+// ours that came after it.
+func (s *Service) shelveAdded(ctx context.Context, cfg login.Config, l loaded) (loaded, error) {
+	saved, err := s.sameGrant(ctx, cfg)
+	if err != nil {
+		return l, err
+	}
+	sh := s.memory()
+	switch disk := s.fileShelf(ctx, cfg); {
+	case saved:
+		l.stored = true
+		return l, nil
+	case disk != nil:
+		sh, l.stored, l.fromFile = disk, true, true
+		err = s.fileToDisk(ctx, disk, cfg, l)
+	default:
+		err = s.place(ctx, sh, cfg, l)
+	}
+	if err != nil {
+		return l, err
+	}
+	st := sh.state(ctx, cfg.Name)
+	if st.NeedsLogin { // a person asks, so the provider is asked once more
+		err = sh.keeper.TryAgain(ctx, cfg.Name)
+	}
+	s.files.loaded(cfg.Name, cfg, st.TokenID)
+	return l, err
 }
 
 // keepForReauthentication leaves a login that failed its test loaded for a moment, as the original does: the client
@@ -109,11 +162,12 @@ func (s *Service) sameGrant(ctx context.Context, cfg login.Config) (bool, error)
 	if err != nil {
 		return false, nil
 	}
-	own, _, err := sh.config(ctx, cfg.Name)
+	own, r, err := sh.config(ctx, cfg.Name)
 	if errors.Is(err, ErrUnknownLogin) {
 		return false, nil
 	}
-	if err != nil || !login.SameIssuer(own.Issuer, cfg.Issuer) {
+	defer own.Wipe()
+	if err != nil || r.FromFile || !login.SameIssuer(own.Issuer, cfg.Issuer) {
 		return false, err
 	}
 	old, err := sh.keeper.Superseded(ctx, cfg.Name, cfg.RefreshToken)
@@ -171,16 +225,18 @@ func (s *Service) remove(ctx context.Context, r proto.Request) (proto.Reply, err
 		return proto.Reply{}, fail(proto.TextNotLoaded, "")
 	}
 	s.unload(ctx, l)
-	return proto.Success(""), nil
+	return proto.Success(""), s.passwords.forget(ctx, l.name)
 }
 
 func (s *Service) removeAll(ctx context.Context, _ proto.Request) (proto.Reply, error) {
+	var faults []error
 	for _, l := range s.logins.list() {
 		if l, ok := s.logins.remove(l.name); ok {
 			s.unload(ctx, l)
+			faults = append(faults, s.passwords.forget(ctx, l.name))
 		}
 	}
-	return proto.Success(""), nil
+	return proto.Success(""), errors.Join(faults...)
 }
 
 // parseConfig reads an account JSON object of a stranger.

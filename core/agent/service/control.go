@@ -76,15 +76,18 @@ func (a Admin) Logins(ctx context.Context) (list []control.Login, err error) {
 func (s *Service) describeLogins(ctx context.Context) ([]control.Login, error) {
 	var list []control.Login
 	if sh, err := s.keystore(); err == nil {
-		configs, err := sh.all(ctx)
+		err := sh.each(ctx, func(cfg login.Config, r row) {
+			d := describe(cfg, custody.State{})
+			cfg.Wipe()
+			served, ok := s.logins.get(d.Name)
+			d.Stored, d.FromFile, d.Loaded, d.Expires = !r.FromFile, r.FromFile, ok, served.expires
+			list = append(list, d)
+		})
 		if err != nil {
 			return nil, err
 		}
-		for _, cfg := range configs {
-			served, ok := s.logins.get(cfg.Name)
-			d := describe(cfg, sh.state(ctx, cfg.Name))
-			d.Stored, d.Loaded, d.Expires = true, ok, served.expires
-			list = append(list, d)
+		for i, d := range list {
+			list[i].NeedsLogin = sh.state(ctx, d.Name).NeedsLogin
 		}
 	}
 	for _, l := range s.logins.list() {
@@ -132,7 +135,7 @@ func (a Admin) SaveLogin(ctx context.Context, config secret.Text) error {
 	})
 }
 
-// save moves a login to the keystore. When it is served from memory, the refresh token there may be newer than the one
+// save makes cfg a login of the keystore. When it is served from memory, the refresh token there may be newer than the one
 // in cfg; it stays where it is until it has been moved.
 func (s *Service) save(ctx context.Context, cfg login.Config) error {
 	sh, err := s.keystore()
@@ -157,7 +160,7 @@ func (s *Service) save(ctx context.Context, cfg login.Config) error {
 		l = loaded{name: cfg.Name, expires: s.expiry(loading{})}
 	}
 	fromMemory := served && !l.stored
-	l.issuer, l.stored = cfg.Issuer, true
+	l.issuer, l.stored, l.fromFile = cfg.Issuer, true, false
 	if err := s.place(ctx, sh, cfg, l); err != nil {
 		return err
 	}
@@ -165,7 +168,7 @@ func (s *Service) save(ctx context.Context, cfg login.Config) error {
 		return err
 	}
 	if fromMemory {
-		return s.memory().remove(ctx, cfg.Name)
+		return s.leaveMemory(ctx, sh, cfg.Name)
 	}
 	return nil
 }
@@ -283,6 +286,8 @@ func (a Admin) RemoveLogin(ctx context.Context, name string) error {
 		}
 		a.s.logins.remove(name)
 		a.s.tokens.forget(name)
+		a.s.files.forget(name)
+		_ = a.s.passwords.forget(ctx, name) // of no use without the login
 		err := a.s.memory().remove(ctx, name)
 		if disk, lockedErr := a.s.keystore(); lockedErr == nil {
 			err = errors.Join(err, disk.remove(ctx, name))

@@ -52,6 +52,11 @@ func (s *Service) gen(ctx context.Context, r proto.Request) (proto.Reply, error)
 		return proto.Reply{}, err
 	}
 	defer cfg.Wipe() // a flow that goes on has its own copy
+	if cfg.Name != "" {
+		if err := s.passwords.remember(ctx, cfg.Name, r.PWEntry); err != nil {
+			return proto.Reply{}, err
+		}
+	}
 	return s.runFlows(ctx, setup{
 		cfg: cfg, user: inFlightOf(r.Config), flows: flowsOr(r.Flow, flowRefresh, flowPassword, flowCode, flowDevice),
 		onlyAT: r.OnlyAT, noServer: r.NoWebserver || s.opts.NoWebserver, noScheme: r.NoScheme || s.opts.NoScheme,
@@ -272,6 +277,7 @@ func (s *Service) conclude(ctx context.Context, st setup, toks flow.Tokens) (out
 // change what the keystore holds.
 func (s *Service) settle(ctx context.Context, cfg login.Config, again *loaded, sub string) (loaded, error) {
 	mem := s.memory()
+	disk := s.fileShelf(ctx, cfg)
 	l := loaded{name: cfg.Name, expires: s.expiry(loading{})}
 	if again != nil {
 		l = *again
@@ -285,12 +291,20 @@ func (s *Service) settle(ctx context.Context, cfg login.Config, again *loaded, s
 			return loaded{}, err
 		}
 	}
-	l.issuer, l.stored, l.serial = cfg.Issuer, false, 0
+	l.issuer, l.stored, l.fromFile, l.serial = cfg.Issuer, false, false, 0
 	if sub != "" {
 		l.subject = sub
 	}
+	if disk != nil { // what it has of this name belongs to the account file, which the client is about to write
+		mem, l.stored, l.fromFile = disk, true, true
+	}
 	if err := s.place(ctx, mem, cfg, l); err != nil {
 		return loaded{}, err
+	}
+	if disk != nil {
+		if err := s.memory().remove(ctx, cfg.Name); err != nil {
+			return loaded{}, err
+		}
 	}
 	return s.logins.add(l)
 }
@@ -349,10 +363,12 @@ func (s *Service) delete(ctx context.Context, r proto.Request) (proto.Reply, err
 	}
 	s.logins.remove(cfg.Name)
 	s.tokens.forget(cfg.Name)
-	if err := s.memory().remove(ctx, cfg.Name); err != nil {
-		return proto.Reply{}, err
+	s.files.forget(cfg.Name)
+	err = errors.Join(s.passwords.forget(ctx, cfg.Name), s.memory().remove(ctx, cfg.Name))
+	if disk := s.fileShelf(ctx, cfg); disk != nil {
+		err = errors.Join(err, disk.remove(ctx, cfg.Name))
 	}
-	return proto.Success(""), nil
+	return proto.Success(""), err
 }
 
 func (s *Service) revoke(ctx context.Context, cfg login.Config, rt secret.Text) error {

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/oidc/issuer"
 	"github.com/oidcbox/oidcbox/core/oidc/issuer/issuertest"
@@ -29,6 +31,8 @@ type world struct {
 	op    *issuertest.Server
 	file  *fakeFile
 	clock *clock
+	dir   string // of account files; "" for none
+	log   *slog.Logger
 }
 
 // clock runs with the real one, and ahead of it by what a test adds.
@@ -102,15 +106,21 @@ func (w *world) restart(sw Switches) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	s, err := New(Options{
+	o := Options{
 		Vault: v, Memory: memstore.New(), File: w.file, Now: w.clock.now, Version: "1.2.3", PID: 42, Switches: sw,
 		HTTP: func(ca string) (*httpc.Client, error) {
 			return httpc.New(httpc.Options{CAFile: ca, Timeout: 5 * time.Second})
 		},
-	})
+		Getenv: os.Getenv, Log: w.log,
+	}
+	if w.dir != "" {
+		o.Accounts = login.Directory{Find: func() (string, bool, error) { return w.dir, true, nil }}
+	}
+	s, err := New(o)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	s.files.every = 50 * time.Millisecond
 	w.Service = s
 	w.t.Cleanup(func() { w.end(s) })
 }

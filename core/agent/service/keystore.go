@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/agent/login"
@@ -73,11 +74,18 @@ func (s *Service) shelve(ctx context.Context, raw store.Engine, ks *keystore.Key
 	sh := s.newShelf(raw, ks.Engine(), ks)
 	var found []loaded
 	err := sh.each(ctx, func(cfg login.Config, r row) {
-		found = append(found, loaded{
-			name: cfg.Name, issuer: cfg.Issuer, subject: r.Subject, stored: true, confirm: r.Confirm, allowIDTok: r.AlwaysAllowIDToken,
-			expires: s.expiry(loading{}),
-		})
-		cfg.Wipe()
+		defer cfg.Wipe()
+		if !r.served(s.opts.Now()) {
+			return
+		}
+		l := loaded{
+			name: cfg.Name, issuer: cfg.Issuer, subject: r.Subject, stored: true, fromFile: r.FromFile,
+			confirm: r.Confirm, allowIDTok: r.AlwaysAllowIDToken, expires: s.expiry(loading{}),
+		}
+		if r.Until > 0 {
+			l.expires = time.Unix(r.Until, 0)
+		}
+		found = append(found, l)
 	})
 	if err != nil {
 		return errors.Join(err, sh.close(ctx))
@@ -93,6 +101,7 @@ func (s *Service) shelve(ctx context.Context, raw store.Engine, ks *keystore.Key
 			return fmt.Errorf("load %s: %w", l.name, err)
 		}
 	}
+	s.keepFileLogins(ctx)
 	s.opts.Log.InfoContext(ctx, "keystore is open", "path", s.opts.File.Path(), "logins", len(found))
 	s.settlePending(sh)
 	return nil

@@ -30,6 +30,7 @@ func (s *Service) lock(ctx context.Context, r proto.Request) (proto.Reply, error
 	}
 	s.pending.clear()
 	s.tokens.clear()
+	_ = s.files.flushAll(ctx) // it has been logged; what could not be written now is tried again after unlock
 	err := s.lockShelves(ctx, r.Password)
 	if err != nil {
 		s.gate.open()
@@ -82,6 +83,7 @@ func (s *Service) unlock(ctx context.Context, r proto.Request) (proto.Reply, err
 	}
 	s.wrong.clear()
 	s.gate.open()
+	s.files.again()
 	if sh, err := s.keystore(); err == nil {
 		s.settlePending(sh)
 	}

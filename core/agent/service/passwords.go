@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -77,12 +79,29 @@ func (n *number) UnmarshalJSON(b []byte) error {
 
 // remember keeps the pw_entry of a login in place of the one it has; an empty one changes nothing.
 func (p *passwords) remember(ctx context.Context, name string, entry secret.Text) error {
-	if entry.Empty() {
-		return nil
+	e, given, err := p.parse(entry)
+	if err != nil || !given {
+		return err
 	}
-	var e pwEntry
+	return p.put(ctx, name, e)
+}
+
+// improve is remember, except that an entry which finds no password without a person takes away none that does.
+func (p *passwords) improve(ctx context.Context, name string, entry secret.Text) error {
+	e, given, err := p.parse(entry)
+	if err != nil || !given || e.Password == "" && e.Command == "" && e.File == "" {
+		return err
+	}
+	return p.put(ctx, name, e)
+}
+
+// parse reads a pw_entry of a stranger. What its type does not say is not kept.
+func (p *passwords) parse(entry secret.Text) (e pwEntry, given bool, err error) {
+	if entry.Empty() {
+		return pwEntry{}, false, nil
+	}
 	if err := entry.Use(func(b []byte) error { return json.Unmarshal(b, &e) }); err != nil {
-		return badRequest("pw_entry is not as expected")
+		return pwEntry{}, false, badRequest("pw_entry is not as expected")
 	}
 	if e.ExpiresAt == 0 && e.ExpiresAfter > 0 {
 		e.ExpiresAt = number(p.now().Add(seconds(int64(e.ExpiresAfter))).Unix())
@@ -90,22 +109,49 @@ func (p *passwords) remember(ctx context.Context, name string, entry secret.Text
 	if e.Type&(pwMemory|pwKeyring) == 0 {
 		e.Password = ""
 	}
-	if e.Type&pwCommand == 0 {
+	// A command is run as the person. Where we can tell what comes through a forwarded socket, and refuse it, one that
+	// is named here comes from the person's own programs; elsewhere it could come from the other end of an ssh.
+	if e.Type&pwCommand == 0 || runtime.GOOS != "linux" {
 		e.Command = ""
 	}
-	if e.Type&pwFile == 0 {
-		e.File = ""
+	if e.Type&pwFile == 0 || !filepath.IsAbs(e.File) {
+		e.File = "" // a relative path has no meaning in the agent's working directory
 	}
+	return e, true, nil
+}
+
+func (p *passwords) put(ctx context.Context, name string, e pwEntry) error {
 	value, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("keep the password entry of %s: %w", name, err)
 	}
 	defer clear(value)
 	err = p.eng().Update(ctx, func(tx store.WTx) error {
+		if err := roomForEntry(tx, name); err != nil {
+			return err
+		}
 		return tx.Put(passwordTable(), store.Record{Key: store.Key{name}, Value: value})
 	})
 	if err != nil {
 		return fmt.Errorf("keep the password entry of %s: %w", name, err)
+	}
+	return nil
+}
+
+// roomForEntry bounds what clients can have remembered.
+func roomForEntry(tx store.WTx, name string) error {
+	n := 0
+	for rec, err := range tx.Scan(passwordTable(), nil) {
+		if err != nil {
+			return err
+		}
+		clear(rec.Value)
+		if rec.Key[0] != name {
+			n++
+		}
+	}
+	if n >= maxLoaded {
+		return ErrTooMany
 	}
 	return nil
 }
@@ -118,13 +164,7 @@ func (p *passwords) keep(ctx context.Context, name string, password secret.Text)
 	}
 	e.Password = password.Expose()
 	e.ExpiresAt = number(p.now().Add(seconds(int64(e.ExpiresAfter))).Unix())
-	b, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("keep the password entry of %s: %w", name, err)
-	}
-	text := secret.New(b)
-	defer text.Wipe()
-	return p.remember(ctx, name, text)
+	return p.put(ctx, name, e)
 }
 
 func (p *passwords) entry(ctx context.Context, name string) (e pwEntry, found bool, err error) {

@@ -16,11 +16,13 @@ const maxLoaded = 512
 type loaded struct {
 	name    string
 	issuer  string
-	subject string    // "" where no ID token has said whose login it is
-	stored  bool      // on the disk shelf
-	expires time.Time // zero: never
-	order   int
-	serial  uint64 // of this login among all that were served; 0: put gives one
+	subject string // "" where no ID token has said whose login it is
+	stored  bool   // on the disk shelf
+	// fromFile says that the login on the disk shelf belongs to an account file: see row.FromFile.
+	fromFile bool
+	expires  time.Time // zero: never
+	order    int
+	serial   uint64 // of this login among all that were served; 0: put gives one
 	// place is held for reading while the refresh token is in use, and for writing while the login moves to another
 	// shelf. Every put makes a new one, so that who waited can see that the login is not the same any more.
 	place *sync.RWMutex

@@ -96,7 +96,8 @@ type Service struct {
 	pending *waiting
 	fetches flights[granted]
 
-	passwords *passwords // of account files
+	passwords *passwords  // of account files
+	files     *fileWriter // keeps account files up to date
 
 	answered atomic.Uint64 // requests
 	changing chan struct{} // holds one while somebody locks, unlocks or changes the keystore
@@ -139,8 +140,11 @@ func New(o Options) (*Service, error) {
 	s.desk, s.talks.rows = newDesk(), make(map[string]*talk)
 	s.running, s.halt = context.WithCancel(context.Background())
 	s.mem = s.newShelf(o.Memory, sealed.New(o.Memory, keys), keys)
-	s.passwords = newPasswords(s)
+	s.passwords, s.files = newPasswords(s), newFileWriter(s)
 	s.wg.Go(s.keepHouse)
+	if o.Accounts != nil {
+		s.wg.Go(func() { s.files.run(s.stop) })
+	}
 	return s, nil
 }
 
@@ -162,6 +166,7 @@ func (s *Service) close(ctx context.Context) error {
 	err = errors.Join(err, waitFor(ctx, &s.wg), waitFor(ctx, &s.fetches.wg), waitFor(ctx, &s.issuers.asking.wg))
 	s.issuers.close()
 	s.tokens.clear()
+	_ = s.files.flushAll(ctx) // it has been logged; the refresh tokens are where they were
 	s.mu.Lock()
 	mem, disk := s.mem, s.disk
 	s.disk = nil
@@ -211,6 +216,12 @@ func (s *Service) sweep(ctx context.Context) {
 // unload forgets what belongs to a login that was taken from the registry.
 func (s *Service) unload(ctx context.Context, l loaded) {
 	s.tokens.forget(l.name)
+	if err := s.files.flush(ctx, l.name); err != nil {
+		s.opts.Log.DebugContext(ctx, "account file of an unloaded login", "login", l.name, "err", err)
+	}
+	if l.fromFile {
+		s.retire(ctx, l.name)
+	}
 	if l.stored || s.onlyCopy(ctx, l.name) {
 		return
 	}
@@ -219,12 +230,24 @@ func (s *Service) unload(ctx context.Context, l loaded) {
 	}
 }
 
+// retire takes a login from an account file out of service in the keystore. Its refresh token stays there: the one in
+// the file may be older.
+func (s *Service) retire(ctx context.Context, name string) {
+	sh, err := s.keystore()
+	if err == nil {
+		err = sh.retire(ctx, name)
+	}
+	if err != nil {
+		s.opts.Log.WarnContext(ctx, "login not taken out of service in the keystore", "login", name, "err", err)
+	}
+}
+
 // onlyCopy reports whether the refresh token of a login in memory has been replaced since it was loaded. The one in the
 // client's account file is useless then: forgetting ours would end the login. It stays sealed and is not served; the
 // next add of the login, with whatever token, goes on with it.
 func (s *Service) onlyCopy(ctx context.Context, name string) bool {
 	st, err := s.memory().keeper.State(ctx, name)
-	if err != nil || st.Generation < firstReplaced || st.NeedsLogin {
+	if err != nil || st.Generation < firstReplaced || st.NeedsLogin || s.files.current(name, st.TokenID) {
 		return false
 	}
 	n, err := s.memory().count(ctx)
@@ -239,7 +262,8 @@ func (s *Service) warnOfLosses(ctx context.Context, mem *shelf) {
 		return // the agent is locked
 	}
 	for _, cfg := range configs {
-		if st := mem.state(ctx, cfg.Name); st.Generation >= firstReplaced && !st.NeedsLogin {
+		st := mem.state(ctx, cfg.Name)
+		if st.Generation >= firstReplaced && !st.NeedsLogin && !s.files.current(cfg.Name, st.TokenID) {
 			s.opts.Log.WarnContext(ctx, "login ends with the agent: its new refresh token is saved nowhere", "login", cfg.Name)
 		}
 	}

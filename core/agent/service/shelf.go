@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/oidc/custody"
@@ -31,21 +32,62 @@ type row struct {
 	Confirm            bool            `json:"confirm,omitempty"`
 	AlwaysAllowIDToken bool            `json:"always_allow_id_token,omitempty"`
 	Subject            string          `json:"sub,omitempty"` // whose login it is, where an ID token said so
+
+	// FromFile marks a login that a client loaded from an account file while the keystore was open. It is here so that
+	// its newest refresh token outlives the agent. Until is when it is to be unloaded, in Unix seconds, 0 for never;
+	// Unloaded says that it is not served until its file is loaded again.
+	FromFile bool  `json:"from_file,omitempty"`
+	Until    int64 `json:"until,omitempty"`
+	Unloaded bool  `json:"unloaded,omitempty"`
+}
+
+// rowOf is the row of a served login, without its configuration.
+func rowOf(l loaded) row {
+	r := row{
+		Version: rowVersion, Confirm: l.confirm, AlwaysAllowIDToken: l.allowIDTok, Subject: l.subject, FromFile: l.fromFile,
+	}
+	if l.fromFile && !l.expires.IsZero() {
+		r.Until = l.expires.Unix()
+	}
+	return r
+}
+
+// served reports whether a login of this row is served when its keystore is opened.
+func (r row) served(now time.Time) bool {
+	return !r.FromFile || !r.Unloaded && (r.Until == 0 || time.Unix(r.Until, 0).After(now))
 }
 
 const rowVersion = 1
 
 // save keeps the configuration of a login. The refresh token in it is not part of the row: it belongs to custody.
 func (sh *shelf) save(ctx context.Context, cfg login.Config, l loaded) error {
+	return sh.put(ctx, cfg, rowOf(l))
+}
+
+// retire keeps a login from an account file out of service until the file is loaded again. That it is not there is no
+// error.
+func (sh *shelf) retire(ctx context.Context, name string) error {
+	cfg, r, err := sh.config(ctx, name)
+	if errors.Is(err, ErrUnknownLogin) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer cfg.Wipe()
+	r.Unloaded, r.Until = true, 0
+	return sh.put(ctx, cfg, r)
+}
+
+func (sh *shelf) put(ctx context.Context, cfg login.Config, r row) error {
 	cfg.RefreshToken = secret.Text{}
 	plain, err := cfg.Encode()
 	if err != nil {
 		return fmt.Errorf("encode login %s: %w", cfg.Name, err)
 	}
 	defer clear(plain)
-	value, err := json.Marshal(row{
-		Version: rowVersion, Config: plain, Confirm: l.confirm, AlwaysAllowIDToken: l.allowIDTok, Subject: l.subject,
-	})
+	r.Config = plain
+	value, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encode login %s: %w", cfg.Name, err)
 	}
@@ -93,10 +135,11 @@ func decodeRow(name string, value []byte) (login.Config, row, error) {
 	return cfg, r, nil
 }
 
+// has reports whether a login is saved here for good: one from an account file needs its file.
 func (sh *shelf) has(ctx context.Context, name string) bool {
-	cfg, _, err := sh.config(ctx, name)
+	cfg, r, err := sh.config(ctx, name)
 	cfg.Wipe()
-	return err == nil
+	return err == nil && !r.FromFile
 }
 
 // full is config with the current refresh token in it.

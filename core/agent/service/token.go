@@ -212,14 +212,11 @@ func (s *Service) refresh(ctx context.Context, key cacheKey, scopes []string) (g
 		return granted{}, err
 	}
 	usual := withUsualScopes{Client: cl, scopes: refreshScopes("", cfg.RefreshScope, cfg.AuthScope, cfg.Scope)}
-	toks, err := sh.keeper.Refresh(ctx, name, usual, flow.Request{
-		Scope: refreshScopes(joined(scopes)), Audience: audience,
+	toks, err := s.useToken(ctx, l, sh, cfg, func() (flow.Tokens, error) {
+		return sh.keeper.Refresh(ctx, name, usual, flow.Request{Scope: refreshScopes(joined(scopes)), Audience: audience})
 	})
 	if err != nil {
 		return granted{}, err
-	}
-	if !l.stored {
-		s.warnOfRotation(ctx, name)
 	}
 	if err := checkPerson(name, saved.Subject, toks.Subject); err != nil {
 		toks.Wipe()
