@@ -49,6 +49,8 @@ type Backend interface {
 	// Token gives an access token to another agent or tool of the same person.
 	Token(ctx context.Context, r TokenRequest) (Token, error)
 
+	Granter
+
 	// Shutdown makes the agent end once it has answered.
 	Shutdown(ctx context.Context) error
 }
@@ -170,4 +172,5 @@ type Token struct {
 	Access  secret.Text
 	Issuer  string
 	Expires time.Time // zero unknown
+	Scope   string    // what the provider said it granted; "" when it said nothing
 }

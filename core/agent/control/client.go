@@ -143,11 +143,7 @@ func (c Client) Token(ctx context.Context, r TokenRequest) (Token, error) {
 	if err := c.call(ctx, http.MethodPost, "/v1/token", r, &body); err != nil {
 		return Token{}, err
 	}
-	t := Token{Access: secret.New(body.Access), Issuer: body.Issuer}
-	if body.Expires > 0 {
-		t.Expires = time.Unix(body.Expires, 0)
-	}
-	return t, nil
+	return body.token(), nil
 }
 
 // Shutdown makes the agent end.

@@ -100,6 +100,16 @@ func (b *backend) Token(_ context.Context, r TokenRequest) (Token, error) {
 		b.note("token %s %s %d", r.Login, r.Scope, r.MinValid)
 }
 
+func (b *backend) Grant(_ context.Context, r GrantRequest) (Granted, error) {
+	return Granted{
+		Token: Token{Access: secret.FromString("at"), Issuer: "https://op.example.org", Scope: "a b"}, Saved: SavedMemory,
+	}, b.note("grant %s %s %s %s %v %s", r.Kind, r.Login, r.Scope, r.Audience, r.Resource, b.keep(r.Subject))
+}
+
+func (b *backend) Revoke(_ context.Context, r RevokeRequest) (Revoked, error) {
+	return Revoked{Login: r.Login, Confirmed: ConfirmedInactive}, b.note("revoke %s %s %v", r.Login, b.keep(r.Token), r.Remove)
+}
+
 func (b *backend) Shutdown(context.Context) error { return b.note("shutdown") }
 
 func start(t *testing.T, b Backend) Client {
@@ -186,11 +196,35 @@ func TestEveryCall(t *testing.T) {
 	if tok.Access.Expose() != "at" || tok.Expires.Unix() != 5 || tok.Issuer != "https://op.example.org" {
 		t.Errorf("token is %+v", tok)
 	}
+	g, err := c.Grant(ctx, GrantRequest{
+		Login: "a", Kind: GrantExchange, Scope: "s", Audience: "x y", Resource: []string{"https://r"}, Subject: pw,
+	})
+	check(err)
+	if g.Access.Expose() != "at" || g.Scope != "a b" || g.Saved != SavedMemory || !g.Expires.IsZero() {
+		t.Errorf("granted %+v", g)
+	}
+	ended, err := c.Revoke(ctx, RevokeRequest{Login: "a", Remove: true})
+	check(err)
+	if ended.Login != "a" || ended.Confirmed != ConfirmedInactive {
+		t.Errorf("revoked %+v", ended)
+	}
+	for _, bad := range []GrantRequest{
+		{Login: "a", Kind: "magic"}, {Login: "a", Kind: GrantExchange},
+		{Login: "a", Kind: GrantCredentials, SaveAs: "b"},
+	} {
+		if _, err := c.Grant(ctx, bad); !errors.As(err, new(*cli.Error)) {
+			t.Errorf("grant %+v: %v", bad, err)
+		}
+	}
+	if _, err := c.Revoke(ctx, RevokeRequest{Login: "a", Token: pw, Remove: true}); !errors.As(err, new(*cli.Error)) {
+		t.Errorf("a token and a login: %v", err)
+	}
 	check(c.Shutdown(ctx))
 	want := []string{
 		"status", `create pass "word"`, `unlock pass "word"||false`, "unlock |/k|false", "unlock ||true", "lock", "logins",
 		`save {"name":"a"}`, "load a b/c true 3600", "export a", "remove a?b", "backup", "slots",
-		`add slot passphrase  pass "word"`, "remove slot 1", "token a s -1", "shutdown",
+		`add slot passphrase  pass "word"`, "remove slot 1", "token a s -1",
+		`grant exchange a s x y [https://r] pass "word"`, "revoke a  true", "shutdown",
 	}
 	if !reflect.DeepEqual(b.calls, want) {
 		t.Errorf("calls are\n%s\nwant\n%s", strings.Join(b.calls, "\n"), strings.Join(want, "\n"))

@@ -88,6 +88,8 @@ func Handler(b Backend) http.Handler {
 		"POST /v1/questions/{id}":        h.answer,
 		"POST /v1/token":                 h.token,
 		"POST /v1/shutdown":              h.shutdown,
+		"POST /v1/grant":                 h.grant,
+		"POST /v1/revoke":                h.revoke,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			allowTime(w)
@@ -264,14 +266,7 @@ func (h handler) token(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer t.Access.Wipe()
-	body := tokenBody{Issuer: t.Issuer}
-	if !t.Expires.IsZero() {
-		body.Expires = t.Expires.Unix()
-	}
-	return expose(t.Access, func(b []byte) error {
-		body.Access = b
-		return reply(w, body, nil)
-	})
+	return expose(t.Access, func(b []byte) error { return reply(w, bodyOf(t, b), nil) })
 }
 
 func (h handler) shutdown(w http.ResponseWriter, r *http.Request) error {

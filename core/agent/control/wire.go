@@ -40,6 +40,7 @@ type (
 		Access  []byte `json:"access_token"`
 		Issuer  string `json:"issuer"`
 		Expires int64  `json:"expires_at"` // Unix seconds, 0 unknown
+		Scope   string `json:"scope,omitempty"`
 	}
 	infoBody struct {
 		Info string `json:"info,omitempty"`

@@ -114,9 +114,12 @@ func describe(cfg login.Config, st custody.State) control.Login {
 	}
 }
 
-// state is that of the refresh token, zero when there is none.
+// state is that of the refresh token. Without one (it was revoked) only a new login helps.
 func (sh *shelf) state(ctx context.Context, name string) custody.State {
 	st, err := sh.keeper.State(ctx, name)
+	if errors.Is(err, custody.ErrUnknownLogin) {
+		return custody.State{NeedsLogin: true}
+	}
 	if err != nil {
 		return custody.State{}
 	}
@@ -284,16 +287,21 @@ func (a Admin) RemoveLogin(ctx context.Context, name string) error {
 		if _, err := a.s.holder(ctx, name); err != nil {
 			return err
 		}
-		a.s.logins.remove(name)
-		a.s.tokens.forget(name)
-		a.s.files.forget(name)
-		_ = a.s.passwords.forget(ctx, name) // of no use without the login
-		err := a.s.memory().remove(ctx, name)
-		if disk, lockedErr := a.s.keystore(); lockedErr == nil {
-			err = errors.Join(err, disk.remove(ctx, name))
-		}
-		return err
+		return a.s.drop(ctx, name)
 	})
+}
+
+// drop forgets a login wherever it is.
+func (s *Service) drop(ctx context.Context, name string) error {
+	s.logins.remove(name)
+	s.tokens.forget(name)
+	s.files.forget(name)
+	_ = s.passwords.forget(ctx, name) // of no use without the login
+	err := s.memory().remove(ctx, name)
+	if disk, lockedErr := s.keystore(); lockedErr == nil {
+		err = errors.Join(err, disk.remove(ctx, name))
+	}
+	return err
 }
 
 // snapshotter is an engine that can write a consistent copy of itself.
@@ -381,7 +389,7 @@ func (a Admin) Token(ctx context.Context, r control.TokenRequest) (t control.Tok
 		got, err := a.s.token(ctx, wantOf(proto.Request{
 			Account: r.Login, Issuer: r.Issuer, Scope: r.Scope, Audience: r.Audience, MinValid: r.MinValid, Hint: r.Hint,
 		}))
-		t = control.Token{Access: got.access, Issuer: got.issuer, Expires: got.expires}
+		t = control.Token{Access: got.access, Issuer: got.issuer, Expires: got.expires, Scope: got.scope}
 		return err
 	})
 	return t, err
@@ -428,5 +436,6 @@ func coded(err error) error {
 		return refused
 	}
 	p := explain(err, "")
-	return cli.Fail(cli.No, p, firstLine(p.help))
+	reason := (&proto.AgentError{Text: p.text, Help: p.help}).Reason()
+	return cli.Fail(reason.ExitCode(), p, firstLine(p.help))
 }
