@@ -27,15 +27,17 @@ func (c *Cmd) load(ctx context.Context, a *agent) error {
 	if err != nil {
 		return err
 	}
-	// With a lifetime there is something to change, and the agent does that.
-	if slices.Contains(loaded, name) && !c.Force && c.Lifetime == nil {
-		return c.say(a.env, fmt.Sprintf("Account '%s' already loaded", name), "")
-	}
 	logins, st, err := a.stored(ctx)
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(logins, func(l control.Login) bool { return l.Name == name }) {
+	at := slices.IndexFunc(logins, func(l control.Login) bool { return l.Name == name })
+	// With a lifetime there is something to change, and a login that the provider has refused is tried once more.
+	ended := at >= 0 && logins[at].NeedsLogin
+	if slices.Contains(loaded, name) && !c.Force && c.Lifetime == nil && !ended {
+		return c.say(a.env, fmt.Sprintf("Account '%s' already loaded", name), "")
+	}
+	if at >= 0 {
 		info, err := a.control.LoadLogin(ctx, name, c.loadOptions())
 		if err != nil {
 			return err
