@@ -7,7 +7,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/oidc/issuer"
 )
 
-// compatLines is a day with oidc-agent. "_" is a blank inside a word.
+// compatLines is a day with oidc-agent. "~" is a blank inside a word.
 func compatLines() []compatLine {
 	var all []compatLine
 	for _, part := range [][]compatLine{startLines(), genLines(), tokenLines(), addLines(), troubleLines(), endLines()} {
@@ -43,13 +43,13 @@ const genQuietly = " --prompt=none --no-url-call --confirm-default --pw-file=DIR
 
 func genLines() []compatLine {
 	return plainLines(
-		"oidc-gen one --iss=ISSUER/ --scope=openid_profile_offline_access_storage.read:/ -w code"+genQuietly,
+		"oidc-gen one --iss=ISSUER/ --scope=openid~profile~offline_access~storage.read:/ -w code"+genQuietly,
 		"oidc-gen two -m --iss=ISSUER/ --client-id=native --redirect-uri=http://localhost:8080 -w device"+
-			" --dae=ISSUER/device_authorization --scope=openid_offline_access --client-secret="+genQuietly,
+			" --dae=ISSUER/device_authorization --scope=openid~offline_access --client-secret="+genQuietly,
 		"oidc-gen three -m --iss=ISSUER/ --client-id=web --client-secret=web-secret --redirect-uri=http://localhost:4242"+
-			" --rt-env=RT --scope=openid_profile_offline_access_storage.read:/"+genQuietly,
+			" --rt-env=RT --scope=openid~profile~offline_access~storage.read:/"+genQuietly,
 		"oidc-gen four -m --iss=ISSUER/ --client-id=web --client-secret=wrong --redirect-uri=http://localhost:4242"+
-			" --rt-env=RT --scope=openid_offline_access"+genQuietly,
+			" --rt-env=RT --scope=openid~offline_access"+genQuietly,
 		"oidc-gen five -m --iss=http://127.0.0.1:9/ --client-id=web --client-secret=web-secret --rt-env=RT"+
 			" --redirect-uri=http://localhost:4242 --scope=openid"+genQuietly,
 		"oidc-gen six --prompt=none --pw-file=DIR/pw",
@@ -95,7 +95,7 @@ func addLines() []compatLine {
 		"oidc-add -a",
 		"oidc-add --pw-file=DIR/pw two",
 		"oidc-add --pw-env=PW -t 3600 two",
-		"oidc-add --pw-cmd=cat_DIR/pw one",
+		"oidc-add --pw-cmd=cat~DIR/pw one",
 		"oidc-add --pw-file=DIR/pw nobody",
 		"oidc-add -p --pw-file=DIR/badpw two",
 		"oidc-agent --status",

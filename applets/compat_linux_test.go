@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/oidcbox/oidcbox/testdata/services"
 )
 
 // TestCompat types the same command lines at four pairs of programs, Debian's oidc-agent 4.2.6 and ours, as clients and
@@ -22,7 +20,9 @@ func TestCompat(t *testing.T) {
 	if os.Getenv("OIDCBOX_COMPAT") == "" {
 		t.Skip("OIDCBOX_COMPAT is not set: .ci/compat takes most of a minute")
 	}
-	services.Need(t, "oidc-agent", "oidc-gen", "oidc-add", "oidc-token")
+	for _, name := range []string{"oidc-agent", "oidc-gen", "oidc-add", "oidc-token"} {
+		installed(t, name)
+	}
 	pairs := []pair{{theirs, theirs}, {theirs, ours}, {ours, theirs}, {ours, ours}}
 	played := make([][]scene, len(pairs))
 	var wg sync.WaitGroup

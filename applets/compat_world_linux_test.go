@@ -25,6 +25,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/oidc/issuer"
 	"github.com/oidcbox/oidcbox/core/oidc/issuer/issuertest"
+	"github.com/oidcbox/oidcbox/testdata/services"
 )
 
 var showScenes = flag.Bool("compat.show", false, "TestCompat prints every fact")
@@ -91,11 +92,19 @@ func (w *compatWorld) program(name string) string {
 	if who == ours {
 		return filepath.Join(w.dir, "ours", name)
 	}
-	path, err := exec.LookPath(name)
-	if err != nil {
-		w.t.Fatal(err)
+	return installed(w.t, name)
+}
+
+// installed is where the system has a program. The PATH of this process begins with the names that the test binary
+// plays itself.
+func installed(tb testing.TB, name string) string {
+	for _, dir := range []string{"/usr/bin", "/usr/local/bin", "/bin"} {
+		if path := filepath.Join(dir, name); exec.Command("test", "-x", path).Run() == nil {
+			return path
+		}
 	}
-	return path
+	services.Missing(tb, "program "+name+" is not installed")
+	return ""
 }
 
 // compatLine is a command line and what the person and the provider do meanwhile.
@@ -135,7 +144,7 @@ func (w *compatWorld) words(line string) []string {
 	line = strings.NewReplacer("DIR", w.dir, "ISSUER", w.op.URL, "PID", w.env["OIDCD_PID"]).Replace(line)
 	words := strings.Fields(line)
 	for i, word := range words {
-		words[i] = strings.ReplaceAll(word, "_", " ") // a blank inside a word
+		words[i] = strings.ReplaceAll(word, "~", " ") // a blank inside a word
 	}
 	return words
 }
@@ -338,7 +347,7 @@ func (w *compatWorld) requests() []string {
 func (w *compatWorld) value(key string, values []string) string {
 	s := strings.Join(values, " and ")
 	switch key {
-	case "state", "code_challenge":
+	case "state", "code_challenge", "nonce":
 		return "*"
 	case "client_id":
 		if len(s) > 20 {
