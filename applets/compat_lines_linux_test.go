@@ -44,8 +44,8 @@ const genQuietly = " --prompt=none --no-url-call --confirm-default --pw-file=DIR
 func genLines() []compatLine {
 	return plainLines(
 		"oidc-gen one --iss=ISSUER/ --scope=openid~profile~offline_access~storage.read:/ -w code"+genQuietly,
-		"oidc-gen two -m --iss=ISSUER/ --client-id=native --redirect-uri=http://localhost:8080 -w device"+
-			" --dae=ISSUER/device_authorization --scope=openid~offline_access --client-secret="+genQuietly,
+		"oidc-gen two -m --iss=ISSUER/ --client-id=web --client-secret=web-secret --redirect-uri=http://localhost:8080 -w device"+
+			" --dae=ISSUER/device_authorization --scope=openid~offline_access"+genQuietly,
 		"oidc-gen three -m --iss=ISSUER/ --client-id=web --client-secret=web-secret --redirect-uri=http://localhost:4242"+
 			" --rt-env=RT --scope=openid~profile~offline_access~storage.read:/"+genQuietly,
 		"oidc-gen four -m --iss=ISSUER/ --client-id=web --client-secret=wrong --redirect-uri=http://localhost:4242"+

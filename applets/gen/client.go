@@ -186,8 +186,9 @@ func registered(asked, granted string) string {
 	return strings.Join(out, " ")
 }
 
+// encode writes a login so that any agent reads it, also version 4 of the original.
 func encode(cfg login.Config) (secret.Text, error) {
-	b, err := cfg.Encode()
+	b, err := cfg.Compatible().Encode()
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("encode the login: %w", err)
 	}

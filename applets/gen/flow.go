@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/agent/login"
@@ -88,8 +89,9 @@ func (s *session) withPassword(config secret.Text) (secret.Text, error) {
 
 // browser shows the link and waits until the agent has got the code.
 func (s *session) browser(ctx context.Context, rep proto.Reply) (proto.Reply, error) {
-	s.env.Note("To continue and approve the client visit the following URL in a browser of your choice:\n%s", rep.URI)
-	defer s.openBrowser(rep.URI)()
+	link := strings.ReplaceAll(rep.URI, " ", "%20") // the original's agent leaves the blanks between scopes
+	s.env.Note("To continue and approve the client visit the following URL in a browser of your choice:\n%s", link)
+	defer s.openBrowser(link)()
 	limited, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	pause := 100 * time.Millisecond

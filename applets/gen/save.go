@@ -193,7 +193,7 @@ func (p *place) write(ctx context.Context, config secret.Text) error {
 		return err
 	}
 	defer cfg.Wipe()
-	plain, err := encode(cfg.Compatible())
+	plain, err := encode(cfg)
 	if err != nil {
 		return err
 	}
