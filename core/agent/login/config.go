@@ -19,6 +19,8 @@ type Config struct {
 	ClientName string // oidc-agent:<short name>-<host>
 	Issuer     string
 	MytokenURL string // set for a login at a mytoken server
+	// MytokenProfile is the JSON object or string that says what mytoken to ask for; nil for none.
+	MytokenProfile json.RawMessage
 
 	ConfigEndpoint          string // discovery document, when not the usual one; may be a file: URL
 	DeviceEndpoint          string
@@ -108,6 +110,9 @@ func (c *Config) take(m member) (known bool, err error) {
 	case "redirect_uris":
 		c.RedirectURIs, err = texts(m.value)
 		return true, err
+	case "mytoken_profile":
+		c.MytokenProfile = profile(m.value)
+		return true, nil
 	case "username", "password":
 		// Only in flight between the original's programs, never kept.
 		return true, nil
@@ -232,8 +237,11 @@ func (c *Config) value(name string) (v any, write bool) {
 		// The one place where a secret becomes a string: encoding/json takes nothing else.
 		return p.Expose(), !p.Empty() || always(name)
 	}
-	if name == "redirect_uris" {
+	switch name {
+	case "redirect_uris":
 		return c.RedirectURIs, len(c.RedirectURIs) > 0
+	case "mytoken_profile":
+		return c.MytokenProfile, len(c.MytokenProfile) > 0
 	}
 	return "", true // username and password, which the original writes empty
 }
@@ -243,7 +251,7 @@ func order() []string {
 	return []string{
 		"name", "client_name", "issuer_url", "mytoken_url", "config_endpoint", "device_authorization_endpoint",
 		"daeSetByUser", "client_id", "client_secret", "refresh_token", "cert_path", "scope", "auth_scope", "refresh_scope",
-		"audience", "oauth", "uses_pub_client", "redirect_uris", "username", "password", "registration_access_token",
+		"audience", "oauth", "uses_pub_client", "mytoken_profile", "redirect_uris", "username", "password", "registration_access_token",
 		"registration_client_uri",
 	}
 }
@@ -319,6 +327,15 @@ func text(v json.RawMessage) (string, error) {
 	default:
 		return s, nil
 	}
+}
+
+// profile keeps the profile of a mytoken as it is; an empty one is none.
+func profile(v json.RawMessage) json.RawMessage {
+	switch string(bytes.TrimSpace(v)) {
+	case "", "null", "{}", `""`:
+		return nil
+	}
+	return bytes.Clone(v)
 }
 
 // texts reads a list of strings, or one string with blanks between.

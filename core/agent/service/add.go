@@ -95,11 +95,9 @@ func (s *Service) addAgain(l loaded, how loading) (proto.Reply, error) {
 // refresh token is kept in one place. That also answers an account file with a superseded token. One from an account
 // file goes into an open keystore too, see row.FromFile; without one it lives in memory.
 func (s *Service) addNew(ctx context.Context, cfg login.Config, how loading) (info string, err error) {
-	md, err := s.issuers.metadata(ctx, whereOf(cfg))
-	if err != nil {
+	if cfg.Issuer, err = s.issuerOf(ctx, cfg); err != nil {
 		return "", err
 	}
-	cfg.Issuer = md.Issuer
 	l := loaded{name: cfg.Name, issuer: cfg.Issuer, confirm: how.confirm, allowIDTok: how.allowIDTok}
 	l.expires = s.expiry(how)
 	if l, err = s.shelveAdded(ctx, cfg, l); err != nil {
@@ -255,11 +253,11 @@ func parseConfig(t secret.Text) (login.Config, error) {
 	if err := login.CheckName(cfg.Name); err != nil {
 		return cfg, badRequest("%v", err)
 	}
+	if cfg.MytokenURL != "" {
+		return asMytoken(cfg)
+	}
 	if cfg.Issuer == "" && cfg.ConfigEndpoint == "" {
 		return cfg, badRequest("config has no issuer_url")
-	}
-	if cfg.MytokenURL != "" {
-		return cfg, fail(proto.TextNotMytoken, "This agent has no logins of type mytoken.")
 	}
 	return cfg, nil
 }

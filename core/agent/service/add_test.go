@@ -59,7 +59,7 @@ func TestAddRefuses(t *testing.T) {
 	w := newWorld(t)
 	w.refused(proto.Request{Type: proto.TypeAdd, Config: w.account("a", nil)}, proto.TextNoRefreshToken)
 	w.refused(proto.Request{
-		Type: proto.TypeAdd, Config: w.account("a", map[string]any{"mytoken_url": "https://mt.example.org", "refresh_token": "x"}),
+		Type: proto.TypeAdd, Config: w.account("a", map[string]any{"mytoken_url": w.op.URL, "refresh_token": "x"}),
 	}, proto.TextNotMytoken)
 	rep := w.ask(proto.Request{Type: proto.TypeAdd, Config: w.account("a", map[string]any{"refresh_token": "planted-secret"})})
 	if !strings.HasPrefix(rep.Error, "invalid_grant") || !strings.Contains(rep.Info.Text(), "--reauthenticate") {

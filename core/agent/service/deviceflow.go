@@ -15,7 +15,7 @@ import (
 // deviceObject is oidc_device on the socket.
 type deviceObject struct {
 	DeviceCode      string `json:"device_code"`
-	UserCode        string `json:"user_code"`
+	UserCode        string `json:"user_code,omitempty"` // a mytoken server has none
 	VerificationURI string `json:"verification_uri"`
 	Complete        string `json:"verification_uri_complete,omitempty"`
 	ExpiresIn       int64  `json:"expires_in"`
@@ -82,6 +82,9 @@ func (s *Service) device(ctx context.Context, r proto.Request) (proto.Reply, err
 	w, ok := s.pending.get(deviceKey(code))
 	if !ok {
 		return proto.Reply{}, fail(proto.TextWrongDeviceCode, "No login waits for this code; it may have waited too long.")
+	}
+	if w.consent != nil {
+		return s.pollConsent(ctx, w)
 	}
 	return s.pollDevice(ctx, w)
 }

@@ -21,6 +21,7 @@ const (
 	flowPassword = "password"
 	flowCode     = "code"
 	flowDevice   = "device"
+	flowMytoken  = "mt_oidc"
 )
 
 // setup is one attempt to get a login, or to log in again.
@@ -109,11 +110,14 @@ func (s *Service) reauthenticate(ctx context.Context, r proto.Request) (proto.Re
 }
 
 func (s *Service) runFlows(ctx context.Context, st setup) (proto.Reply, error) {
+	st.typed = st.cfg.Issuer
+	if st.cfg.MytokenURL != "" {
+		return s.mytokenFlows(ctx, st)
+	}
 	md, err := s.issuers.metadata(ctx, whereOf(st.cfg))
 	if err != nil {
 		return proto.Reply{}, err
 	}
-	st.typed = st.cfg.Issuer
 	st.md, st.cfg.Issuer = md, md.Issuer
 	st.cfg.OAuth2 = st.cfg.OAuth2 || md.OAuth2
 	var tried []error
@@ -153,8 +157,8 @@ func (s *Service) runFlow(ctx context.Context, name string, st setup) (proto.Rep
 		return s.codeFlow(ctx, st)
 	case flowDevice:
 		return s.deviceFlow(ctx, st)
-	case "mt_oidc":
-		return proto.Reply{}, fail(proto.TextNotMytoken, "This agent has no logins of type mytoken.")
+	case flowMytoken:
+		return proto.Reply{}, fail(proto.TextNotMytoken, "The configuration names no mytoken server (mytoken_url).")
 	}
 	return proto.Reply{}, badRequest("unknown flow %q", name)
 }
@@ -374,6 +378,9 @@ func (s *Service) delete(ctx context.Context, r proto.Request) (proto.Reply, err
 func (s *Service) revoke(ctx context.Context, cfg login.Config, rt secret.Text) error {
 	if rt.Empty() {
 		return fail(proto.TextNoRefreshToken, "")
+	}
+	if cfg.MytokenURL != "" {
+		return s.revokeMytoken(ctx, cfg, rt)
 	}
 	cl, err := s.client(ctx, cfg, nil)
 	if err != nil {

@@ -84,8 +84,8 @@ func (s *Service) operation(kind string) operation {
 		return s.accessToken
 	case proto.TypeIDToken:
 		return s.idToken
-	case proto.TypeMytoken, proto.TypeMytokenProviders:
-		return s.noMytoken
+	case proto.TypeMytoken:
+		return s.mytoken
 	case proto.TypeLoadedAccounts:
 		return s.loadedAccounts
 	case proto.TypeAccountInfo:
@@ -137,10 +137,8 @@ func (s *Service) setupOperation(kind string) operation {
 		return s.deleteClient
 	case proto.TypeScopes:
 		return s.scopes
+	case proto.TypeMytokenProviders:
+		return s.mytokenProviders
 	}
 	return nil
-}
-
-func (s *Service) noMytoken(context.Context, proto.Request) (proto.Reply, error) {
-	return proto.Reply{}, fail(proto.TextNotMytoken, "This agent has no logins of type mytoken.")
 }

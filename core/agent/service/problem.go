@@ -96,6 +96,11 @@ func explainProvider(fe *flow.Error, err error, name string) *problem {
 	case "invalid_request":
 		p.help = "The provider did not understand the request. If this login worked before, log in again with: oidc-gen " +
 			orName(name) + " --reauthenticate"
+	case "insufficient_capabilities":
+		p.help = "The mytoken of this login may not be used for that. Set the login up again with another profile: " +
+			"oidc-gen --mytoken-profile=PROFILE " + orName(name)
+	case "usage_restricted":
+		p.help = "The restrictions of the mytoken of this login do not allow that here, now, or any more."
 	case "invalid_target":
 		p.help = "The provider does not give tokens for this audience to this login."
 	}

@@ -93,6 +93,7 @@ type Service struct {
 	logins  *registry
 	tokens  *cache
 	issuers *directory
+	servers *mytokenServers
 	pending *waiting
 	fetches flights[granted]
 
@@ -139,6 +140,7 @@ func New(o Options) (*Service, error) {
 	}
 	s.desk, s.talks.rows = newDesk(), make(map[string]*talk)
 	s.running, s.halt = context.WithCancel(context.Background())
+	s.servers = newMytokenServers(s.issuers, o.Now)
 	s.mem = s.newShelf(o.Memory, sealed.New(o.Memory, keys), keys)
 	s.passwords, s.files = newPasswords(s), newFileWriter(s)
 	s.wg.Go(s.keepHouse)
@@ -163,7 +165,8 @@ func (s *Service) close(ctx context.Context) error {
 	if errors.Is(err, ErrLocked) {
 		err = nil
 	}
-	err = errors.Join(err, waitFor(ctx, &s.wg), waitFor(ctx, &s.fetches.wg), waitFor(ctx, &s.issuers.asking.wg))
+	err = errors.Join(err, waitFor(ctx, &s.wg), waitFor(ctx, &s.fetches.wg), waitFor(ctx, &s.issuers.asking.wg),
+		waitFor(ctx, &s.servers.asking.wg))
 	s.issuers.close()
 	s.tokens.clear()
 	_ = s.files.flushAll(ctx) // it has been logged; the refresh tokens are where they were

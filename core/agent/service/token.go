@@ -9,6 +9,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/oidc/custody"
 	"github.com/oidcbox/oidcbox/core/oidc/flow"
 	"github.com/oidcbox/oidcbox/core/secret"
 )
@@ -207,11 +208,10 @@ func (s *Service) refresh(ctx context.Context, key cacheKey, scopes []string) (g
 	if err != nil {
 		return granted{}, err
 	}
-	cl, err := s.client(ctx, cfg, audience)
+	usual, err := s.refresher(ctx, cfg, audience)
 	if err != nil {
 		return granted{}, err
 	}
-	usual := withUsualScopes{Client: cl, scopes: refreshScopes("", cfg.RefreshScope, cfg.AuthScope, cfg.Scope)}
 	toks, err := s.useToken(ctx, l, sh, cfg, func() (flow.Tokens, error) {
 		return sh.keeper.Refresh(ctx, name, usual, flow.Request{Scope: refreshScopes(joined(scopes)), Audience: audience})
 	})
@@ -249,10 +249,21 @@ func (s *Service) warnOfRotation(ctx context.Context, name string) {
 // firstReplaced is the generation of the first refresh token that is not the one a login was loaded with.
 const firstReplaced = 2
 
+// refresher is who sends the refresh token of a login: to its provider, or, where it is a mytoken, to that server.
+func (s *Service) refresher(ctx context.Context, cfg login.Config, audience []string) (custody.Refresher, error) {
+	if cfg.MytokenURL != "" {
+		cl, err := s.mytokenClient(ctx, cfg)
+		// What a mytoken is for is in it; only what the person chose for this login narrows it.
+		return withUsualScopes{Refresher: cl, scopes: refreshScopes("", cfg.RefreshScope)}, err
+	}
+	cl, err := s.client(ctx, cfg, audience)
+	return withUsualScopes{Refresher: cl, scopes: refreshScopes("", cfg.RefreshScope, cfg.AuthScope, cfg.Scope)}, err
+}
+
 // withUsualScopes sends the login's own scopes where nothing was asked for: some providers need the parameter. Custody
 // sees the bare request, so that a refusal counts as one of the login and not of a choice of scopes.
 type withUsualScopes struct {
-	*flow.Client
+	custody.Refresher
 	scopes []string
 }
 
@@ -260,7 +271,7 @@ func (u withUsualScopes) Refresh(ctx context.Context, rt secret.Text, r flow.Req
 	if len(r.Scope) == 0 {
 		r.Scope = u.scopes
 	}
-	return u.Client.Refresh(ctx, rt, r)
+	return u.Refresher.Refresh(ctx, rt, r)
 }
 
 // hold keeps a login from being moved to the other shelf or replaced until release is called.

@@ -21,8 +21,8 @@ func TestEveryRequestIsAnswered(t *testing.T) {
 	}{
 		{proto.Request{}, proto.TextNoType},
 		{proto.Request{Type: "dance"}, proto.TextUnknownType},
-		{proto.Request{Type: proto.TypeMytoken, Account: "a"}, proto.TextNotMytoken},
-		{proto.Request{Type: proto.TypeMytokenProviders}, proto.TextNotMytoken},
+		{proto.Request{Type: proto.TypeMytoken, Account: "a"}, proto.TextNotConfigured},
+		{proto.Request{Type: proto.TypeMytokenProviders}, "Bad Request: issuer is missing"},
 		{proto.Request{Type: proto.TypeAccessToken}, proto.TextNotYet},
 		{proto.Request{Type: proto.TypeAccessToken, Account: "nope"}, proto.TextNotConfigured},
 		{proto.Request{Type: proto.TypeAccessToken, Issuer: "https://op.example.org"}, proto.TextNotLoaded},

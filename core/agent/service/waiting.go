@@ -23,7 +23,9 @@ type waiter struct {
 	code   *flow.CodeLogin
 	device flow.Device
 	client *flow.Client
-	cancel func() // ends its redirect listener; may be nil
+	// consent is a login at a mytoken server, which looks like a device flow to clients.
+	consent *consent
+	cancel  func() // ends its redirect listener; may be nil
 
 	mu      sync.Mutex
 	busy    bool // somebody is finishing it
