@@ -104,6 +104,9 @@ func readIssued(o jose.Object, asked time.Time) (i Issued, err error) {
 	if n, ok, _ := o.Int("expires_in"); ok && n > 0 {
 		i.Expires = asked.Add(secondsOf(n))
 	}
+	if c, err := ReadClaims(i.Token); err == nil && !c.Expires.IsZero() {
+		i.Expires = c.Expires // to the second
+	}
 	i.readLimits(o)
 	b, err := o.Without("token_update").MarshalJSON()
 	i.JSON = secret.New(b)

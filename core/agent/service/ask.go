@@ -111,9 +111,14 @@ func (s *Service) whileRunning(ctx context.Context) (context.Context, func()) {
 
 // allowed asks whether a client may have something of a login. No answer is no.
 func (s *Service) allowed(ctx context.Context, l loaded, what string, w want) error {
+	return s.agreed(ctx, l, confirmText(l, what, w, wayOf(ctx)),
+		"For id tokens, load the login with: oidc-add --always-allow-idtoken "+l.name)
+}
+
+// agreed asks for a yes. otherwise is what can be done where nobody can be asked.
+func (s *Service) agreed(ctx context.Context, l loaded, text, otherwise string) error {
 	a, err := s.question(ctx, l.name, prompt.Question{
-		Kind: prompt.Confirm, Title: "oidc-agent: may a program have a token?",
-		Text: confirmText(l, what, w, wayOf(ctx)),
+		Kind: prompt.Confirm, Title: "oidc-agent: may a program have a token?", Text: text,
 	})
 	switch {
 	case err == nil && a.Yes:
@@ -125,8 +130,9 @@ func (s *Service) allowed(ctx context.Context, l loaded, what string, w want) er
 	case errors.Is(err, prompt.ErrTimeout):
 		return &problem{text: proto.TextForbidden, help: "Nobody answered in time whether this is allowed.", err: err}
 	}
-	return &problem{text: proto.TextForbidden, err: err, help: "The agent has nobody to ask whether this is allowed. " +
-		"For id tokens, load the login with: oidc-add --always-allow-idtoken " + l.name}
+	return &problem{
+		text: proto.TextForbidden, err: err, help: "The agent has nobody to ask whether this is allowed. " + otherwise,
+	}
 }
 
 // confirmText says who wants what. What the client says of itself is quoted, cut and on one line: it is no place to write
@@ -146,8 +152,11 @@ func confirmText(l loaded, what string, w want, from way) string {
 	if w.audience != "" {
 		text += "\nAudience: " + quoted(w.audience)
 	}
-	return text + "\nAllow it?"
+	return text + textAllow
 }
+
+// textAllow ends a question for permission.
+const textAllow = "\nAllow it?"
 
 // quoted is a stranger's text for a question.
 func quoted(s string) string {

@@ -22,7 +22,7 @@ import (
 const profileWait = 5 * time.Second
 
 // mytoken answers with a mytoken made from that of a login. It is the person's to allow: what is handed out lives on
-// when the agent has ended.
+// when the agent has ended. The original shows the server's page in a window for it; ours asks in words.
 func (s *Service) mytoken(ctx context.Context, r proto.Request) (proto.Reply, error) {
 	l, err := s.find(ctx, want{login: r.Account, issuer: r.Issuer})
 	if err != nil {
@@ -34,31 +34,41 @@ func (s *Service) mytoken(ctx context.Context, r proto.Request) (proto.Reply, er
 	}
 	defer cfg.Wipe()
 	if cfg.MytokenURL == "" {
-		return proto.Reply{}, fail(proto.TextNotMytoken,
-			"Login "+l.name+" is one at a provider. Set up one at a mytoken server with: oidc-gen --mytoken-url=URL NAME")
+		return proto.Reply{}, notMytoken(l.name)
 	}
 	asked, err := mytokenRequest(r.MytokenProfile, profileOfToken)
 	if err != nil {
 		return proto.Reply{}, err
 	}
-	cl, err := s.mytokenClient(ctx, cfg)
-	if err != nil {
+	if err := s.agreedMytoken(ctx, l, cfg, asked, r.Hint); err != nil {
 		return proto.Reply{}, err
 	}
-	if err := s.ask(ctx, l, "a mytoken ("+describeMytoken(ctx, cl, asked)+")", r.Hint); err != nil {
-		return proto.Reply{}, err
-	}
-	asked.Issuer = cfg.Issuer
 	if asked.Name == "" {
 		asked.Name = "mytoken requested by " + orElse(oneLine(r.Hint), mytokenApplication)
 	}
-	got, err := s.submytoken(ctx, l.name, cl, asked)
-	defer got.Wipe()
+	return s.submytoken(ctx, l.name, cfg.MytokenURL, asked)
+}
+
+func notMytoken(name string) error {
+	return fail(proto.TextNotMytoken,
+		"Login "+name+" is one at a provider. Set up one at a mytoken server with: oidc-gen --mytoken-url=URL NAME")
+}
+
+// agreedMytoken asks the person whether a program may have such a mytoken.
+func (s *Service) agreedMytoken(
+	ctx context.Context, l loaded, cfg login.Config, asked mytoken.Request, hint string,
+) error {
+	cl, err := s.mytokenClient(ctx, cfg)
 	if err != nil {
-		return proto.Reply{}, err
+		return err
 	}
-	object, err := mytokenAnswer(got, cfg)
-	return proto.Reply{Status: proto.StatusSuccess, Mytoken: object}, err
+	text := strings.TrimSuffix(confirmText(l, "a mytoken", want{hint: hint}, wayOf(ctx)), textAllow)
+	text += "\nServer: " + cfg.MytokenURL
+	for _, line := range describeMytoken(ctx, cl, asked) {
+		text += "\n" + line
+	}
+	text += "\nIt goes on to be valid when this agent has ended." + textAllow
+	return s.agreed(ctx, l, text, "Ask for it at a terminal.")
 }
 
 // configOf is the configuration of a served login, without its refresh token.
@@ -81,74 +91,82 @@ func oneLine(s string) string {
 	return s
 }
 
-// describeMytoken says on one line what a mytoken would be good for. Profiles of the server are looked up, so that the
+// describeMytoken says, a line each, what a mytoken would be good for. Profiles of the server are looked up, so that the
 // person decides about what is in them.
-func describeMytoken(ctx context.Context, cl *mytoken.Client, r mytoken.Request) string {
+func describeMytoken(ctx context.Context, cl *mytoken.Client, r mytoken.Request) []string {
 	ctx, cancel := context.WithTimeout(ctx, profileWait)
 	defer cancel()
-	parts := describeRequest(r)
+	lines := describeRequest(r)
 	for _, name := range r.Include {
 		known, ok, err := cl.Profile(ctx, name)
-		switch {
-		case err == nil && ok:
-			parts = append(parts, "profile "+name+" of the server: "+orElse(strings.Join(describeRequest(known), "; "), "nothing"))
-		default:
-			parts = append(parts, "whatever the profile "+name+" of the server says")
+		if err != nil || !ok {
+			lines = append(lines, "Profile of the server: "+quoted(name)+" (what is in it could not be found out)")
+			continue
 		}
+		lines = append(lines, "Profile of the server: "+quoted(name))
+		lines = append(lines, describeRequest(known)...)
 	}
-	return oneLine300(strings.Join(parts, "; "))
+	const most = 20
+	if len(lines) > most {
+		lines = append(lines[:most], "and more")
+	}
+	return lines
 }
 
 func describeRequest(r mytoken.Request) []string {
-	var parts []string
+	var lines []string
 	if len(r.Capabilities) > 0 {
-		parts = append(parts, "for "+strings.Join(r.Capabilities, ", "))
+		lines = append(lines, "Capabilities: "+quoted(strings.Join(r.Capabilities, " ")))
 	}
 	for _, c := range r.Restrictions {
-		parts = append(parts, "only "+orElse(c.String(), "without limits"))
+		lines = append(lines, "Restricted to: "+quoted(c.String()))
 	}
 	if r.Rotation != nil {
-		if text := r.Rotation.String(); text != "" {
-			parts = append(parts, "replaced "+text)
-		}
+		lines = append(lines, "Replaced: "+quoted(r.Rotation.String()))
 	}
-	return parts
-}
-
-func oneLine300(s string) string {
-	const most = 300
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
+	return lines
 }
 
 // submytoken has the mytoken of a login used like a refresh token: it may be replaced by this, and is then durable
-// before anything else happens.
-func (s *Service) submytoken(
-	ctx context.Context, name string, cl *mytoken.Client, asked mytoken.Request,
-) (mytoken.Issued, error) {
+// before anything else happens. The person agreed to one of the login at the server: another that took its name
+// meanwhile is not used.
+func (s *Service) submytoken(ctx context.Context, name, server string, asked mytoken.Request) (proto.Reply, error) {
 	l, release, err := s.hold(name)
 	if err != nil {
-		return mytoken.Issued{}, err
+		return proto.Reply{}, err
 	}
 	defer release()
 	sh, err := s.shelfOf(l)
 	if err != nil {
-		return mytoken.Issued{}, err
+		return proto.Reply{}, err
 	}
+	cfg, _, err := sh.config(ctx, name)
+	if err != nil {
+		return proto.Reply{}, err
+	}
+	defer cfg.Wipe()
+	if cfg.MytokenURL != server {
+		return proto.Reply{}, notMytoken(name)
+	}
+	cl, err := s.mytokenClient(ctx, cfg)
+	if err != nil {
+		return proto.Reply{}, err
+	}
+	asked.Issuer = cfg.Issuer
 	use := &submytokenUse{client: cl, asked: asked}
 	defer use.abandon()
 	// Nobody shares what comes back: each request has a name of its own.
 	_, err = sh.keeper.Refresh(ctx, name, use, flow.Request{Extra: url.Values{"mytoken": {rand.Text()}}})
 	if err != nil {
-		return mytoken.Issued{}, err
+		return proto.Reply{}, err
 	}
 	got, ok := use.take()
 	if !ok {
-		return mytoken.Issued{}, errors.New("the mytoken server gave no mytoken")
+		return proto.Reply{}, errors.New("the mytoken server gave no mytoken")
 	}
-	return got, nil
+	defer got.Wipe()
+	object, err := mytokenAnswer(got, cfg)
+	return proto.Reply{Status: proto.StatusSuccess, Mytoken: object}, err
 }
 
 // submytokenUse is one use of a mytoken to make another one. It is a custody.Refresher.
