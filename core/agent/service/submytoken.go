@@ -156,7 +156,9 @@ func (s *Service) submytoken(ctx context.Context, name, server string, asked myt
 	use := &submytokenUse{client: cl, asked: asked}
 	defer use.abandon()
 	// Nobody shares what comes back: each request has a name of its own.
-	_, err = sh.keeper.Refresh(ctx, name, use, flow.Request{Extra: url.Values{"mytoken": {rand.Text()}}})
+	_, err = s.useToken(ctx, l, sh, cfg, func() (flow.Tokens, error) {
+		return sh.keeper.Refresh(ctx, name, use, flow.Request{Extra: url.Values{"mytoken": {rand.Text()}}})
+	})
 	if err != nil {
 		return proto.Reply{}, err
 	}
