@@ -14,6 +14,7 @@ import (
 // way is how the person behind a request can be asked.
 type way struct {
 	peer  sock.Peer
+	hint  string                                          // what the client calls itself
 	talk  *talk                                           // the client asks at its terminal; nil: it cannot
 	watch func(context.Context) (context.Context, func()) // ends when the client hangs up; nil: nobody knows
 }
@@ -36,16 +37,30 @@ func (s *Service) canAsk(ctx context.Context, k prompt.Kind) bool {
 // own screen. about is the login, for the log. While it waits it is outside the gate, so that the agent can be locked;
 // then the error is ErrLocked. The other errors are those of an Asker, with ErrNobody at once.
 func (s *Service) question(ctx context.Context, about string, q prompt.Question) (prompt.Answer, error) {
-	w := wayOf(ctx)
 	s.gate.leave()
-	a, err := s.deliver(ctx, w, q)
+	a, err := s.askOutside(ctx, about, q)
 	if locked := s.gate.reenter(); locked != nil {
 		a.Text.Wipe()
-		a, err = prompt.Answer{}, locked
+		return prompt.Answer{}, locked
 	}
+	return a, err
+}
+
+// askOutside is question for who is outside the gate.
+func (s *Service) askOutside(ctx context.Context, about string, q prompt.Question) (prompt.Answer, error) {
+	w := wayOf(ctx)
+	a, err := s.deliver(ctx, w, q)
 	s.opts.Log.InfoContext(ctx, "asked the person", "login", about, "question", string(q.Kind), "at", w.String(),
 		"pid", w.peer.PID, "uid", w.peer.UID, "outcome", outcomeWord(q.Kind, a, err))
 	return a, err
+}
+
+// because is the end of a sentence that says who caused a question.
+func (w way) because() string {
+	if w.hint == "" {
+		return ""
+	}
+	return " by a program that calls itself " + quoted(w.hint)
 }
 
 func (w way) String() string {

@@ -64,19 +64,21 @@ func deviceText(dev flow.Device, left time.Duration) (secret.Text, error) {
 	return secret.New(b), nil
 }
 
+// readDevice takes the object apart; the caller wipes the code.
+func readDevice(t secret.Text) (o deviceObject, code secret.Text, err error) {
+	err = t.Use(func(b []byte) error { return json.Unmarshal(b, &o) })
+	code, o.DeviceCode = secret.FromString(o.DeviceCode), ""
+	if err != nil || code.Empty() {
+		return deviceObject{}, secret.Text{}, badRequest("oidc_device is not usable")
+	}
+	return o, code, nil
+}
+
 // device asks the provider once whether the person has approved.
 func (s *Service) device(ctx context.Context, r proto.Request) (proto.Reply, error) {
-	var code secret.Text
-	err := r.Device.Use(func(b []byte) error {
-		var o deviceObject
-		if err := json.Unmarshal(b, &o); err != nil {
-			return err
-		}
-		code = secret.FromString(o.DeviceCode)
-		return nil
-	})
-	if err != nil || code.Empty() {
-		return proto.Reply{}, badRequest("oidc_device is not usable")
+	_, code, err := readDevice(r.Device)
+	if err != nil {
+		return proto.Reply{}, err
 	}
 	defer code.Wipe()
 	w, ok := s.pending.get(deviceKey(code))

@@ -21,7 +21,7 @@ func (s *Service) Handle(ctx context.Context, p sock.Peer, r proto.Request) prot
 	if relayed(r) {
 		return s.converse(ctx, p, r)
 	}
-	return s.reply(withWay(ctx, way{peer: p, watch: r.Watch}), r)
+	return s.reply(withWay(ctx, way{peer: p, hint: r.Hint, watch: r.Watch}), r)
 }
 
 // reply runs a request to its end.

@@ -75,17 +75,9 @@ func (s *Service) shelve(ctx context.Context, raw store.Engine, ks *keystore.Key
 	var found []loaded
 	err := sh.each(ctx, func(cfg login.Config, r row) {
 		defer cfg.Wipe()
-		if !r.served(s.opts.Now()) {
-			return
+		if r.served(s.opts.Now()) {
+			found = append(found, s.storedLogin(cfg, r))
 		}
-		l := loaded{
-			name: cfg.Name, issuer: cfg.Issuer, subject: r.Subject, stored: true, fromFile: r.FromFile,
-			confirm: r.Confirm, allowIDTok: r.AlwaysAllowIDToken, expires: s.expiry(loading{}),
-		}
-		if r.Until > 0 {
-			l.expires = time.Unix(r.Until, 0)
-		}
-		found = append(found, l)
 	})
 	if err != nil {
 		return errors.Join(err, sh.close(ctx))

@@ -105,7 +105,7 @@ func (s *Service) talkOf(p sock.Peer, r proto.Request) (*talk, error) {
 	ctx, cancel := context.WithCancel(s.running)
 	t := &talk{about: essence(r), uid: p.UID, next: make(chan proto.Reply), end: cancel}
 	s.talks.rows[r.Relay] = t
-	name, w := r.Relay, way{peer: p, talk: t}
+	name, w := r.Relay, way{peer: p, hint: r.Hint, talk: t}
 	r.Relay = ""
 	s.wg.Go(func() {
 		defer cancel()

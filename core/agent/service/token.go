@@ -79,7 +79,7 @@ func (s *Service) token(ctx context.Context, w want) (token, error) {
 			return t, nil
 		}
 	}
-	g, err := s.fetch(ctx, l, key, words(w.scope))
+	g, err := s.fetchOrRenew(ctx, l, key, words(w.scope))
 	if err != nil {
 		return token{}, err
 	}
@@ -107,7 +107,7 @@ func (s *Service) idToken(ctx context.Context, r proto.Request) (proto.Reply, er
 		scopes = words(scopeOpenID + " " + r.Scope)
 	}
 	key := cacheKey{login: l.name, scope: setOf(strings.Join(scopes, " ")), audience: ""}
-	g, err := s.fetch(ctx, l, key, scopes)
+	g, err := s.fetchOrRenew(ctx, l, key, scopes)
 	if err != nil {
 		return proto.Reply{}, err
 	}
@@ -129,12 +129,12 @@ func (s *Service) find(ctx context.Context, w want) (loaded, error) {
 		if l, ok := s.logins.get(w.login); ok {
 			return l, nil
 		}
-		return loaded{}, s.whyNot(ctx, w.login)
+		return s.autoload(ctx, w.login)
 	case w.issuer != "":
-		if l, ok := s.logins.forIssuer(w.issuer); ok {
+		if l, ok := s.forIssuer(w.issuer); ok {
 			return l, nil
 		}
-		return loaded{}, fail(proto.TextNotLoaded, "No login for this issuer is loaded.")
+		return s.autoloadIssuer(ctx, w)
 	}
 	return loaded{}, fail(proto.TextNotYet, "Name a login or an issuer.")
 }
