@@ -26,10 +26,15 @@ func (t *terminal) Close() error { return t.in.Close() }
 
 // inFront reports whether we are the terminal's foreground job.
 func (t *terminal) inFront() bool {
-	front := -1
-	err := t.control(func(fd int) (err error) {
-		front, err = unix.IoctlGetInt(fd, unix.TIOCGPGRP)
-		return err
-	})
+	front := false
+	err := t.control(func(fd int) error { front = inFront(fd); return nil })
+	return err == nil && front
+}
+
+func inFront(fd int) bool {
+	front, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
 	return err == nil && front == unix.Getpgrp()
 }
+
+// InFront reports whether f is our controlling terminal, and we are its foreground job.
+func InFront(f *os.File) bool { return inFront(int(f.Fd())) }

@@ -3,6 +3,8 @@ package term
 import (
 	"errors"
 	"os"
+
+	"golang.org/x/term"
 )
 
 func openTerminal() (*terminal, error) {
@@ -22,6 +24,9 @@ func (t *terminal) interrupt() {}
 
 // inFront: a console has no jobs.
 func (t *terminal) inFront() bool { return true }
+
+// InFront reports whether f is a console.
+func InFront(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
 // Close closes both directions.
 func (t *terminal) Close() error { return errors.Join(t.in.Close(), t.out.Close()) }
