@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/agent/relay"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/secret/vault"
 )
@@ -60,8 +61,7 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	if err := vault.HardenProcess(); err != nil {
 		env.Warn("going on with less protection: %v", err)
 	}
-	agent := proto.FindFor(env)
-	rep, err := agent.Call(ctx, c.request(env))
+	rep, err := relay.For(env).Call(ctx, c.request(env))
 	if err != nil {
 		return proto.Explain(err, env.Upstream)
 	}

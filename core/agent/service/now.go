@@ -44,5 +44,5 @@ func (s *Service) served(w want) (loaded, bool) {
 	if w.login != "" {
 		return s.logins.get(w.login)
 	}
-	return s.logins.forIssuer(w.issuer)
+	return s.forIssuer(w.issuer)
 }
