@@ -15,7 +15,7 @@ import (
 // none is the error where that cannot be.
 func (s *Service) autogen(ctx context.Context, w want, none error) (loaded, error) {
 	iss, _ := s.opts.Issuers().Find(w.issuer)
-	client, ok := s.clientOf(iss, w.issuer)
+	client, ok := s.clientFor(iss, w.issuer)
 	if s.opts.NoAutogen || !ok || !s.canAsk(ctx, prompt.Confirm) || !s.canAsk(ctx, prompt.Link) {
 		return loaded{}, none
 	}
@@ -31,8 +31,8 @@ func (s *Service) autogen(ctx context.Context, w want, none error) (loaded, erro
 	return loaded{}, notBrought(err, none)
 }
 
-// clientOf is the client for a new login: the person's own, else a public one.
-func (s *Service) clientOf(iss login.Issuer, issuer string) (login.Client, bool) {
+// clientFor is the client for a new login: the person's own, else a public one.
+func (s *Service) clientFor(iss login.Issuer, issuer string) (login.Client, bool) {
 	if iss.UserClient != nil && iss.UserClient.ID != "" {
 		return *iss.UserClient, true
 	}

@@ -169,7 +169,7 @@ func (s *Service) storedLogin(cfg login.Config, r row) loaded {
 		name: cfg.Name, issuer: cfg.Issuer, subject: r.Subject, stored: true, fromFile: r.FromFile,
 		confirm: r.Confirm, allowIDTok: r.AlwaysAllowIDToken, expires: s.expiry(loading{}),
 	}
-	if r.Until > 0 {
+	if r.FromFile && r.Until > 0 {
 		l.expires = time.Unix(r.Until, 0)
 	}
 	return l

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"time"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/agent/login"
