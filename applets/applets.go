@@ -8,6 +8,7 @@ import (
 	"github.com/oidcbox/oidcbox/applets/demo"
 	"github.com/oidcbox/oidcbox/applets/gen"
 	"github.com/oidcbox/oidcbox/applets/issuer"
+	"github.com/oidcbox/oidcbox/applets/prompt"
 	"github.com/oidcbox/oidcbox/applets/self"
 	"github.com/oidcbox/oidcbox/applets/token"
 	"github.com/oidcbox/oidcbox/applets/verifier"
@@ -33,6 +34,10 @@ func All() []cli.Role {
 		{
 			Name: "token", Also: []string{"oidc-token"}, Upstream: []string{"oidc-token"}, Argp: true, Brief: true,
 			Sum: "print an access token", New: token.New,
+		},
+		{
+			Name: "prompt", Also: []string{"oidc-prompt"}, Upstream: []string{"oidc-prompt"}, Argp: true,
+			Sum: "ask a person one question", New: prompt.New,
 		},
 		{Name: "verifier", Sum: "say yes or no to a token", New: verifier.New},
 		{Name: "issuer", Sum: "development provider on loopback", New: issuer.New},

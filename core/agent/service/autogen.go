@@ -74,7 +74,12 @@ func (s *Service) generate(ctx context.Context, w want, iss login.Issuer, client
 		s.opts.Log.WarnContext(ctx, "the new login ends with the agent: there is no open keystore to save it in", "login", name)
 		return nil
 	}
-	return s.keepInKeystore(ctx, rep)
+	cfg, err := configOf(rep)
+	if err != nil {
+		return err
+	}
+	defer cfg.Wipe()
+	return s.save(ctx, cfg)
 }
 
 func (s *Service) newLogin(name string, w want, iss login.Issuer, client login.Client) login.Config {

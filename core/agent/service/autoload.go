@@ -201,13 +201,13 @@ func (s *Service) bringFile(ctx context.Context, name string) error {
 	if _, ok := s.logins.get(name); ok {
 		return nil // while the person was typing
 	}
-	if _, err := s.addNew(ctx, cfg, loading{skipCheck: true}); err != nil {
-		return err
-	}
 	if iss, ok := s.opts.Issuers().Find(cfg.Issuer); ok && iss.StorePassword {
-		return s.keepPassword(ctx, name, pw)
+		if err := s.keepPassword(ctx, name, pw); err != nil {
+			return err
+		}
 	}
-	return nil
+	_, err = s.addNew(ctx, cfg, loading{skipCheck: true})
+	return err
 }
 
 // openAccount decrypts an account file with what is at hand, else with what the person types. The caller wipes both.

@@ -58,24 +58,29 @@ func (s *Service) renew(ctx context.Context, l loaded) error {
 		return err
 	}
 	s.opts.Log.InfoContext(ctx, "the person has logged in again", "login", l.name)
-	if !saved {
-		return nil
+	cfg, err := configOf(rep)
+	if err != nil {
+		return err
 	}
-	return s.keepInKeystore(ctx, rep)
+	defer cfg.Wipe()
+	if saved { // he has just logged in for it, so he is not asked whether to keep it
+		err = s.save(ctx, cfg)
+	}
+	s.files.rotated(l.name, cfg.RefreshToken.ID())
+	return err
 }
 
-// keepInKeystore saves the login in an answer. The person has just logged in for it, so he is asked no more.
-func (s *Service) keepInKeystore(ctx context.Context, rep proto.Reply) error {
+// configOf is the login in an answer. The caller wipes it.
+func configOf(rep proto.Reply) (login.Config, error) {
 	var cfg login.Config
 	err := rep.Config.Use(func(b []byte) (err error) {
 		cfg, err = login.ParseConfig(b)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("save the login: %w", err)
+		return cfg, fmt.Errorf("read the new login: %w", err)
 	}
-	defer cfg.Wipe()
-	return s.save(ctx, cfg)
+	return cfg, nil
 }
 
 // Bounds of a login that the person does somewhere else while the agent waits.
