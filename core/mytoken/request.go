@@ -3,6 +3,8 @@ package mytoken
 import (
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/oidcbox/oidcbox/core/token/jose"
 )
@@ -37,9 +39,9 @@ func ParseProfile(s string) (Request, error) {
 		err := r.UnmarshalJSON([]byte(s))
 		return r, err
 	}
-	names := strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' || r == '\t' })
+	names := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 	for _, n := range names {
-		if strings.ContainsAny(n, "\"{}[]\\") || strings.Count(n, "/") > 1 {
+		if strings.ContainsAny(n, "\"{}[]\\") || strings.Count(n, "/") > 1 || !utf8.ValidString(n) {
 			return Request{}, fmt.Errorf("%w: not a name of a profile", ErrRequest)
 		}
 	}
