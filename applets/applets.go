@@ -5,9 +5,11 @@ import (
 
 	"github.com/oidcbox/oidcbox/applets/add"
 	"github.com/oidcbox/oidcbox/applets/agent"
+	"github.com/oidcbox/oidcbox/applets/agentservice"
 	"github.com/oidcbox/oidcbox/applets/demo"
 	"github.com/oidcbox/oidcbox/applets/gen"
 	"github.com/oidcbox/oidcbox/applets/issuer"
+	"github.com/oidcbox/oidcbox/applets/keychain"
 	"github.com/oidcbox/oidcbox/applets/prompt"
 	"github.com/oidcbox/oidcbox/applets/self"
 	"github.com/oidcbox/oidcbox/applets/token"
@@ -24,6 +26,10 @@ func All() []cli.Role {
 			Sum: "hold logins and hand out access tokens", New: agent.New,
 		},
 		{
+			Name: "agent-service", Also: []string{"oidc-agent-service"}, Upstream: []string{"oidc-agent-service"}, Argp: true,
+			Sum: "keep one agent that all shells find", New: agentservice.New,
+		},
+		{
 			Name: "gen", Also: []string{"oidc-gen"}, Upstream: []string{"oidc-gen"}, Argp: true,
 			Sum: "set up a login with a provider", New: gen.New,
 		},
@@ -38,6 +44,10 @@ func All() []cli.Role {
 		{
 			Name: "prompt", Also: []string{"oidc-prompt"}, Upstream: []string{"oidc-prompt"}, Argp: true,
 			Sum: "ask a person one question", New: prompt.New,
+		},
+		{
+			Name: "keychain", Also: []string{"oidc-keychain"}, Upstream: []string{"oidc-keychain"}, Argp: true,
+			Sum: "give every shell the same agent, and load logins", New: keychain.New,
 		},
 		{Name: "verifier", Sum: "say yes or no to a token", New: verifier.New},
 		{Name: "issuer", Sum: "development provider on loopback", New: issuer.New},

@@ -20,7 +20,7 @@ func soleImporters() map[string][]string {
 		"go.etcd.io/bbolt":               {"store/boltstore"},
 		"github.com/alecthomas/kong":     {"core/cli"},
 		"github.com/zalando/go-keyring":  {"core/secret/keystore"},
-		"github.com/google/renameio/":    {"core/agent/login", "core/secret/keystore", "applets/self"},
+		"github.com/google/renameio/":    {"core/agent/login", "core/secret/keystore", "applets/self", "applets/keychain"},
 		"golang.org/x/crypto/argon2":     {"core/secret/vault"},
 		"go.yaml.in/yaml/v3":             {"applets/issuer"},
 		"github.com/go-json-experiment/": {"core/token/jose", "core/agent/proto"},

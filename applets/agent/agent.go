@@ -45,6 +45,7 @@ type Cmd struct {
 	Background bool `hidden:""`
 	ForShell   int  `hidden:""` // pid of the shell, for the name of the socket
 	Until      int  `hidden:""` // end when this process has ended
+	WellKnown  bool `hidden:""` // serve the well-known socket as well, with --socket-path
 
 	settings login.AgentSettings
 

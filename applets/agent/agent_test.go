@@ -493,8 +493,8 @@ func TestShellQuote(t *testing.T) {
 		"/tmp/it's":                `'/tmp/it'\''s'`,
 		"":                         "''",
 	} {
-		if got := shellQuote(in); got != want {
-			t.Errorf("shellQuote(%q) = %s, want %s", in, got, want)
+		if got := cli.ShellQuote(in); got != want {
+			t.Errorf("cli.ShellQuote(%q) = %s, want %s", in, got, want)
 		}
 	}
 }

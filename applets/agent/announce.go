@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/oidcbox/oidcbox/core/cli"
 )
@@ -60,7 +59,7 @@ func (c *Cmd) show(env *cli.Env, n notice) {
 		return
 	}
 	_, _ = fmt.Fprintf(env.Stdout, "OIDC_SOCK=%s; export OIDC_SOCK;\nOIDCD_PID=%d; export OIDCD_PID;\n",
-		shellQuote(n.Socket), n.PID)
+		cli.ShellQuote(n.Socket), n.PID)
 	if !c.Quiet {
 		_, _ = io.WriteString(env.Stdout, "echo Agent pid $OIDCD_PID\n")
 	}
@@ -73,15 +72,4 @@ func jsonLines(n notice) string {
 		path = []byte(`""`)
 	}
 	return fmt.Sprintf("{\n\t\"socket\":\t%s,\n\t\"dpid\":\t\"%d\"\n}", path, n.PID)
-}
-
-// shellQuote makes s one word for a shell. A usual path stays as it is.
-func shellQuote(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+,:@%", r)
-	}
-	if s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

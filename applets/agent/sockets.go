@@ -36,6 +36,9 @@ func (s *sockets) choose(c *Cmd, env *cli.Env) error {
 	var err error
 	switch common := filepath.Join(sock.RuntimePath(env.Getenv), proto.SockName); {
 	case c.SocketPath != "":
+		if c.WellKnown && runtimeDir(env) {
+			s.common = common
+		}
 		s.path, err = s.expand(c.SocketPath, c, env)
 	case env.Upstream:
 		if runtimeDir(env) {

@@ -86,7 +86,7 @@ func (c *completion) collect(n *kong.Node, path string, inherited []string) {
 	options := slices.Clone(cmd.words)
 	for _, pos := range n.Positional {
 		cmd.logins = cmd.logins || pos.Tag.Get("complete") == "logins"
-		cmd.words = append(cmd.words, enumWords(pos)...)
+		cmd.words = append(append(cmd.words, enumWords(pos)...), listedWords(pos)...)
 	}
 	at := len(c.commands)
 	c.commands = append(c.commands, cmd)
@@ -103,6 +103,14 @@ func (c *completion) collect(n *kong.Node, path string, inherited []string) {
 // enumWords are the values a grammar lists; the empty one is what an option has when it is not given.
 func enumWords(v *kong.Value) []string {
 	return slices.DeleteFunc(v.EnumSlice(), func(s string) bool { return s == "" })
+}
+
+// listedWords are those of a tag words:"a,b" of an operand: like an enum, but what is none of them is for the role to judge.
+func listedWords(v *kong.Value) []string {
+	if !v.Tag.Has("words") {
+		return nil
+	}
+	return strings.Split(v.Tag.Get("words"), ",")
 }
 
 // bashCompletion writes one function. It goes down the sub-commands that were typed, and offers what may follow.

@@ -27,6 +27,8 @@ type Error struct {
 	// the originals are called; see Grammar.Own.
 	Hint string
 	Err  error // nil: exit quietly with Code
+
+	exact bool // Code is not ours to change
 }
 
 func (e *Error) Error() string {
@@ -49,6 +51,9 @@ func Failf(code int, format string, args ...any) error {
 // Exit ends with code and prints nothing: the role has said what there was to say.
 func Exit(code int) error { return &Error{Code: code} }
 
+// PassOn ends with the exit code of a command that was run, whatever name this one was called by.
+func PassOn(code int) error { return &Error{Code: code, exact: true} }
+
 // Report prints err as the person should see it and returns the exit code. Text from strangers inside it is made safe
 // for a terminal.
 func Report(env *Env, err error) int {
@@ -60,7 +65,7 @@ func Report(env *Env, err error) int {
 		e = &Error{Code: No, Err: err}
 	}
 	code := e.Code
-	if env.Upstream {
+	if env.Upstream && !e.exact {
 		code = upstreamCode(e.Code)
 	}
 	if e.Err == nil {

@@ -53,6 +53,9 @@ func Run(ctx context.Context, env *Env, g Grammar, cmd Command, args []string) i
 		// A grammar that kong refuses is a programmer's error; every role's grammar is built in a test.
 		panic(fmt.Sprintf("grammar of %s: %v", g.Name, err))
 	}
+	if r, ok := cmd.(Rewriter); ok {
+		args = r.Rewrite(args)
+	}
 	if g.Argp {
 		if args, err = ArgpRewrite(parser.Model, args); err != nil {
 			return Report(env, usageError(g, err))
@@ -69,6 +72,12 @@ func Run(ctx context.Context, env *Env, g Grammar, cmd Command, args []string) i
 		return Report(env, usageError(g, err))
 	}
 	return Report(env, selectedCommand(kctx, cmd).Run(ctx, env))
+}
+
+// Rewriter is a command that takes options of another program beside its own: it puts them into a form that its grammar
+// knows before the arguments are parsed.
+type Rewriter interface {
+	Rewrite(args []string) []string
 }
 
 // newParser builds the grammar of one role. Under an upstream name it also has the options every original program has.

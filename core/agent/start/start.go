@@ -19,6 +19,8 @@ const (
 	// Timeout is for everything: waiting for others who start an agent as well, and for the agent. A program that gives
 	// the passphrase may ask a person.
 	Timeout = 60 * time.Second
+	// lockFile is held while an agent is started or stopped.
+	lockFile = "start.lock"
 	// grace is for what the agent has left open when it was killed.
 	grace = 2 * time.Second
 	// maxSaid bounds what is kept of what a failing agent says.
@@ -51,7 +53,7 @@ func Start(ctx context.Context, env *cli.Env) error {
 		return fmt.Errorf("start an agent: %w", err)
 	}
 	path := filepath.Join(dir, proto.SockName)
-	unlock, err := lock(ctx, filepath.Join(dir, "start.lock"))
+	unlock, err := lock(ctx, filepath.Join(dir, lockFile))
 	if err != nil {
 		return fmt.Errorf("start an agent: wait for others who do: %w", err)
 	}

@@ -14,18 +14,24 @@ import (
 // is ErrForeign.
 func RuntimeDir(getenv func(string) string) (string, error) {
 	dir := RuntimePath(getenv)
+	if err := MakePrivate(dir); err != nil {
+		return "", err
+	}
+	return dir, nil
+}
+
+// MakePrivate makes a directory for sockets with mode 0700 if it is not there. One that belongs to somebody else or that
+// others may enter is ErrForeign.
+func MakePrivate(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", fmt.Errorf("make directory for sockets: %w", err)
+		return fmt.Errorf("make directory for sockets: %w", err)
 	}
 	// Lstat: in /tmp somebody else may have put a link there.
 	fi, err := os.Lstat(dir)
 	if err != nil {
-		return "", fmt.Errorf("look at directory for sockets: %w", err)
+		return fmt.Errorf("look at directory for sockets: %w", err)
 	}
-	if err := privateDir(dir, fi); err != nil {
-		return "", err
-	}
-	return dir, nil
+	return privateDir(dir, fi)
 }
 
 // RuntimePath is the name RuntimeDir gives, without looking at it.
