@@ -13,6 +13,7 @@ import (
 	"github.com/oidcbox/oidcbox/applets/prompt"
 	"github.com/oidcbox/oidcbox/applets/self"
 	"github.com/oidcbox/oidcbox/applets/token"
+	"github.com/oidcbox/oidcbox/applets/tokensh"
 	"github.com/oidcbox/oidcbox/applets/verifier"
 	"github.com/oidcbox/oidcbox/core/cli"
 )
@@ -48,6 +49,10 @@ func All() []cli.Role {
 		{
 			Name: "keychain", Also: []string{"oidc-keychain"}, Upstream: []string{"oidc-keychain"}, Argp: true,
 			Sum: "give every shell the same agent, and load logins", New: keychain.New,
+		},
+		{
+			Name: "tokensh", Also: []string{"oidc-tokensh"}, Upstream: []string{"oidc-tokensh"}, Argp: true,
+			Sum: "run a command with a token file that stays fresh", New: tokensh.New,
 		},
 		{Name: "verifier", Sum: "say yes or no to a token", New: verifier.New},
 		{Name: "issuer", Sum: "development provider on loopback", New: issuer.New},

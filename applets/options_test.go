@@ -78,7 +78,7 @@ func grammar(t *testing.T, r cli.Role) (options, words []string) {
 		words = append(append(words, c.Name), c.Aliases...)
 	}
 	for _, pos := range p.Model.Positional {
-		words = append(words, pos.EnumSlice()...)
+		words = append(append(words, pos.EnumSlice()...), strings.Split(pos.Tag.Get("words"), ",")...)
 	}
 	return options, words
 }
@@ -86,7 +86,7 @@ func grammar(t *testing.T, r cli.Role) (options, words []string) {
 // unlisted are options that are no part of a program's command line: help, which all have, and what a process says to
 // another one of the same program.
 func unlisted(option string) bool {
-	return slices.Contains([]string{"--help", "-h", "--background", "--for-shell", "--until", "--well-known"}, option)
+	return slices.Contains([]string{"--help", "-h", "--background", "--for-shell", "--until", "--well-known", "--agent-option"}, option)
 }
 
 // upstreamRole is the role of a program of the original, if it is there.

@@ -18,6 +18,8 @@ const (
 	mostBackoff  = time.Minute
 	// blindPause is between two tokens when nobody says how long one lives.
 	blindPause = 10 * time.Minute
+	// mostRenewals is how often a token is renewed at most within its life.
+	mostRenewals = 10
 	// nap bounds one sleep: a machine that was suspended has to see that it is late.
 	nap = 30 * time.Second
 	// firstValid is what the first token should still live.
@@ -60,6 +62,7 @@ type Watch struct {
 	// Ended reports that trying again cannot help without a person; nil: it always may.
 	Ended func(error) bool
 	Share float64         // of the life after which a token is renewed; 0 = two thirds
+	Least time.Duration   // what the token in the file should still live at any time; renewed sooner where Share is too late
 	Event func(Event)     // nil: nobody listens
 	Renew <-chan struct{} // renew now; nil: never
 	Now   func() time.Time
@@ -86,13 +89,13 @@ func (w Watch) Run(ctx context.Context) error {
 	}
 	r := &watch{Watch: w}
 	defer func() { r.held.Wipe() }()
-	if err := r.renew(ctx, firstValid); err != nil {
+	if err := r.renew(ctx, max(firstValid, w.Least)); err != nil {
 		return err
 	}
 	next := r.now().Add(r.pause())
 	r.tell(Event{Kind: EventStored, Next: next})
 	for r.sleepUntil(ctx, next) {
-		err := r.renew(ctx, r.left()+time.Second)
+		err := r.renew(ctx, max(r.left()+time.Second, w.Least))
 		if ctx.Err() != nil {
 			break
 		}
@@ -161,7 +164,13 @@ func (r *watch) pause() time.Duration {
 	if r.expires.IsZero() {
 		return spread(blindPause)
 	}
-	return max(spread(time.Duration(r.Share*float64(r.left()))), leastPause)
+	left := r.left()
+	pause := time.Duration(r.Share * float64(left))
+	if r.Least > 0 {
+		// Tokens that never live as long must not be asked for all the time.
+		pause = max(min(pause, left-r.Least), left/mostRenewals)
+	}
+	return max(spread(pause), leastPause)
 }
 
 // retry is the time until the next attempt: twice the last one, and short enough for several within what is left. It ends
