@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/secret"
 )
 
 var errNoToken = errors.New("the agent answered without a token")
@@ -18,31 +19,6 @@ const (
 	varExpires = "OIDC_EXP"
 )
 
-// result is what there is to print. value is a secret.
-type result struct {
-	member  string // of the JSON object
-	value   []byte
-	issuer  string
-	expires int64
-}
-
-// read takes the token that was asked for out of the answer.
-func (c *Cmd) read(rep *proto.Reply) (result, error) {
-	r := result{member: "access_token", issuer: rep.Issuer, expires: rep.ExpiresAt}
-	t := rep.AccessToken
-	switch {
-	case c.Mytoken != nil:
-		return readMytoken(rep)
-	case c.IDToken:
-		r.member, t = "id_token", rep.IDToken
-	}
-	if t.Empty() {
-		return result{}, errNoToken
-	}
-	err := t.Use(func(b []byte) error { r.value = bytes.Clone(b); return nil })
-	return r, err
-}
-
 func readMytoken(rep *proto.Reply) (result, error) {
 	var m struct {
 		Mytoken       string `json:"mytoken"`
@@ -53,32 +29,42 @@ func readMytoken(rep *proto.Reply) (result, error) {
 	if err != nil || m.Mytoken == "" {
 		return result{}, errNoToken
 	}
-	return result{member: "mytoken", value: []byte(m.Mytoken), issuer: m.MytokenIssuer, expires: m.ExpiresAt}, nil
+	return result{
+		member: "mytoken", value: secret.FromString(m.Mytoken), issuer: m.MytokenIssuer, expires: m.ExpiresAt,
+	}, nil
 }
 
 // print is what goes to standard output. The caller wipes it.
-func (c *Cmd) print(r result) ([]byte, error) {
+func (c *Cmd) print(r result) (out []byte, err error) {
+	err = r.value.Use(func(value []byte) error {
+		out, err = c.format(r, value)
+		return err
+	})
+	return out, err
+}
+
+func (c *Cmd) format(r result, value []byte) ([]byte, error) {
 	// Large enough to hold everything once: growing would leave a copy of the token behind.
-	out := make([]byte, 0, 2*len(r.value)+2*len(r.issuer)+256)
+	out := make([]byte, 0, 2*len(value)+2*len(r.issuer)+2*len(r.scope)+256)
 	expires := strconv.FormatInt(r.expires, 10)
 	switch {
 	case c.JSON:
-		return jsonObject(out, r)
+		return jsonObject(out, r, value)
 	case c.All:
-		out = append(append(out, r.value...), '\n')
+		out = append(append(out, value...), '\n')
 		return append(out, r.issuer+"\n"+expires+"\n"...), nil
 	case c.AuthHeader:
-		return append(append(out, "Authorization: Bearer "...), r.value...), nil
+		return append(append(out, "Authorization: Bearer "...), value...), nil
 	case c.Bearer:
-		return append(append(append(out, "Bearer "...), r.value...), '\n'), nil
+		return append(append(append(out, "Bearer "...), value...), '\n'), nil
 	case c.assigns():
-		return c.assignments(out, r, expires), nil
+		return c.assignments(out, [3][]byte{value, []byte(r.issuer), []byte(expires)}), nil
 	case c.Issuer != nil:
 		return append(out, r.issuer+"\n"...), nil
 	case c.ExpiresAt != nil:
 		return append(out, expires+"\n"...), nil
 	}
-	return append(append(out, r.value...), '\n'), nil
+	return append(append(out, value...), '\n'), nil
 }
 
 // assigns reports that the result is for a shell: more than one value, or a name attached to one.
@@ -95,15 +81,15 @@ func (c *Cmd) assigns() bool {
 	return c.Env || asked > 1
 }
 
-func (c *Cmd) assignments(out []byte, r result, expires string) []byte {
+func (c *Cmd) assignments(out []byte, values [3][]byte) []byte {
 	for _, a := range []struct {
 		opt   *string
 		name  string
 		value []byte
 	}{
-		{c.Token, varToken, r.value},
-		{c.Issuer, varIssuer, []byte(r.issuer)},
-		{c.ExpiresAt, varExpires, []byte(expires)},
+		{c.Token, varToken, values[0]},
+		{c.Issuer, varIssuer, values[1]},
+		{c.ExpiresAt, varExpires, values[2]},
 	} {
 		if a.opt == nil && !c.Env {
 			continue
@@ -143,20 +129,30 @@ func appendQuoted(out, word []byte) []byte {
 }
 
 // jsonObject is the result for programs. An ID token comes without a time of its own.
-func jsonObject(out []byte, r result) ([]byte, error) {
-	value, err := json.Marshal(string(r.value))
+func jsonObject(out []byte, r result, value []byte) ([]byte, error) {
+	quoted, err := json.Marshal(string(value))
 	if err != nil {
 		return nil, err
 	}
-	defer clear(value)
+	defer clear(quoted)
 	issuer, err := json.Marshal(r.issuer)
 	if err != nil {
 		return nil, err
 	}
-	out = append(append(append(out, `{"`+r.member+`":`...), value...), `,"issuer":`...)
+	out = append(append(append(out, `{"`+r.member+`":`...), quoted...), `,"issuer":`...)
 	out = append(out, issuer...)
+	if r.scope != "" {
+		scope, err := json.Marshal(r.scope)
+		if err != nil {
+			return nil, err
+		}
+		out = append(append(out, `,"scope":`...), scope...)
+	}
 	if r.member != "id_token" {
 		out = strconv.AppendInt(append(out, `,"expires_at":`...), r.expires, 10)
+	}
+	if r.saved != "" {
+		out = append(out, `,"saved":"`+r.saved+`"`...)
 	}
 	return append(out, "}\n"...), nil
 }

@@ -1,59 +1,129 @@
-// Package token is the role that prints an access token: oidc-token.
+// Package token is the role that gives access tokens: oidc-token, and under our own name what else a token is needed
+// for: a file that programs find or that is kept fresh, exchange, client credentials, revocation.
 //
-// It asks the agent and prints; that is all. It opens no keystore, reads no configuration and resolves no name, because
-// scripts call it in loops.
+// It asks the agent; only with a client that is given in files it asks a provider itself. It opens no keystore and resolves
+// no name before it has to, because scripts call it in loops.
 //
 // Not a public API.
 package token
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"regexp"
+	"reflect"
 	"strings"
-	"sync"
-	"time"
 
-	"github.com/oidcbox/oidcbox/core/agent/proto"
-	"github.com/oidcbox/oidcbox/core/agent/relay"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/secret/vault"
 )
 
-// alone is the value of an option with an optional value that was given none. It cannot be the name of a variable.
-const alone = "-"
-
-// Cmd is the grammar: that of oidc-token, and --json under our name.
+// Cmd is the whole grammar under our own name.
 type Cmd struct {
-	Time     int64    `short:"t" placeholder:"SECONDS" help:"Minimum number of seconds the token should be valid."`
-	Scope    []string `short:"s" sep:"none" placeholder:"SCOPE" help:"Scope to ask for. Separated by blanks, or given several times."`
-	Aud      string   `aliases:"audience" placeholder:"AUDIENCE" help:"Audience to ask for. Several are separated by blanks."`
-	ForceNew bool     `short:"f" help:"Get a new token, whatever is in the cache."`
+	asking
+	own
+	Account string `arg:"" optional:"" complete:"logins" help:"Short name of a login, or an issuer (https://...)."`
+}
 
-	Token     *string `short:"o" optvalue:"-" placeholder:"OIDC_AT" help:"Print the token; with more of -o -i -e, or a name attached, as shell assignments."`
-	Issuer    *string `short:"i" optvalue:"-" placeholder:"OIDC_ISS" help:"Print the issuer; see -o."`
-	ExpiresAt *string `short:"e" optvalue:"-" placeholder:"OIDC_EXP" help:"Print the time of expiry in Unix seconds; see -o."`
-	Env       bool    `short:"c" help:"Print all three as shell assignments."`
-	All       bool    `short:"a" help:"Print all three, one per line."`
+// own are the options that oidc-token does not have.
+type own struct {
+	JSON       bool `name:"json" help:"Print a JSON object; with --watch one for each event."`
+	AcceptLess bool `help:"Take a token also when the provider granted less than was asked for."`
 
-	Bearer     bool `help:"Print 'Bearer TOKEN'."`
-	AuthHeader bool `aliases:"auth" help:"Print 'Authorization: Bearer TOKEN' without a line end."`
-	JSON       bool `name:"json" help:"Print a JSON object (not as oidc-token)."`
+	Store   bool    `help:"Write the token to where programs look for it, and print that place."`
+	Watch   string  `placeholder:"FILE" help:"Keep a token in FILE and renew it until told to stop; 'default' is the place of --store."`
+	RenewAt float64 `default:"0.67" placeholder:"SHARE" help:"With --watch: renew after this share of the token's life."`
 
-	Name    string  `default:"oidc-token" placeholder:"NAME" help:"Name of the program that asks, shown to the person."`
-	IDToken bool    `name:"id-token" help:"Print an ID token instead."`
-	Mytoken *string `short:"m" optvalue:"-" aliases:"MT" placeholder:"PROFILE" help:"Print a mytoken instead, made by the profile."`
-	Seccomp bool    `hidden:"" help:"Accepted and ignored."`
+	Exchange          bool     `help:"Exchange a token (RFC 8693) with the client of the login."`
+	SubjectFile       string   `placeholder:"FILE" help:"Exchange the token in FILE, - for standard input."`
+	SubjectLogin      string   `placeholder:"LOGIN" complete:"logins" help:"Exchange a token of this login."`
+	SubjectType       string   `default:"access_token" placeholder:"TYPE" help:"What is exchanged: access_token, refresh_token, id_token, jwt or a URN."`
+	RequestedType     string   `placeholder:"TYPE" help:"What is wanted for it, in the same words."`
+	Resource          []string `sep:"none" placeholder:"URI" help:"Resource (RFC 8707) to name beside the audience. May be repeated."`
+	SaveAs            string   `placeholder:"NAME" help:"Keep the refresh token of the exchange as a login of this name."`
+	Replace           bool     `help:"With --save-as: also when there is a login of that name."`
+	ClientCredentials bool     `help:"Get a token of the login's client itself (RFC 6749 4.4)."`
 
-	Account string `arg:"" complete:"logins" help:"Short name of a login, or an issuer (https://...)."`
+	Revoke    bool   `help:"Revoke the login's refresh token, or the token of --token-file."`
+	TokenFile string `placeholder:"FILE" help:"With --revoke: revoke the token in FILE, - for standard input."`
+
+	ClientID         string `name:"client-id" placeholder:"ID" help:"Use this client instead of a login's; name the issuer then."`
+	ClientSecretFile string `placeholder:"FILE" help:"Secret of --client-id: the first line of FILE."`
+	CAFile           string `name:"ca-file" placeholder:"FILE" help:"With --client-id: certificates (PEM) to trust instead of the system's."`
+}
+
+// oidcToken is the grammar of oidc-token.
+type oidcToken struct {
+	asking
+	Account string `arg:"" help:"Short name of a login, or an issuer (https://...)."`
+}
+
+// plain is what scripts call in loops: each option more costs every start a little.
+type plain struct {
+	asking
+	JSON    bool   `name:"json" help:"Print a JSON object."`
+	Account string `arg:"" help:"Short name of a login, or an issuer (https://...)."`
 }
 
 // New returns the role.
 func New() cli.Command { return &Cmd{} }
 
-// Run asks the agent and prints what was asked for.
+// Choose leaves out what the command line has no use for.
+func (c *Cmd) Choose(upstream bool, args []string) cli.Command {
+	if upstream {
+		return &oidcToken{}
+	}
+	for _, arg := range args {
+		name, isLong := strings.CutPrefix(arg, "--")
+		name, _, _ = strings.Cut(name, "=")
+		if arg == "-h" || arg == "-?" || arg == "-" || isLong && (name == "" || needsAll(name)) {
+			return c
+		}
+	}
+	if len(args) == 0 {
+		return c
+	}
+	return &plain{}
+}
+
+// needsAll reports whether an option, or the beginning of one, may be one that only the whole grammar has.
+func needsAll(name string) bool {
+	if strings.HasPrefix("help", name) {
+		return true
+	}
+	t := reflect.TypeFor[own]()
+	for f := range t.NumField() {
+		if n := optionName(t.Field(f)); n != "json" && strings.HasPrefix(n, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// optionName is the name kong gives a field: its name tag, else the words of its Go name.
+func optionName(f reflect.StructField) string {
+	if n := f.Tag.Get("name"); n != "" {
+		return n
+	}
+	var b strings.Builder
+	for i, r := range f.Name {
+		if i > 0 && r >= 'A' && r <= 'Z' {
+			b.WriteByte('-')
+		}
+		b.WriteRune(r)
+	}
+	return strings.ToLower(b.String())
+}
+
+// Run is oidc-token.
+func (o *oidcToken) Run(ctx context.Context, env *cli.Env) error {
+	return (&Cmd{asking: o.asking, Account: o.Account}).Run(ctx, env)
+}
+
+// Run is the role for a command line without anything special in it.
+func (p *plain) Run(ctx context.Context, env *cli.Env) error {
+	return (&Cmd{asking: p.asking, own: own{JSON: p.JSON}, Account: p.Account}).Run(ctx, env)
+}
+
+// Run gives what was asked for, or ends it.
 func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	if err := c.check(env); err != nil {
 		return err
@@ -61,145 +131,13 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	if err := vault.HardenProcess(); err != nil {
 		env.Warn("going on with less protection: %v", err)
 	}
-	rep, err := relay.For(env).Call(ctx, c.request(env))
-	if err != nil {
-		return proto.Explain(err, env.Upstream)
-	}
-	defer rep.Wipe()
-	if err := rep.Err(); err != nil {
-		return c.refusal(env, err)
-	}
-	r, err := c.read(&rep)
-	if err != nil {
-		return err
-	}
-	defer clear(r.value)
-	c.noteIssuer(env, r)
-	c.warnShort(env, r)
-	out, err := c.print(r)
-	if err != nil {
-		return err
-	}
-	defer clear(out)
-	if _, err := env.Stdout.Write(out); err != nil {
-		return fmt.Errorf("print the token: %w", err)
-	}
-	return nil
-}
-
-// check refuses what cannot be meant. Names of variables go to a shell's eval.
-func (c *Cmd) check(env *cli.Env) error {
-	if c.JSON && env.Upstream {
-		return cli.Failf(cli.Usage, "unrecognized option '--json'")
-	}
-	for _, name := range []*string{c.Token, c.Issuer, c.ExpiresAt} {
-		if v := variable(name); v != "" && !variableName().MatchString(v) {
-			return cli.Failf(cli.Usage, "%q is no name of a shell variable", v)
-		}
-	}
-	if c.Mytoken != nil && proto.IsIssuer(c.Account, env.Upstream) {
-		return cli.Failf(cli.Usage, "a mytoken is asked for by the short name of a login, not by issuer")
-	}
-	return nil
-}
-
-var variableName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`) })
-
-// variable is the name attached to an option, "" for none.
-func variable(opt *string) string {
-	if opt == nil || *opt == alone {
-		return ""
-	}
-	return *opt
-}
-
-func (c *Cmd) request(env *cli.Env) proto.Request {
-	r := proto.Request{
-		Type: proto.TypeAccessToken, MinValid: c.Time, Hint: c.Name,
-		Scope: strings.Join(c.Scope, " "), Audience: c.Aud,
-	}
-	if c.ForceNew {
-		r.MinValid = proto.ForceNew
-	}
 	switch {
-	case c.Mytoken != nil:
-		r.Type, r.MinValid = proto.TypeMytoken, 0
-		r.MytokenProfile = profile(variable(c.Mytoken))
-	case c.IDToken:
-		r.Type, r.MinValid = proto.TypeIDToken, 0
+	case c.Revoke:
+		return c.revoke(ctx, env)
+	case c.Watch != "":
+		return c.watch(ctx, env)
+	case c.Store:
+		return c.store(ctx, env)
 	}
-	if proto.IsIssuer(c.Account, env.Upstream) {
-		r.Issuer = c.Account
-	} else {
-		r.Account = c.Account
-	}
-	return r
-}
-
-// profile is a mytoken profile as JSON: an object as it is, a name as a string.
-func profile(s string) json.RawMessage {
-	const defaultProfile = "web-default"
-	if s == "" {
-		s = defaultProfile
-	}
-	if strings.HasPrefix(s, "{") && json.Valid([]byte(s)) {
-		return json.RawMessage(s)
-	}
-	b, err := json.Marshal(s)
-	if err != nil {
-		return nil // a string always encodes
-	}
-	return b
-}
-
-// refusal is what the agent said, with our exit code.
-func (c *Cmd) refusal(env *cli.Env, err error) error {
-	var ae *proto.AgentError
-	if !errors.As(err, &ae) {
-		return err
-	}
-	if c.IDToken && env.Upstream {
-		// Here the original prints the bare words.
-		env.Note("%s", ae.Text)
-		return cli.Exit(cli.No)
-	}
-	if env.Upstream {
-		return cli.Fail(cli.No, err, ae.Help)
-	}
-	return cli.Fail(ae.Reason().ExitCode(), err, c.hint(env, ae))
-}
-
-// hint is what the agent said to do, or what usually helps.
-func (c *Cmd) hint(env *cli.Env, ae *proto.AgentError) string {
-	switch reason := ae.Reason(); {
-	case reason == proto.ReasonLogin && !proto.IsIssuer(c.Account, env.Upstream):
-		return "log in again with: oidc-gen --reauthenticate " + c.Account
-	case ae.Help != "":
-		return ae.Help
-	case reason == proto.ReasonLocked:
-		return "unlock it with: oidc-add --unlock"
-	case reason == proto.ReasonNotFound:
-		return "see what there is with: oidc-add --list"
-	case reason == proto.ReasonTemporary:
-		return "try again later"
-	}
-	return ""
-}
-
-// noteIssuer says how the provider spells its name, when that is not how it was typed: tokens are compared exactly.
-func (c *Cmd) noteIssuer(env *cli.Env, r result) {
-	if proto.IsIssuer(c.Account, env.Upstream) && r.issuer != c.Account {
-		env.Note("the issuer is %s", r.issuer)
-	}
-}
-
-// warnShort says that a token will not live as long as was asked. It is used all the same: there is no better one.
-func (c *Cmd) warnShort(env *cli.Env, r result) {
-	if c.Time <= 0 || r.expires <= 0 {
-		return
-	}
-	left := time.Unix(r.expires, 0).Sub(env.Now())
-	if left < time.Duration(c.Time)*time.Second {
-		env.Warn("the token is valid for %d s only; the provider gives none for longer", int64(left/time.Second))
-	}
+	return c.printOne(ctx, env)
 }

@@ -22,6 +22,14 @@ type Command interface {
 	Run(ctx context.Context, env *Env) error
 }
 
+// Chooser is a Command that has other grammars beside its own: one with the original's options alone under an upstream
+// name, or a small one for the command lines that scripts call in loops.
+type Chooser interface {
+	Command
+	// Choose returns the command that reads args.
+	Choose(upstream bool, args []string) Command
+}
+
 // Env is what a role may know of its process.
 type Env struct {
 	// Name is how the person called it, for messages: "oidcbox token" or "oidc-token".

@@ -43,6 +43,9 @@ func Main(env *Env, g Grammar, cmd Command, args []string) int {
 // Run is Main without the signals, for tests and for roles that start others in-process.
 func Run(ctx context.Context, env *Env, g Grammar, cmd Command, args []string) int {
 	env.Name, env.Version, env.own = g.Name, g.Version, g.Own
+	if c, ok := cmd.(Chooser); ok {
+		cmd = c.Choose(env.Upstream, args)
+	}
 	g, cmd, args = narrow(g, cmd, args)
 	exit := -1
 	parser, err := newParser(g, cmd, env.Upstream,

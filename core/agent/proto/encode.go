@@ -221,6 +221,8 @@ func encodeReply(r *Reply) ([]byte, error) {
 		o.flag("narrowed", r.Narrowed)
 	case !r.IDToken.Empty():
 		o.forceText("issuer", r.Issuer)
+	case r.Error != "":
+		o.text("issuer", r.Issuer)
 	}
 	o.raw("config", r.Config)
 	o.text("uri", r.URI)

@@ -65,6 +65,8 @@ var (
 type AgentError struct {
 	Text string // the "error" member
 	Help string // the "info" member, for the person; may have several lines
+	// Issuer is the provider that the failure is about, "" when it is about none or the agent does not say.
+	Issuer string
 }
 
 func (e *AgentError) Error() string { return e.Text }

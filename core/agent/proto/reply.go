@@ -26,8 +26,8 @@ type Reply struct {
 
 	AccessToken secret.Text
 	IDToken     secret.Text
-	Issuer      string
-	ExpiresAt   int64 // Unix seconds; 0 unknown
+	Issuer      string // also of a failure that is about a provider
+	ExpiresAt   int64  // Unix seconds; 0 unknown
 	// Scope is what the provider said it granted, "" when it said nothing. Only our agent sends it (granted_scope); the
 	// original's clients look over members they do not know.
 	Scope string
@@ -98,7 +98,7 @@ func (r Reply) Err() error {
 	if r.Error == "" {
 		return nil
 	}
-	return &AgentError{Text: r.Error, Help: r.Info.Text()}
+	return &AgentError{Text: r.Error, Help: r.Info.Text(), Issuer: r.Issuer}
 }
 
 // Wipe clears the secrets.

@@ -174,6 +174,19 @@ func (d *directory) mayDelete(uri string) bool {
 	return false
 }
 
+// spelled is the issuer of a login as its provider writes it: services compare it byte for byte, and account files have a
+// slash at the end for the sake of version 4.
+func (s *Service) spelled(ctx context.Context, cfg login.Config) string {
+	if cfg.MytokenURL != "" {
+		return cfg.Issuer
+	}
+	md, err := s.issuers.metadata(ctx, whereOf(cfg))
+	if err != nil || !login.SameIssuer(md.Issuer, cfg.Issuer) {
+		return cfg.Issuer
+	}
+	return md.Issuer
+}
+
 // client returns a client for a login. audience is what will be asked for: the style depends on it.
 func (s *Service) client(ctx context.Context, cfg login.Config, audience []string) (*flow.Client, error) {
 	md, err := s.issuers.metadata(ctx, whereOf(cfg))

@@ -56,7 +56,7 @@ func (s *Service) grant(ctx context.Context, r control.GrantRequest) (control.Gr
 	}
 	return control.Granted{
 		Token: control.Token{
-			Access: toks.Access.Clone(), Issuer: cfg.Issuer, Expires: toks.Expires, Scope: toks.Scope,
+			Access: toks.Access.Clone(), Issuer: s.spelled(ctx, cfg), Expires: toks.Expires, Scope: toks.Scope,
 		},
 		IssuedType: toks.IssuedType, Saved: saved,
 	}, nil

@@ -34,7 +34,20 @@ func (s *Service) reply(ctx context.Context, r proto.Request) proto.Reply {
 	if !errors.As(err, new(*problem)) {
 		s.opts.Log.DebugContext(ctx, "request failed", "req", r.Type, "err", err)
 	}
-	return failure(err, nameIn(r))
+	rep = failure(err, nameIn(r))
+	rep.Issuer = s.providerOf(err, r)
+	return rep
+}
+
+// providerOf is the issuer that a failed token request was about, where it got as far as the provider.
+func (s *Service) providerOf(err error, r proto.Request) string {
+	if !ofProvider(err) || r.Account == "" && r.Issuer == "" {
+		return ""
+	}
+	if l, ok := s.logins.get(r.Account); ok {
+		return l.issuer
+	}
+	return r.Issuer
 }
 
 // nameIn is the login a request is about, for help texts; "" when it names none.

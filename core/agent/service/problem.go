@@ -64,6 +64,12 @@ func explain(err error, name string) *problem {
 	return explainTransport(err)
 }
 
+// ofProvider reports whether err is what a provider said, or that it could not be reached.
+func ofProvider(err error) bool {
+	return errors.As(err, new(*flow.Error)) || errors.As(err, new(*httpc.Error)) || errors.Is(err, custody.ErrLoginAgain) ||
+		errors.As(err, new(*provider.IssuerError)) || errors.As(err, new(*provider.StatusError))
+}
+
 const helpUnlock = "Unlock the keystore with: oidcbox add --unlock"
 
 // explainProvider writes an OAuth error as the original does: "<error>: <description>", with help for those that a

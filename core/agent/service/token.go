@@ -225,7 +225,7 @@ func (s *Service) refresh(ctx context.Context, key cacheKey, scopes []string) (g
 	}
 	g := granted{
 		token: token{
-			access: toks.Access, issuer: cfg.Issuer, scope: toks.Scope, expires: toks.Expires,
+			access: toks.Access, issuer: s.spelled(ctx, cfg), scope: toks.Scope, expires: toks.Expires,
 			less: len(scopes) > 0 || narrowed(cfg.RefreshScope, cfg.AuthScope),
 		},
 		id: toks.ID,
