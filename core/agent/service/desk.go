@@ -30,6 +30,7 @@ var errNoQuestion = errors.New("there is no such question; it may have waited to
 // desk is where questions lie until a person has answered.
 type desk struct {
 	windows chan struct{} // holds one for each question on the screen
+	attend  time.Duration // attendTime, but for tests
 
 	mu     sync.Mutex
 	posted map[string]*posted
@@ -38,7 +39,7 @@ type desk struct {
 
 func newDesk() *desk {
 	return &desk{
-		windows: make(chan struct{}, maxWindows), posted: make(map[string]*posted), runs: make(map[string]*sharedRun),
+		windows: make(chan struct{}, maxWindows), attend: attendTime, posted: make(map[string]*posted), runs: make(map[string]*sharedRun),
 	}
 }
 
@@ -102,7 +103,7 @@ func (d *desk) find(id string) (*posted, error) {
 }
 
 // wait returns the answer to a posted question. The error is ErrNobody when no client shows it, else as of an Asker.
-func (p *posted) wait(ctx context.Context, life time.Duration) (prompt.Answer, error) {
+func (p *posted) wait(ctx context.Context, life, attendTime time.Duration) (prompt.Answer, error) {
 	end := time.NewTimer(life)
 	defer end.Stop()
 	attend := time.NewTimer(attendTime)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/agent/login"
+	"github.com/oidcbox/oidcbox/core/agent/prompt"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/oidc/issuer"
 	"github.com/oidcbox/oidcbox/core/oidc/issuer/issuertest"
@@ -26,6 +27,8 @@ import (
 
 // world is a service and a provider.
 type world struct {
+	asker   prompt.Asker // nil: nobody
+	issuers func() login.Catalogue
 	*Service
 	t     *testing.T
 	op    *issuertest.Server
@@ -111,7 +114,7 @@ func (w *world) restart(sw Switches) {
 		HTTP: func(ca string) (*httpc.Client, error) {
 			return httpc.New(httpc.Options{CAFile: ca, Timeout: 5 * time.Second})
 		},
-		Getenv: os.Getenv, Log: w.log,
+		Getenv: os.Getenv, Log: w.log, Asker: w.asker, Issuers: w.issuers,
 	}
 	if w.dir != "" {
 		o.Accounts = login.Directory{Find: func() (string, bool, error) { return w.dir, true, nil }}

@@ -27,6 +27,7 @@ type talk struct {
 	about [sha256.Size]byte // what the request was: only the same one may go on with it
 	uid   uint32
 	next  chan proto.Reply // not buffered: what nobody collects stays with the one who has it
+	gone  chan struct{}    // closed when nothing will come any more
 	end   context.CancelFunc
 
 	mu   sync.Mutex
@@ -51,6 +52,15 @@ func (t *talk) release() {
 type talks struct {
 	mu   sync.Mutex
 	rows map[string]*talk
+}
+
+// drop ends the use of a name.
+func (ts *talks) drop(name string, t *talk) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if ts.rows[name] == t {
+		delete(ts.rows, name)
+	}
 }
 
 // relayed reports whether questions of this request may go to the terminal of its client.
@@ -82,7 +92,12 @@ func (s *Service) converse(ctx context.Context, p sock.Peer, r proto.Request) pr
 	defer stop()
 	select {
 	case rep := <-t.next:
+		if rep.Ask == "" {
+			s.talks.drop(r.Relay, t)
+		}
 		return rep
+	case <-t.gone:
+		return proto.Failure(proto.TextTimeout, "The answer was not collected in time.")
 	case <-ctx.Done():
 		t.end() // the client has gone, and with it the one who could be asked
 		return failure(ctx.Err(), nameIn(r))
@@ -103,12 +118,14 @@ func (s *Service) talkOf(p sock.Peer, r proto.Request) (*talk, error) {
 		return nil, ErrTooMany
 	}
 	ctx, cancel := context.WithCancel(s.running)
-	t := &talk{about: essence(r), uid: p.UID, next: make(chan proto.Reply), end: cancel}
+	t := &talk{about: essence(r), uid: p.UID, next: make(chan proto.Reply), gone: make(chan struct{}), end: cancel}
 	s.talks.rows[r.Relay] = t
 	name, w := r.Relay, way{peer: p, hint: r.Hint, talk: t}
 	r.Relay = ""
 	s.wg.Go(func() {
 		defer cancel()
+		defer close(t.gone)
+		defer s.talks.drop(name, t)
 		rep := s.reply(withWay(ctx, w), r)
 		select {
 		case t.next <- rep:
@@ -117,9 +134,6 @@ func (s *Service) talkOf(p sock.Peer, r proto.Request) (*talk, error) {
 		case <-time.After(comeBack):
 			rep.Wipe()
 		}
-		s.talks.mu.Lock()
-		defer s.talks.mu.Unlock()
-		delete(s.talks.rows, name)
 	})
 	return t, nil
 }
@@ -138,7 +152,7 @@ func (s *Service) byRelay(ctx context.Context, t *talk, q prompt.Question) (prom
 	defer s.desk.take(p)
 	ask := proto.Failure(textAsk, "Only a client that knows how can go on from here.")
 	ask.Ask = p.question.ID
-	late := time.NewTimer(attendTime)
+	late := time.NewTimer(s.desk.attend)
 	defer late.Stop()
 	select {
 	case t.next <- ask:
@@ -147,7 +161,7 @@ func (s *Service) byRelay(ctx context.Context, t *talk, q prompt.Question) (prom
 	case <-ctx.Done():
 		return prompt.Answer{}, ctx.Err()
 	}
-	return p.wait(ctx, life)
+	return p.wait(ctx, life, s.desk.attend)
 }
 
 // textAsk is the error of an answer that holds a question.
