@@ -32,14 +32,14 @@ func benchHouse(b *testing.B) *house {
 // BenchmarkTokenProcess times oidc-token with a cached token as a whole process: a bare Go program as the floor, the
 // original's client and ours, all against the same agent, one after the other in every round.
 func BenchmarkTokenProcess(b *testing.B) {
-	services.Need(b, "oidc-token")
+	theirs := original(b, "oidc-token")
 	h := benchHouse(b)
 	bare := bareProgram(b)
 	argvs := map[string][]string{
-		"bare": {bare}, "original": {"oidc-token", "bench0"}, "ours": {h.bin, "token", "bench0"},
+		"bare": {bare}, "original": {theirs, "bench0"}, "ours": {h.bin, "token", "bench0"},
 	}
 	h.must("token", "bench0")
-	if o := h.exec("oidc-token", "bench0"); o.code != 0 {
+	if o := h.exec(theirs, "bench0"); o.code != 0 {
 		b.Fatalf("the original's oidc-token: %s", o.errOut)
 	}
 	times := inTurn(b, h.environ(), argvs)

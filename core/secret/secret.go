@@ -108,6 +108,9 @@ func (t Text) Empty() bool { return t.Len() == 0 }
 
 // Len returns the number of bytes, 0 after Wipe.
 func (t Text) Len() int {
+	if t.reveal == nil {
+		return 0
+	}
 	n := 0
 	_ = t.Use(func(b []byte) error { n = len(b); return nil })
 	return n

@@ -20,7 +20,7 @@ func encode(t *testing.T, v any) string {
 	case Request:
 		b, err = encodeRequest(&v)
 	case Reply:
-		b, err = encodeReply(&v)
+		b, err = encodeReply(&v, nil)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +106,7 @@ func TestReplyTexts(t *testing.T) {
 		{Status: StatusSuccess, Info: Info(`"a`)},
 		{Status: StatusSuccess, Mytoken: secret.FromString(`[]`)},
 	} {
-		if b, err := encodeReply(&bad); err == nil {
+		if b, err := encodeReply(&bad, nil); err == nil {
 			t.Errorf("written: %s", b)
 		}
 	}

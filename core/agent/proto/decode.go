@@ -162,6 +162,9 @@ func (m member) absent() bool {
 // decodeRequest reads a request. On an error nothing of it is kept. The error is ErrMalformed, or says which member
 // is wrong and how (never its value).
 func decodeRequest(b []byte) (Request, error) {
+	if r, ok := readSimple(b); ok {
+		return r, nil
+	}
 	r, err := readRequest(b)
 	if errors.Is(err, ErrMalformed) {
 		if once, ok := configOnce(b); ok {

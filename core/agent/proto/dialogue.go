@@ -114,7 +114,7 @@ func complaint(err error) []byte {
 		return nil
 	}
 	f := Failure(text, "")
-	out, err := encodeReply(&f)
+	out, err := encodeReply(&f, nil)
 	if err != nil {
 		return nil
 	}

@@ -17,9 +17,14 @@ type object struct {
 }
 
 // newObject takes the expected size, so that growing does not leave copies of secrets behind.
-func newObject(size int) *object {
-	b := make([]byte, 0, size)
-	return &object{buf: append(b, '{')}
+func newObject(size int) *object { return newObjectIn(nil, size) }
+
+// newObjectIn is newObject in a buffer that is used again, if it is large enough.
+func newObjectIn(room []byte, size int) *object {
+	if cap(room) < size {
+		room = make([]byte, 0, size)
+	}
+	return &object{buf: append(room[:0], '{')}
 }
 
 // finish returns the text; on an error there is none and the buffer is wiped.
@@ -68,10 +73,24 @@ func (o *object) secret(name string, t secret.Text) {
 	}
 	o.key(name)
 	o.use(name, t, func(b []byte) error {
+		if plainText(b) {
+			o.buf = append(append(append(o.buf, '"'), b...), '"')
+			return nil
+		}
 		var err error
 		o.buf, err = jsontext.AppendQuote(o.buf, b)
 		return err
 	})
+}
+
+// plainText reports whether b is ASCII that a JSON string holds as it is. Tokens are.
+func plainText(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // raw writes the secret, which is JSON, as it is.
@@ -201,9 +220,9 @@ func encodeRegistration(o *object, r *Request) {
 	o.secret("data", r.Data)
 }
 
-// encodeReply is the text of an answer.
-func encodeReply(r *Reply) ([]byte, error) {
-	o := newObject(512 + len(r.Info) + 2*(r.AccessToken.Len()+r.IDToken.Len()+r.Config.Len()+r.Device.Len()+
+// encodeReply is the text of an answer, in room if it fits.
+func encodeReply(r *Reply, room []byte) ([]byte, error) {
+	o := newObjectIn(room, 512+len(r.Info)+2*(r.AccessToken.Len()+r.IDToken.Len()+r.Config.Len()+r.Device.Len()+
 		r.Client.Len()+r.Data.Len()+r.Mytoken.Len()))
 	status := r.Status
 	if r.Error != "" || status == "" {

@@ -25,6 +25,9 @@ const (
 	inARow = 16
 	// keptKeys is how many key pairs a loop makes ahead once it has needed one.
 	keptKeys = 2
+	// soon is how quickly a client that has its answer asks again when it does so in a loop, and how long a loop looks out
+	// for that before it sleeps: waking a thread takes longer than an answer. It looks out only while that pays.
+	soon = 50 * time.Microsecond
 	// loopBuf is what a request with its public key or cipher usually fits in.
 	loopBuf = 4 << 10
 )
@@ -123,8 +126,12 @@ type loop struct {
 	partial list.List // of those that have begun, oldest first
 	spare   *loopConn // for the next connection
 	buf     []byte    // for the next one that says something
+	out     []byte    // for the next answer
 	keys    []*ecdh.PrivateKey
 	sealed  bool          // somebody has needed a key
+	looking bool          // the last event came soon after an answer
+	crowded bool          // connections come faster than they are answered
+	idle    time.Time     // since when there is nothing to do
 	pause   time.Duration // after an accept that failed; 0 while all is well
 	resume  time.Time     // when to listen again
 }
@@ -178,24 +185,45 @@ func (l *loop) turn() (ended bool, err error) {
 	return false, nil
 }
 
-// wait returns how many events there are. While nobody wants anything, keys are made ahead.
+// wait returns how many events there are.
 func (l *loop) wait() (int, error) {
-	for l.sealed && len(l.keys) < keptKeys {
-		n, errno := epollNow(l.epoll, l.events[:])
-		if n > 0 && errno == 0 {
-			return n, nil
-		}
-		k, err := newKey()
-		if err != nil {
-			break // it is asked for again when it is needed, and said then
-		}
-		l.keys = append(l.keys, k)
+	if n := l.lookOut(); n > 0 {
+		return n, nil
 	}
 	n, err := unix.EpollWait(l.epoll, l.events[:], l.timeout())
+	l.looking = !l.idle.IsZero() && time.Since(l.idle) < soon
 	if errors.Is(err, unix.EINTR) {
 		return 0, nil
 	}
 	return n, err
+}
+
+// lookOut returns the events that are there, or come soon where they did so before. While nobody wants anything, keys
+// are made ahead.
+func (l *loop) lookOut() int {
+	l.crowded = false
+	for l.idle = time.Now(); ; {
+		wanting := l.sealed && len(l.keys) < keptKeys
+		if !wanting && !l.looking {
+			return 0
+		}
+		n, errno := epollNow(l.epoll, l.events[:])
+		switch {
+		case errno != 0:
+			return 0
+		case n > 0:
+			l.crowded = time.Since(l.idle) < soon/10
+			return n
+		case wanting:
+			if k, err := newKey(); err == nil { // else it is said when the key is needed
+				l.keys = append(l.keys, k)
+			}
+		case time.Since(l.idle) > soon:
+			l.looking = false
+		default:
+			yield()
+		}
+	}
 }
 
 // timeout is the number of milliseconds until the next thing ends, -1 for never: an idle agent is never woken.
@@ -246,9 +274,13 @@ func (l *loop) watch(fd int, events uint32) error {
 // listen asks for new connections. One connection wakes one thread.
 func (l *loop) listen() error { return l.watch(l.ls.listen, unix.EPOLLIN|unix.EPOLLEXCLUSIVE) }
 
-// accept takes the connections that are there.
+// accept takes a connection, or all that are there when many come.
 func (l *loop) accept() error {
-	for i := range inARow {
+	n := 1
+	if l.crowded {
+		n = inARow
+	}
+	for i := range n {
 		fd, errno := acceptNow(l.ls.listen)
 		switch {
 		case errno == 0:

@@ -91,20 +91,25 @@ func (l *loop) answer(c *loopConn, text []byte) {
 				defer req.Wipe()
 				req.peer = c.watched
 				r := l.s.answer(c.peer, req)
-				return c.d.answer(l.s.encode(&r))
+				return c.d.answer(l.s.encode(&r, nil))
 			})
 			return
 		}
 		req.Wipe()
 		rep = &r
 	}
-	out := c.d.answer(l.s.encode(rep))
+	text = l.s.encode(rep, l.out)
+	out := c.d.answer(text)
+	l.out = nil
 	n, errno := sendNow(c.fd, out)
 	if errno == unix.EAGAIN || errno == 0 && n < len(out) {
 		l.handOver(c, func() []byte { return out[max(n, 0):] })
 		return
 	}
 	clear(out)
+	if cap(text) <= loopBuf {
+		l.out = text[:0] // wiped: it is out, or has been sealed
+	}
 	l.finish(c)
 }
 

@@ -226,7 +226,7 @@ func (s *server) respond(p sock.Peer, text []byte, peer func() (watchable, func(
 		r := s.answer(p, req)
 		rep = &r
 	}
-	return s.encode(rep)
+	return s.encode(rep, nil)
 }
 
 // readFor reads the request in text, or returns the answer to what is none.
@@ -247,10 +247,10 @@ func readFor(text []byte) (Request, *Reply) {
 	return Request{}, &rep
 }
 
-// encode returns the text of an answer and wipes the answer.
-func (s *server) encode(rep *Reply) []byte {
+// encode returns the text of an answer, in room if it fits, and wipes the answer.
+func (s *server) encode(rep *Reply, room []byte) []byte {
 	defer rep.Wipe()
-	out, err := encodeReply(rep)
+	out, err := encodeReply(rep, room)
 	if err == nil && len(out) > MaxReply {
 		clear(out)
 		err = ErrTooLarge
@@ -258,7 +258,7 @@ func (s *server) encode(rep *Reply) []byte {
 	if err != nil {
 		s.log.Error("cannot answer", "err", err)
 		failure := Failure("internal error", "")
-		out, _ = encodeReply(&failure)
+		out, _ = encodeReply(&failure, nil)
 	}
 	return out
 }

@@ -42,6 +42,9 @@ func epollNow(fd int, events []unix.EpollEvent) (int, unix.Errno) {
 	return int(n), errno
 }
 
+// yield lets other threads of the system have the processor.
+func yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
+
 func closeNow(fd int) error {
 	if _, _, errno := unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0); errno != 0 {
 		return errno
