@@ -47,6 +47,9 @@ func Run(ctx context.Context, env *Env, g Grammar, cmd Command, args []string) i
 		cmd = c.Choose(env.Upstream, args)
 	}
 	g, cmd, args = narrow(g, cmd, args)
+	if oneWord(cmd, args) {
+		return Report(env, cmd.Run(ctx, env))
+	}
 	exit := -1
 	parser, err := newParser(g, cmd, env.Upstream,
 		kong.Writers(env.Stdout, env.Stderr),

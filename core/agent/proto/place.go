@@ -22,7 +22,7 @@ func Find(getenv func(string) string) Client {
 	return Client{Path: paths[0], Dial: func(ctx context.Context) (net.Conn, error) {
 		var problem error
 		for _, p := range paths {
-			c, err := sock.Dial(ctx, p)
+			c, err := sock.DialPatient(ctx, p)
 			if err == nil {
 				return c, nil
 			}

@@ -45,14 +45,20 @@ func fake(_ context.Context, _ sock.Peer, r Request) Reply {
 // start serves h at a socket until the test ends.
 func start(t testing.TB, o ServeOptions, h HandlerFunc) string {
 	t.Helper()
+	path := socketPath(t)
+	serve(t, path, o, h)
+	return path
+}
+
+// socketPath is a place for a socket, short enough for one.
+func socketPath(t testing.TB) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "proto")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	path := filepath.Join(dir, "s")
-	serve(t, path, o, h)
-	return path
+	return filepath.Join(dir, "s")
 }
 
 func serveAt(t testing.TB, path string) {
@@ -374,13 +380,14 @@ func (l *lockedBuilder) String() string {
 }
 
 func TestServeWipes(t *testing.T) {
-	var kept Request
+	asked := make(chan Request, 1)
 	cached := secret.FromString("at")
 	path := start(t, ServeOptions{}, func(_ context.Context, _ sock.Peer, r Request) Reply {
-		kept = r
+		asked <- r
 		return Reply{Status: StatusSuccess, AccessToken: cached}
 	})
 	_ = ask(t, path, `{"request":"unlock","password":"hunter2","config":{"a":"b"}}`)
+	kept := <-asked
 	if !kept.Password.Empty() || !kept.Config.Empty() || !cached.Empty() {
 		t.Error("secrets of request or answer are still there")
 	}
