@@ -89,6 +89,8 @@ func openLink(url string) error {
 // endAgents ends agents in the background that a failed script has left, by their pid files run/*.pid.
 func endAgents(e *testscript.Env) {
 	files, _ := filepath.Glob(filepath.Join(e.WorkDir, "run", "*.pid"))
+	more, _ := filepath.Glob(filepath.Join(e.WorkDir, "oidc-agent-service-*", "*.pid"))
+	files = append(files, more...)
 	for _, file := range files {
 		b, _ := os.ReadFile(file)
 		if pid, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {

@@ -22,7 +22,7 @@ var ErrNoAssignment = errors.New("is no plain assignment")
 // ParseAssignment reads NAME=value, with "export" in front and a comment behind if need be. ok is false for an empty line. What
 // a shell would look up, run or expand is refused: the file says what it means, or nothing.
 func ParseAssignment(line string) (name, value string, ok bool, err error) {
-	line = strings.TrimSpace(line)
+	line = strings.Trim(line, " \t")
 	if line == "" || line[0] == '#' {
 		return "", "", false, nil
 	}
@@ -38,7 +38,7 @@ func ParseAssignment(line string) (name, value string, ok bool, err error) {
 		return "", "", false, err
 	}
 	// A ';' may end a line as it does in a shell; then only a comment may follow.
-	after := strings.TrimSpace(strings.TrimPrefix(strings.TrimLeft(rest, " \t"), ";"))
+	after := strings.Trim(strings.TrimPrefix(strings.TrimLeft(rest, " \t"), ";"), " \t")
 	if after != "" && after[0] != '#' {
 		return "", "", false, ErrNoAssignment
 	}
