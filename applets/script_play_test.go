@@ -118,6 +118,20 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// awaitChange waits until a file is there and not as another one any more: "awaitchange FILE OLD".
+func awaitChange(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: awaitchange FILE OLD")
+	}
+	old := ts.ReadFile(args[1])
+	for end := time.Now().Add(awaitTime); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if b, err := os.ReadFile(ts.MkAbs(args[0])); err == nil && string(b) != old {
+			return
+		}
+	}
+	ts.Fatalf("%s: as %s after %v", args[0], args[1], awaitTime)
+}
+
 // setEnv puts the content of a file into a variable, without a prefix: "setenv VAR FILE [PREFIX]".
 func setEnv(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 3 {

@@ -129,12 +129,10 @@ func (c *Cmd) checkOperand(env *cli.Env) error {
 	isIssuer := proto.IsIssuer(c.Account, env.Upstream)
 	grant := c.Exchange || c.ClientCredentials || c.Revoke
 	switch {
-	case c.Account == "" && !(c.Revoke && c.TokenFile != ""):
+	case c.Account == "" && !c.Revoke:
 		return cli.Failf(cli.Usage, "expected %q", "<account>")
 	case c.ClientID != "" && !isIssuer:
 		return cli.Failf(cli.Usage, "with --client-id the issuer has to be named: https://...")
-	case c.ClientID != "" && c.Revoke && c.TokenFile == "":
-		return cli.Failf(cli.Usage, "with --client-id the token to revoke has to be given: --token-file")
 	case c.ClientID == "" && isIssuer && grant:
 		return cli.Fail(cli.Usage, errors.New("a login has to be named, because its client is used"),
 			"or give a client with --client-id and --client-secret-file")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
@@ -14,25 +15,26 @@ import (
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/agent/start"
 	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/token/bearer"
 )
 
 // revoke ends a login's refresh token, or a token that is given, and says what the provider says of it afterwards.
 func (c *Cmd) revoke(ctx context.Context, env *cli.Env) error {
 	req := control.RevokeRequest{Login: c.Account}
-	if c.TokenFile != "" {
-		var err error
-		if req.Token, err = readToken(env, c.TokenFile); err != nil {
-			return err
-		}
-		defer req.Token.Wipe()
+	token, where, err := c.condemned(env)
+	if err != nil {
+		return err
 	}
+	defer token.Wipe()
+	req.Token = token
 	by, done, err := c.granter(env)
 	if err != nil {
 		return err
 	}
 	defer done()
 	if req.Login == "" {
-		if req.Login, err = c.loginFor(ctx, env, req); err != nil {
+		if req.Login, err = loginFor(ctx, env, req); err != nil {
 			return err
 		}
 	}
@@ -43,12 +45,36 @@ func (c *Cmd) revoke(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return explainControl(err)
 	}
-	return c.reportRevoked(env, req, out)
+	if err := c.reportRevoked(env, req, out); err != nil || where == "" || where == bearer.EnvToken {
+		return err
+	}
+	return bearer.Remove(where, token)
+}
+
+// condemned is the token to revoke, and where it was found: that of --token-file, else the one that this process would
+// send. It is empty when a login is named.
+func (c *Cmd) condemned(env *cli.Env) (t secret.Text, where string, err error) {
+	switch {
+	case c.TokenFile != "":
+		t, err = readToken(env, c.TokenFile)
+		return t, "", err
+	case c.Account != "" && c.ClientID == "":
+		return t, "", nil
+	}
+	t, where, err = bearer.Find(env.Getenv, os.Geteuid())
+	switch {
+	case errors.Is(err, bearer.ErrNone):
+		return t, "", cli.Fail(cli.NotFound, errors.New("there is no token to revoke"), "name a login, or give --token-file")
+	case err != nil:
+		return t, "", cli.Fail(cli.No, err, "name a login, or give --token-file")
+	}
+	env.Note("revoking the token of %s", where)
+	return t, where, nil
 }
 
 // loginFor finds the login whose client got a token, by what is in the token. That nobody has checked it does no harm: it
 // only chooses among the person's own logins, and their providers.
-func (c *Cmd) loginFor(ctx context.Context, env *cli.Env, req control.RevokeRequest) (string, error) {
+func loginFor(ctx context.Context, env *cli.Env, req control.RevokeRequest) (string, error) {
 	in := look(req.Token)
 	if !in.jwt || in.Issuer == "" {
 		return "", cli.Fail(cli.Usage, errors.New("the token does not say where it is from"),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
+	"github.com/oidcbox/oidcbox/core/token/bearer"
 	"github.com/oidcbox/oidcbox/core/token/claims"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/token/verify"
@@ -29,7 +30,7 @@ type tokenCmd struct {
 	Issuer    string   `aliases:"iss" placeholder:"URL" help:"Issuer to trust, and to fetch keys from without --jwks."`
 	Audience  []string `aliases:"aud" sep:"none" placeholder:"AUD" help:"Who the token has to be for. May be repeated."`
 	Profile   string   `placeholder:"PROFILE" help:"Accept one profile only: generic, wlcg, scitokens or at+jwt."`
-	TokenFile string   `placeholder:"FILE" default:"-" help:"Where the token is; - is standard input (default)."`
+	TokenFile string   `placeholder:"FILE" help:"Where the token is, - for standard input; default: standard input, else where programs look for one."`
 	CAFile    string   `name:"ca-file" placeholder:"FILE" help:"Certificates (PEM) to trust instead of the system's."`
 	JSON      bool     `name:"json" help:"Print the result and the claims as JSON."`
 
@@ -99,9 +100,9 @@ func (c *tokenCmd) profiles() ([]claims.Profile, error) {
 // readToken reads a little more than a token may have, so that one that is too long is refused for that reason, and
 // takes off the white space that files and pipes have around it.
 func (c *tokenCmd) readToken(env *cli.Env) ([]byte, error) {
-	const limit = jose.MaxToken + 1<<10
 	in := env.Stdin
-	if c.TokenFile != "-" {
+	switch {
+	case c.TokenFile != "" && c.TokenFile != "-":
 		f, err := os.Open(within(env, c.TokenFile))
 		if err != nil {
 			// The name is not repeated: people put the token itself there.
@@ -114,15 +115,36 @@ func (c *tokenCmd) readToken(env *cli.Env) ([]byte, error) {
 		}
 		defer f.Close()
 		in = f
+	case c.TokenFile == "" && cli.IsTerminal(in):
+		return found(env)
 	}
+	const limit = jose.MaxToken + 1<<10
 	b, err := io.ReadAll(io.LimitReader(in, limit))
 	if err != nil {
 		return nil, cli.Failf(cli.Usage, "read token: %w", err)
 	}
-	if b = bytes.Trim(b, " \t\n\v\f\r"); len(b) == 0 {
-		return nil, cli.Fail(cli.No, errors.New("token refused: there is none"), "the input is empty")
+	if b = bytes.Trim(b, " \t\n\v\f\r"); len(b) > 0 {
+		return b, nil
 	}
-	return b, nil
+	if c.TokenFile == "" {
+		return found(env)
+	}
+	return nil, cli.Fail(cli.No, errors.New("token refused: there is none"), "the input is empty")
+}
+
+// found is the token where programs look for one.
+func found(env *cli.Env) ([]byte, error) {
+	t, where, err := bearer.Find(env.Getenv, os.Geteuid())
+	switch {
+	case errors.Is(err, bearer.ErrNone):
+		return nil, cli.Fail(cli.No, errors.New("token refused: there is none"),
+			"pipe it in, use --token-file FILE, or set BEARER_TOKEN_FILE")
+	case err != nil:
+		return nil, cli.Fail(cli.No, fmt.Errorf("token refused: %w", err), "")
+	}
+	defer t.Wipe()
+	env.Note("looking at the token of %s", where)
+	return []byte(t.Expose()), nil
 }
 
 // trusted returns the issuer with its keys.

@@ -176,6 +176,9 @@ func TestRevokeLogin(t *testing.T) {
 	if err != nil || len(list) != 1 || !list[0].NeedsLogin {
 		t.Errorf("logins are %+v, %v", list, err)
 	}
+	if again, err := a.Revoke(t.Context(), control.RevokeRequest{Login: "work"}); err != nil || !again.Nothing {
+		t.Errorf("once more %+v, %v", again, err)
+	}
 	again, err := a.Revoke(t.Context(), control.RevokeRequest{Login: "work", DeleteClient: true, Remove: true})
 	if err != nil || !again.Nothing || !again.Removed || again.Client != control.ClientKept {
 		t.Errorf("again %+v, %v", again, err)

@@ -81,11 +81,14 @@ func (s *Service) revokeLogin(ctx context.Context, r control.RevokeRequest) (con
 	if r.DeleteClient {
 		s.endClient(ctx, cfg, &out)
 	}
-	if r.Remove && out.Client != control.ClientFailed {
-		err = s.drop(ctx, r.Login)
-		out.Removed = err == nil
+	if !r.Remove || out.Client == control.ClientFailed {
+		return out, nil
 	}
-	return out, err
+	if err := s.drop(ctx, r.Login); err != nil {
+		return out, err
+	}
+	out.Removed = true
+	return out, nil
 }
 
 // endToken revokes a token and asks what the provider says of it afterwards.
