@@ -7,6 +7,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/agent/start"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
@@ -29,6 +30,13 @@ func (a *agent) there(ctx context.Context) error {
 		return a.explain(err)
 	}
 	return nil
+}
+
+// ensure starts an agent where none answers and one is wanted. What is wrong otherwise shows when it is asked.
+func (a *agent) ensure(ctx context.Context) {
+	rep, err := proto.FindFor(a.env).Call(ctx, proto.Request{Type: proto.TypeCheck})
+	rep.Wipe()
+	start.Instead(ctx, a.env, err)
 }
 
 // call asks and returns the answer if it is no failure.

@@ -19,6 +19,7 @@ import (
 
 // load makes a login usable: from the keystore when it is there, else from its account file.
 func (c *Cmd) load(ctx context.Context, a *agent) error {
+	a.ensure(ctx)
 	name, err := c.name(ctx, a)
 	if err != nil {
 		return err

@@ -33,6 +33,7 @@ func (c *Cmd) lock(ctx context.Context, a *agent) error {
 
 // unlock takes the agent's password off, or opens its keystore: whichever is closed, the agent's password first.
 func (c *Cmd) unlock(ctx context.Context, a *agent) error {
+	a.ensure(ctx)
 	if err := a.there(ctx); err != nil {
 		return err
 	}

@@ -86,7 +86,9 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 		return s.codeExchange(ctx)
 	case c.State != "":
 		return s.fetchState(ctx)
-	case c.Reauthenticate:
+	}
+	s.ensure(ctx)
+	if c.Reauthenticate {
 		return s.reauthenticate(ctx)
 	}
 	return s.create(ctx)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/agent/start"
 	"github.com/oidcbox/oidcbox/core/cli"
 )
 
@@ -22,6 +23,13 @@ func newSession(c *Cmd, env *cli.Env) *session {
 	return &session{
 		cmd: c, env: env, agent: proto.FindFor(env), admin: control.Client{Path: control.Place(env.Getenv)},
 	}
+}
+
+// ensure starts an agent where none answers and one is wanted. What is wrong otherwise shows when it is asked.
+func (s *session) ensure(ctx context.Context) {
+	rep, err := s.agent.Call(ctx, proto.Request{Type: proto.TypeCheck})
+	rep.Wipe()
+	start.Instead(ctx, s.env, err)
 }
 
 // call asks the agent. A refusal comes back as an error with exit code and hint; the reply is there all the same.

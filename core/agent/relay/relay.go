@@ -22,6 +22,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/agent/prompt"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/agent/start"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/cli/term"
 )
@@ -48,8 +49,17 @@ func For(env *cli.Env) Caller {
 }
 
 // Call is proto.Client.Call, with questions of the agent answered on the way where the command is at a terminal. When
-// the person gives up, the answer is a failure with proto.TextCancelled.
+// the person gives up, the answer is a failure with proto.TextCancelled. Where nobody answers, an agent is started if one
+// is wanted (package start).
 func (c Caller) Call(ctx context.Context, req proto.Request) (proto.Reply, error) {
+	rep, err := c.call(ctx, req)
+	if start.Instead(ctx, c.Env, err) {
+		return c.call(ctx, req)
+	}
+	return rep, err
+}
+
+func (c Caller) call(ctx context.Context, req proto.Request) (proto.Reply, error) {
 	if !c.atTerminal() {
 		return c.Agent.Call(ctx, req)
 	}
