@@ -2,9 +2,12 @@ package applets
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,15 +19,14 @@ import (
 	"github.com/oidcbox/oidcbox/testdata/agentload"
 )
 
-// originalAgent starts Debian's agent with the logins of the house that are named, moved there with their refresh
-// tokens and their access tokens cached, and returns its socket and pid.
-func originalAgent(b *testing.B, h *house, logins ...string) (socket string, pid int) {
+// originalAgent starts Debian's agent and returns its socket and pid.
+func originalAgent(b *testing.B, h *house) (socket string, pid int) {
 	b.Helper()
-	socket = h.path("original.sock")
-	dir := h.path("original")
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	dir, err := os.MkdirTemp(h.dir, "original")
+	if err != nil {
 		b.Fatal(err)
 	}
+	socket = filepath.Join(dir, "s")
 	cmd := exec.Command(original(b, "oidc-agent"), "--console", "-a", socket)
 	cmd.Env = []string{"PATH=" + os.Getenv(pathVariable), "HOME=" + dir, "OIDC_CONFIG_DIR=" + dir, "TMPDIR=" + h.dir}
 	if err := cmd.Start(); err != nil {
@@ -34,38 +36,50 @@ func originalAgent(b *testing.B, h *house, logins ...string) (socket string, pid
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 	})
-	agent := proto.Client{Path: socket}
-	ask := func(r proto.Request) error {
-		rep, err := agent.Call(b.Context(), r)
-		if err == nil {
-			err = rep.Err()
-		}
-		return err
-	}
-	for deadline := time.Now().Add(10 * time.Second); ask(proto.Request{Type: proto.TypeCheck}) != nil; time.Sleep(10 * time.Millisecond) {
+	check := proto.Request{Type: proto.TypeCheck}
+	for deadline := time.Now().Add(10 * time.Second); asked(b, socket, check) != nil; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			b.Fatal("the original's agent does not answer")
 		}
 	}
-	admin := h.control()
-	for _, name := range logins {
-		config, err := admin.ExportLogin(b.Context(), name)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := admin.RemoveLogin(b.Context(), name); err != nil {
-			b.Fatal(err)
-		}
-		// The original pastes the issuer and the path of the discovery document together.
-		slash := strings.Replace(config.Expose(), h.issuer, h.issuer+"/", 1)
-		if err := ask(proto.Request{Type: proto.TypeAdd, Config: secret.FromString(slash)}); err != nil {
-			b.Fatalf("load %s into the original's agent: %v", name, err)
-		}
-		if err := ask(proto.Request{Type: proto.TypeAccessToken, Account: name}); err != nil {
-			b.Fatalf("token of %s from the original's agent: %v", name, err)
+	return socket, cmd.Process.Pid
+}
+
+func asked(b *testing.B, socket string, r proto.Request) error {
+	b.Helper()
+	rep, err := proto.Client{Path: socket}.Call(b.Context(), r)
+	if err == nil {
+		err = rep.Err()
+	}
+	return err
+}
+
+// load puts the login of a configuration into an agent under a name, and an access token into its cache.
+func (h *house) load(b *testing.B, socket, name, config string) {
+	b.Helper()
+	config = strings.Replace(config, `"name":"source"`, `"name":"`+name+`"`, 1)
+	for _, r := range []proto.Request{
+		{Type: proto.TypeAdd, Config: secret.FromString(config)},
+		{Type: proto.TypeAccessToken, Account: name},
+	} {
+		if err := asked(b, socket, r); err != nil {
+			b.Fatalf("%s of %s: %v", r.Type, name, err)
 		}
 	}
-	return socket, cmd.Process.Pid
+}
+
+// sourceLogin sets a login up at a provider that does not rotate, so that two agents may have it, and returns its
+// configuration.
+func sourceLogin(b *testing.B) (h *house, config string) {
+	b.Helper()
+	h, ca := newTLSHouse(b, "--rotation", "off")
+	h.startAgent()
+	h.gen("source", "--cp", ca)
+	text, err := h.control().ExportLogin(b.Context(), "source")
+	if err != nil {
+		b.Fatal(err)
+	}
+	return h, text.Expose()
 }
 
 func (h *house) control() control.Client {
@@ -80,12 +94,10 @@ func (h *house) control() control.Client {
 // BenchmarkAgentRates compares successful answers per second of our agent with those of the original's, a connection
 // per request, the two in turn in every round.
 func BenchmarkAgentRates(b *testing.B) {
-	h, ca := newTLSHouse(b)
-	h.startAgent()
-	h.gen("ours", "--cp", ca)
-	h.gen("theirs", "--cp", ca)
-	theirs, _ := originalAgent(b, h, "theirs")
-	h.must("token", "ours")
+	h, config := sourceLogin(b)
+	theirs, _ := originalAgent(b, h)
+	h.load(b, h.socket(), "ours", config)
+	h.load(b, theirs, "theirs", config)
 	for _, encrypted := range []bool{false, true} {
 		for _, clients := range []int{1, 32} {
 			dialect := "plain"
@@ -121,6 +133,77 @@ func playAt(b *testing.B, p agentload.Plan, socket, login string) agentload.Resu
 		b.Fatalf("%s answered nothing: %v", login, r.Failed)
 	}
 	return r
+}
+
+// BenchmarkAgentSilent asks as fast as it goes while another client has connected and says nothing, or half a word.
+func BenchmarkAgentSilent(b *testing.B) {
+	h, config := sourceLogin(b)
+	theirs, _ := originalAgent(b, h)
+	h.load(b, h.socket(), "ours", config)
+	h.load(b, theirs, "theirs", config)
+	for _, socket := range []string{h.socket(), theirs} {
+		for _, said := range []string{"", "x"} {
+			c, err := net.Dial("unix", socket)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := c.Write([]byte(said)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	// Their agent answers nobody meanwhile: its clients are given three seconds.
+	plan := agentload.Plan{Clients: 4, Encrypted: true, Length: 3 * time.Second, Patience: 3 * time.Second}
+	for b.Loop() {
+		our := playAt(b, plan, h.socket(), "ours")
+		b.ReportMetric(float64(our.P99)/1e6, "ours-p99-ms")
+		plan.Socket, plan.Login = theirs, "theirs"
+		their, err := agentload.Run(plan)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Logf("theirs: %d answers in %.1f s, failed %v", their.Answers, their.Seconds, their.Failed)
+		b.ReportMetric(float64(their.Answers), "original-answers")
+	}
+}
+
+// BenchmarkAgentMemory reports the resident memory of both agents with logins whose tokens are cached, some seconds
+// after the last request; the original's is that of its two processes.
+func BenchmarkAgentMemory(b *testing.B) {
+	h, config := sourceLogin(b)
+	h.endAgent()
+	for _, logins := range []int{0, 10, 100} {
+		b.Run(strconv.Itoa(logins), func(b *testing.B) {
+			theirs, pid := originalAgent(b, h)
+			h.startAgent("--no-keystore")
+			defer h.endAgent()
+			for i := range logins {
+				name := fmt.Sprintf("login%d", i)
+				h.load(b, h.socket(), name, config)
+				h.load(b, theirs, name, config)
+			}
+			time.Sleep(5 * time.Second)
+			for b.Loop() {
+				b.ReportMetric(float64(residentKiB(b, h.agent.Process.Pid))/1024, "ours-MiB")
+				b.ReportMetric(float64(residentKiB(b, pid)+residentKiB(b, childOf(b, pid)))/1024, "original-MiB")
+			}
+		})
+	}
+}
+
+// childOf is the only child of a process.
+func childOf(b *testing.B, pid int) int {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	child, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return child
 }
 
 func median(v []float64) float64 {
