@@ -47,7 +47,7 @@ func Run(ctx context.Context, env *Env, g Grammar, cmd Command, args []string) i
 		cmd = c.Choose(env.Upstream, args)
 	}
 	g, cmd, args = narrow(g, cmd, args)
-	if oneWord(cmd, args) {
+	if _, rewrites := cmd.(Rewriter); !rewrites && oneWord(cmd, args) {
 		return Report(env, cmd.Run(ctx, env))
 	}
 	exit := -1

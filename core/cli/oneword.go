@@ -14,30 +14,36 @@ func oneWord(cmd Command, args []string) bool {
 	if len(args) != 1 || args[0] == "" || args[0][0] == '-' || v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
 		return false
 	}
-	v = v.Elem()
-	operand := -1
-	for i := range v.NumField() {
-		field := v.Type().Field(i)
-		tag := field.Tag
-		if tag.Get("kong") == "-" || !field.IsExported() && !field.Anonymous {
-			continue
-		}
-		if _, is := tag.Lookup("arg"); is {
-			if operand >= 0 || v.Field(i).Kind() != reflect.String || strings.Contains(string(tag), `enum:`) {
-				return false
-			}
-			operand = i
-			continue
-		}
-		if !setDefault(v.Field(i), field) {
-			return false
-		}
-	}
-	if operand < 0 {
+	operand, ok := onlyOperand(v.Elem(), reflect.Value{})
+	if !ok || !operand.IsValid() {
 		return false
 	}
-	v.Field(operand).SetString(args[0])
+	operand.SetString(args[0])
 	return true
+}
+
+// onlyOperand sets the defaults of the options in v and returns the operand, which is found already when it lies outside
+// of v. It is not ok when there is another one, or anything that is not simple.
+func onlyOperand(v, found reflect.Value) (operand reflect.Value, ok bool) {
+	for i := range v.NumField() {
+		field, f := v.Type().Field(i), v.Field(i)
+		_, isOperand := field.Tag.Lookup("arg")
+		switch {
+		case field.Tag.Get("kong") == "-":
+		case field.Anonymous && field.Tag == "" && f.Kind() == reflect.Struct:
+			if found, ok = onlyOperand(f, found); !ok {
+				return found, false
+			}
+		case !field.IsExported():
+		case isOperand && (found.IsValid() || f.Kind() != reflect.String || strings.Contains(string(field.Tag), "enum:")):
+			return found, false
+		case isOperand:
+			found = f
+		case !setDefault(f, field):
+			return found, false
+		}
+	}
+	return found, true
 }
 
 // setDefault gives an option its default; false when it is none of the simple kinds.
@@ -48,23 +54,20 @@ func setDefault(v reflect.Value, f reflect.StructField) bool {
 		}
 	}
 	value, given := f.Tag.Lookup("default")
-	if f.Anonymous || v.Kind() == reflect.Struct {
+	switch {
+	case f.Anonymous || v.Kind() == reflect.Struct || strings.Contains(value, "${"):
 		return false
-	}
-	if !given {
+	case !given:
 		return true
-	}
-	switch v.Kind() {
-	case reflect.String:
+	case v.Kind() == reflect.String:
 		v.SetString(value)
-	case reflect.Int, reflect.Int64:
+		return true
+	case v.Kind() == reflect.Int64 && v.Type().PkgPath() == "" || v.Kind() == reflect.Int:
 		n, err := strconv.ParseInt(value, 10, 64)
-		if err != nil {
-			return false // a duration, or a word that kong knows
+		if err == nil {
+			v.SetInt(n)
 		}
-		v.SetInt(n)
-	default:
-		return false
+		return err == nil
 	}
-	return !strings.Contains(value, "${")
+	return false // a duration, a list: kong knows how to read it
 }

@@ -7,13 +7,17 @@ import (
 )
 
 type oneWordCmd struct {
-	Time    int64    `short:"t" default:"7" help:"t"`
+	shared
 	Scope   []string `short:"s" help:"s"`
 	Token   *string  `short:"o" optvalue:"-" help:"o"`
 	Name    string   `default:"somebody" help:"n"`
 	Flag    bool     `help:"f"`
 	Account string   `arg:"" help:"a"`
 	hidden  int
+}
+
+type shared struct {
+	Time int64 `short:"t" default:"7" help:"t"`
 }
 
 func (c *oneWordCmd) Run(context.Context, *Env) error { return nil }
