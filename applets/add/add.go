@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/secret/vault"
 )
@@ -35,18 +36,22 @@ type Cmd struct {
 	PwEnv    string  `optvalue:"OIDC_ENCRYPTION_PW" placeholder:"VAR" help:"Take the password from an environment variable (OIDC_ENCRYPTION_PW)."`
 	PwCmd    string  `placeholder:"CMD" help:"Take the password from the first line a program prints; no shell."`
 	PwFile   string  `placeholder:"FILE" help:"Take the password from the first line of a file."`
-	PwPrompt string  `enum:"cli,gui" default:"cli" placeholder:"cli|gui" help:"How to ask for a password; gui is taken for cli."`
+	PwPrompt string  `enum:"cli,gui," default:"" placeholder:"cli|gui" help:"How to ask for a password: at the terminal (cli), or in a window where there is a program for it (gui)."`
+	PwGpg    string  `name:"pw-gpg" aliases:"pw-pgp,gpg,pgp" placeholder:"KEY" help:"Say that the account file is encrypted with this OpenPGP key. An agent of ours reads that from the file."`
+	// PwKeyring is of version 4. We have no entry in a keyring; its effect, that nobody is asked again, is that of PwStore.
+	PwKeyring bool `help:"As --pw-store. Version 4 of oidc-agent used the system's keyring."`
 
 	PassphraseFile string `placeholder:"FILE" help:"With --unlock: passphrase of the keystore, first line of a file."`
 	PassphraseCmd  string `placeholder:"CMD" help:"With --unlock: passphrase of the keystore, first line a program prints."`
 	KeyFile        string `placeholder:"FILE" help:"With --unlock: key file of the keystore."`
-	JSON           bool   `name:"json" help:"Print lists as JSON (not as oidc-add)."`
+	JSON           bool   `name:"json" help:"Print JSON (not as oidc-add)."`
 
 	// Of version 4, without meaning here.
-	PwKeyring bool `hidden:"" help:"Accepted and ignored."`
-	Seccomp   bool `hidden:"" help:"Accepted and ignored."`
-	Debug     bool `short:"g" hidden:"" help:"Accepted and ignored."`
-	Verbose   bool `short:"v" hidden:"" help:"Accepted and ignored."`
+	Seccomp bool `hidden:"" help:"Accepted and ignored."`
+	Debug   bool `short:"g" hidden:"" help:"Accepted and ignored."`
+	Verbose bool `short:"v" hidden:"" help:"Accepted and ignored."`
+
+	settings login.AddSettings
 
 	Account string `arg:"" optional:"" complete:"logins" help:"Short name of a login, or an issuer (https://...)."`
 }
@@ -64,6 +69,12 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	if err := vault.HardenProcess(); err != nil {
 		env.Warn("going on with less protection: %v", err)
 	}
+	settings, err := login.FindSettings(env.Getenv)
+	if err != nil {
+		env.Warn("going on with the usual settings: %v", err)
+	}
+	c.settings = settings.Add
+	c.SkipCheck = c.SkipCheck || c.settings.SkipCheck
 	return job(ctx, newAgent(env))
 }
 

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/cli"
@@ -325,7 +326,7 @@ func TestLoad(t *testing.T) {
 			"loaded_accounts",
 		},
 		"https://no.example.org": {
-			outcome{1, "", "Error: there is no login for issuer https://no.example.org\n"}, "account_info",
+			outcome{1, "", "Error: No account configured with that short name\nsee what there is with --list\n"}, "account_info",
 		},
 		"https://two.example.org": {
 			outcome{64, "", "Error: there are several logins for issuer https://two.example.org: a, b\nname one of them\n"},
@@ -341,6 +342,37 @@ func TestLoad(t *testing.T) {
 		if len(asked) == 0 || asked[len(asked)-1] != c.asked {
 			t.Errorf("oidc-add %s asked %q, want %q last", line, asked, c.asked)
 		}
+	}
+}
+
+// TestDefaultAccount: the person's list of issuers says which of several logins is meant, and knows of one that the agent
+// does not.
+func TestDefaultAccount(t *testing.T) {
+	f := &agentOf{loaded: []string{"a", "b"}}
+	p := newPlace(t, f)
+	p.write("accounts/issuer.config", `[{"issuer":"https://two.example.org/","accounts":["a","b"],"default_account":"b"},`+
+		`{"issuer":"https://three.example.org","accounts":["demo","deleted"]}]`)
+	if got := p.run(true, "https://two.example.org"); got != (outcome{0, "Account 'b' already loaded\n", ""}) {
+		t.Errorf("several: %+v", got)
+	}
+	if got := p.run(true, "--pw-env=PW https://three.example.org/"); got != (outcome{0, "success\n", ""}) {
+		t.Errorf("one the agent does not know: %+v", got)
+	}
+	if asked := f.take(); !strings.Contains(asked[len(asked)-1], `"name":"demo"`) {
+		t.Errorf("asked %q", asked)
+	}
+}
+
+// TestTabbed: --print lays a configuration out as the original does.
+func TestTabbed(t *testing.T) {
+	const in = `{"name":"demo","daeSetByUser":0,"redirect_uris":["http://a","http://b"],"o":{"x":[],"y":{"z":"<\""}},"n":null}`
+	const want = "{\n\t\"name\":\t\"demo\",\n\t\"daeSetByUser\":\t0,\n\t\"redirect_uris\":\t[\"http://a\", \"http://b\"],\n" +
+		"\t\"o\":\t{\n\t\t\"x\":\t[],\n\t\t\"y\":\t{\n\t\t\t\"z\":\t\"<\\\"\"\n\t\t}\n\t},\n\t\"n\":\tnull\n}\n"
+	if got := string(tabbed([]byte(in))); got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if got := string(tabbed([]byte("no JSON"))); got != "no JSON\n" {
+		t.Errorf("got %q", got)
 	}
 }
 
@@ -366,7 +398,7 @@ func TestRefusals(t *testing.T) {
 		"../demo":                          {cli.Usage, "unusable account name"},
 		"-t -5 demo":                       {cli.Usage, "lifetime"},
 		"--pw-store=soon --pw-env=PW demo": {cli.Usage, "--pw-store"},
-		"gpg":                              {cli.No, "OpenPGP"},
+		"gpg":                              {cli.Denied, "OpenPGP"},
 		"absent":                           {cli.NotFound, "o account configured"},
 		"--pw-prompt=window demo":          {cli.Usage, "pw-prompt"},
 		"-x --pw-env=NOT_SET":              {cli.Usage, "empty"},
@@ -436,13 +468,13 @@ func TestLists(t *testing.T) {
 func TestLockAndUnlock(t *testing.T) {
 	f := &agentOf{}
 	p := newPlace(t, f)
-	if got := p.run(true, "-x --pw-file=DIR/pw"); got != (outcome{0, "Agent locked\n", ""}) {
+	if got := p.run(true, "-x --pw-file=DIR/pw"); got != (outcome{0, "success\n", ""}) {
 		t.Errorf("lock: %+v", got)
 	}
 	if got := p.run(true, "-X --pw-cmd=/bin/true"); got.code != 1 || got.out != "" {
 		t.Errorf("a command that prints nothing: %+v", got)
 	}
-	if got := p.run(true, "-X --pw-env=PW"); got != (outcome{0, "Agent unlocked\n", ""}) {
+	if got := p.run(true, "-X --pw-env=PW"); got != (outcome{0, "success\n", ""}) {
 		t.Errorf("unlock: %+v", got)
 	}
 	want := []string{"lock password=" + demoPassword, "unlock password=" + demoPassword}
@@ -470,12 +502,16 @@ func TestPasswordEntry(t *testing.T) {
 		"prompt":         {Cmd{}, fromPrompt, `{"account":"demo","type":8}`},
 		"env":            {Cmd{PwEnv: "PW"}, fromMemory, stored + `}`},
 		"command":        {Cmd{PwCmd: "pass show x"}, fromCommand, `{"account":"demo","type":12,"command":"pass show x"}`},
+		"keyring":        {Cmd{PwKeyring: true}, fromPrompt, strings.Replace(stored, ":9", ":11", 1) + `}`},
+		"file below":     {Cmd{PwFile: "pw"}, fromFile, `{"account":"demo","type":24,"pw_file":"/work/pw"}`},
+		"gpg":            {Cmd{PwGpg: "ABC"}, fromPrompt, `{"account":"demo","type":40,"gpg_key":"ABC"}`},
 		"file":           {Cmd{PwFile: "/pw"}, fromFile, `{"account":"demo","type":24,"pw_file":"/pw"}`},
 		"store":          {Cmd{PwStore: &alone}, fromPrompt, stored + `}`},
-		"store for":      {Cmd{PwStore: &day}, fromPrompt, stored + `,"expires_after":86400}`},
-		"store lifetime": {Cmd{PwStore: &alone, Lifetime: &hour}, fromPrompt, stored + `,"expires_after":3600}`},
+		"store for":      {Cmd{PwStore: &day}, fromPrompt, stored + `,"expires_at":1086400,"expires_after":86400}`},
+		"store lifetime": {Cmd{PwStore: &alone, Lifetime: &hour}, fromPrompt, stored + `,"expires_at":1003600,"expires_after":3600}`},
 	} {
-		got, err := c.cmd.passwordEntry("demo", &password{text: text, from: c.from})
+		env := &cli.Env{Dir: "/work", Now: func() time.Time { return time.Unix(1000000, 0) }}
+		got, err := c.cmd.passwordEntry(env, "demo", &password{text: text, from: c.from}, false)
 		if err != nil || got.Expose() != c.want {
 			t.Errorf("%s: %s, %v", name, got.Expose(), err)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/agent/relay"
 	"github.com/oidcbox/oidcbox/core/agent/start"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
@@ -16,6 +17,7 @@ import (
 type agent struct {
 	env     *cli.Env
 	control control.Client
+	start   bool // one where nobody answers and one is wanted
 }
 
 func newAgent(env *cli.Env) *agent {
@@ -26,22 +28,18 @@ func newAgent(env *cli.Env) *agent {
 func (a *agent) there(ctx context.Context) error {
 	rep, err := proto.FindFor(a.env).Call(ctx, proto.Request{Type: proto.TypeCheck})
 	rep.Wipe()
-	if errors.Is(err, proto.ErrNoAgent) {
+	if errors.Is(err, proto.ErrNoAgent) && !a.started(ctx, err) {
 		return a.explain(err)
 	}
 	return nil
 }
 
-// ensure starts an agent where none answers and one is wanted. What is wrong otherwise shows when it is asked.
-func (a *agent) ensure(ctx context.Context) {
-	rep, err := proto.FindFor(a.env).Call(ctx, proto.Request{Type: proto.TypeCheck})
-	rep.Wipe()
-	start.Instead(ctx, a.env, err)
-}
-
 // call asks and returns the answer if it is no failure.
 func (a *agent) call(ctx context.Context, req proto.Request) (proto.Reply, error) {
-	rep, err := proto.FindFor(a.env).Call(ctx, req)
+	rep, err := relay.For(a.env).Call(ctx, req)
+	if errors.Is(err, proto.ErrNoAgent) && a.started(ctx, err) {
+		rep, err = relay.For(a.env).Call(ctx, req)
+	}
 	if err == nil {
 		err = rep.Err()
 	}
@@ -50,6 +48,11 @@ func (a *agent) call(ctx context.Context, req proto.Request) (proto.Reply, error
 		return proto.Reply{}, a.explain(err)
 	}
 	return rep, nil
+}
+
+// started reports whether there is an agent now, where there was none.
+func (a *agent) started(ctx context.Context, err error) bool {
+	return a.start && start.Instead(ctx, a.env, err)
 }
 
 // explain gives an error its exit code and hint.

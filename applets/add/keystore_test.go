@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
-	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
@@ -106,7 +105,7 @@ func TestKeystoreLogins(t *testing.T) {
 			t.Errorf("the secrets went over the other socket: %q", a)
 		}
 	}
-	if got := p.run(true, "-p kept"); got != (outcome{0, "{\"name\":\"kept\"}\n", ""}) {
+	if got := p.run(true, "-p kept"); got != (outcome{0, "{\n\t\"name\":\t\"kept\"\n}\n", ""}) {
 		t.Errorf("print: %+v", got)
 	}
 	if got := p.run(false, "-p memory"); got.code != cli.NotFound || got.out != "" {
@@ -185,7 +184,7 @@ func TestUnlockAgentFirst(t *testing.T) {
 	f, k := &agentOf{}, &keystoreOf{status: control.Status{Keystore: control.KeystoreLocked, Locked: true}}
 	p := newPlace(t, f)
 	withKeystore(t, p, k)
-	if got := p.run(true, "-X --pw-env=PW"); got != (outcome{0, proto.TextAgentUnlocked + "\n", ""}) || len(k.asked) > 0 {
+	if got := p.run(true, "-X --pw-env=PW"); got != (outcome{0, "success\n", ""}) || len(k.asked) > 0 {
 		t.Errorf("got %+v, asked %q", got, k.asked)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
@@ -17,12 +16,9 @@ import (
 
 // listUsable prints the account files and the logins of the keystore. It works without an agent.
 func (c *Cmd) listUsable(ctx context.Context, a *agent) error {
-	var names []string
-	if dir, found := accountDir(a.env); found {
-		var err error
-		if names, err = login.List(dir); err != nil {
-			return err
-		}
+	names, err := accounts(a.env).Names()
+	if err != nil {
+		return err
 	}
 	logins, st, err := a.stored(ctx)
 	switch {
@@ -44,6 +40,10 @@ func (c *Cmd) listLoaded(ctx context.Context, a *agent) error {
 	if err != nil {
 		return err
 	}
+	if len(names) == 0 && !c.JSON && cli.IsTerminal(a.env.Stdout) {
+		_, err := fmt.Fprintln(a.env.Stdout, noneLoaded)
+		return err
+	}
 	return c.printNames(a.env, "The following account configurations are currently loaded: ", names)
 }
 
@@ -60,6 +60,9 @@ func (a *agent) loaded(ctx context.Context) ([]string, error) {
 	}
 	return names, nil
 }
+
+// noneLoaded is the original's sentence; version 5 has it, like its headers, for people only.
+const noneLoaded = "No account configurations are currently loaded."
 
 // printNames prints one name per line. The header is for people: only on a terminal, as version 5 does.
 func (c *Cmd) printNames(env *cli.Env, header string, names []string) error {
@@ -84,11 +87,5 @@ func (c *Cmd) printNames(env *cli.Env, header string, names []string) error {
 	return nil
 }
 
-// accountDir is the directory of account files, if there is one.
-func accountDir(env *cli.Env) (string, bool) {
-	dir, found, err := login.FindDir(env.Getenv, func(path string) bool {
-		fi, err := os.Stat(path)
-		return err == nil && fi.IsDir()
-	})
-	return dir, found && err == nil
-}
+// accounts are the person's account files.
+func accounts(env *cli.Env) login.Directory { return login.DirectoryOf(env.Getenv, env.Dir) }

@@ -2,10 +2,11 @@ package add
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,7 @@ import (
 
 // load makes a login usable: from the keystore when it is there, else from its account file.
 func (c *Cmd) load(ctx context.Context, a *agent) error {
-	a.ensure(ctx)
+	a.start = true
 	name, err := c.name(ctx, a)
 	if err != nil {
 		return err
@@ -81,7 +82,7 @@ func (c *Cmd) loadFile(ctx context.Context, a *agent, name string, st control.St
 		// The original sends it only together with --pw-store.
 		req.Lifetime, req.HasLifetime = *c.Lifetime, true
 	}
-	if req.PWEntry, err = c.passwordEntry(name, pw); err != nil {
+	if req.PWEntry, err = c.passwordEntry(a.env, name, pw, keepPassword(a.env, config)); err != nil {
 		return err
 	}
 	defer req.PWEntry.Wipe()
@@ -94,11 +95,7 @@ func (c *Cmd) loadFile(ctx context.Context, a *agent, name string, st control.St
 
 // openFile decrypts the account file of a name.
 func (c *Cmd) openFile(ctx context.Context, env *cli.Env, name string) (secret.Text, *password, error) {
-	dir, found := accountDir(env)
-	if !found {
-		return secret.Text{}, nil, fmt.Errorf("read account %s: %w", name, fs.ErrNotExist)
-	}
-	f, err := login.ReadAccount(dir, name)
+	f, err := accounts(env).Read(name)
 	if err != nil {
 		return secret.Text{}, nil, err
 	}
@@ -115,14 +112,22 @@ func fileError(err error) error {
 		return cli.Fail(cli.NotFound, &proto.AgentError{Text: proto.TextNotConfigured}, "see what there is with --list")
 	case errors.Is(err, login.ErrName):
 		return cli.Fail(cli.Usage, err, "")
+	case errors.Is(err, exec.ErrNotFound):
+		return cli.Fail(cli.NotFound, err, "install gnupg, or set the login up again with a password: oidc-gen NAME")
 	case errors.Is(err, login.ErrPGP):
-		return cli.Fail(cli.No, err, "set the login up again, with a password: oidc-gen NAME --pw-file FILE")
+		return cli.Fail(cli.Denied, err, "the key has to be on this machine, and its passphrase known to gpg")
 	}
 	return err
 }
 
 // say prints the result, and what the agent adds for the person on standard error.
 func (c *Cmd) say(env *cli.Env, result, info string) error {
+	if c.JSON {
+		return json.NewEncoder(env.Stdout).Encode(struct {
+			Result string `json:"result"`
+			Info   string `json:"info,omitempty"`
+		}{result, strings.TrimSuffix(info, "\n")})
+	}
 	if info != "" {
 		env.Note("%s", strings.TrimSuffix(info, "\n"))
 	}
@@ -130,50 +135,6 @@ func (c *Cmd) say(env *cli.Env, result, info string) error {
 		return fmt.Errorf("print the result: %w", err)
 	}
 	return nil
-}
-
-// name is the short name that was given, or the one login of the issuer that was given.
-func (c *Cmd) name(ctx context.Context, a *agent) (string, error) {
-	if !proto.IsIssuer(c.Account, a.env.Upstream) {
-		if err := login.CheckName(c.Account); err != nil {
-			return "", cli.Fail(cli.Usage, err, "")
-		}
-		return c.Account, nil
-	}
-	names, err := a.ofIssuer(ctx, c.Account)
-	if err != nil {
-		return "", err
-	}
-	switch len(names) {
-	case 0:
-		return "", cli.Failf(cli.NotFound, "there is no login for issuer %s", c.Account)
-	case 1:
-		return names[0], nil
-	}
-	return "", cli.Fail(cli.Usage, fmt.Errorf("there are several logins for issuer %s: %s", c.Account,
-		strings.Join(names, ", ")), "name one of them")
-}
-
-// ofIssuer asks the agent which logins it knows for an issuer, in order.
-func (a *agent) ofIssuer(ctx context.Context, issuer string) ([]string, error) {
-	rep, err := a.call(ctx, proto.Request{Type: proto.TypeAccountInfo})
-	if err != nil {
-		return nil, err
-	}
-	var known map[string]struct {
-		Accounts map[string]bool `json:"accounts"`
-	}
-	if err := rep.Info.Into(&known); err != nil {
-		return nil, errors.New("the agent's list of issuers cannot be read")
-	}
-	var names []string
-	for iss, entry := range known {
-		if strings.TrimSuffix(iss, "/") == strings.TrimSuffix(issuer, "/") {
-			names = slices.AppendSeq(names, maps.Keys(entry.Accounts))
-		}
-	}
-	slices.Sort(names)
-	return names, nil
 }
 
 // remove unloads a login; it stays where it is kept.
@@ -212,7 +173,9 @@ func (c *Cmd) print(ctx context.Context, a *agent) error {
 	defer config.Wipe()
 	defer pw.wipe()
 	return config.Use(func(b []byte) error {
-		_, err := fmt.Fprintf(a.env.Stdout, "%s\n", b)
+		pretty := tabbed(b)
+		defer clear(pretty)
+		_, err := a.env.Stdout.Write(pretty)
 		return err
 	})
 }
@@ -235,9 +198,9 @@ func (a *agent) export(ctx context.Context, name string, missing error) (secret.
 // storeTime is how long the agent shall keep the password; 0 is for ever.
 func (c *Cmd) storeTime() (seconds int64, wanted bool, err error) {
 	switch {
-	case c.PwStore == nil:
+	case c.PwStore == nil && !c.PwKeyring:
 		return 0, false, nil
-	case *c.PwStore == "-":
+	case c.PwStore == nil, *c.PwStore == "-":
 		if c.Lifetime != nil {
 			return *c.Lifetime, true, nil
 		}

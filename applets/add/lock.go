@@ -28,12 +28,21 @@ func (c *Cmd) lock(ctx context.Context, a *agent) error {
 	if err != nil {
 		return err
 	}
-	return c.say(a.env, rep.Info.Text(), "")
+	return c.sayChanged(a.env, rep.Info.Text())
+}
+
+// sayChanged prints the result of locking and unlocking: what the agent says of itself, as version 5 does, or one word
+// under the original's name, as version 4.
+func (c *Cmd) sayChanged(env *cli.Env, state string) error {
+	if env.Upstream {
+		return c.say(env, "success", "")
+	}
+	return c.say(env, state, "")
 }
 
 // unlock takes the agent's password off, or opens its keystore: whichever is closed, the agent's password first.
 func (c *Cmd) unlock(ctx context.Context, a *agent) error {
-	a.ensure(ctx)
+	a.start = true
 	if err := a.there(ctx); err != nil {
 		return err
 	}
@@ -66,7 +75,7 @@ func (c *Cmd) unlockAgent(ctx context.Context, a *agent) error {
 	if err != nil {
 		return err
 	}
-	return c.say(a.env, rep.Info.Text(), "")
+	return c.sayChanged(a.env, rep.Info.Text())
 }
 
 func (c *Cmd) keystoreFlag() bool {
@@ -139,13 +148,13 @@ func (c *Cmd) lockPassword(ctx context.Context, env *cli.Env, twice bool) (secre
 		return notEmpty(pw)
 	}
 	if !twice {
-		return ask(env, "Enter password to unlock agent: ", where)
+		return ask(env, "Enter lock password: ", where)
 	}
-	pw, err := ask(env, "Enter password to lock agent: ", where)
+	pw, err := ask(env, "Enter lock password: ", where)
 	if err != nil {
 		return secret.Text{}, err
 	}
-	again, err := ask(env, "Confirm password: ", where)
+	again, err := ask(env, "Confirm lock password: ", where)
 	if err != nil {
 		pw.Wipe()
 		return secret.Text{}, err
@@ -153,7 +162,7 @@ func (c *Cmd) lockPassword(ctx context.Context, env *cli.Env, twice bool) (secre
 	defer again.Wipe()
 	if !pw.Equal(again) {
 		pw.Wipe()
-		return secret.Text{}, errors.New("passwords do not match")
+		return secret.Text{}, errors.New("Passwords do not match.")
 	}
 	return pw, nil
 }

@@ -1,15 +1,15 @@
 package add
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/oidcbox/oidcbox/core/agent/login"
+	"github.com/oidcbox/oidcbox/core/agent/prompt"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/cli/term"
@@ -17,24 +17,23 @@ import (
 	"github.com/oidcbox/oidcbox/core/secret/keystore"
 )
 
-const (
-	maxTries = 3
-	// maxLine bounds a password in a file.
-	maxLine = 4 << 10
-)
+const maxTries = 3
 
 // Where a password came from, as the protocol counts it (oidc-agent's pw_entry).
 const (
 	fromMemory  = 1
+	fromKeyring = 2
 	fromCommand = 4
 	fromPrompt  = 8
 	fromFile    = 16
+	fromGPG     = 32
 )
 
 // password is one that fitted, and where it came from.
 type password struct {
 	text secret.Text
 	from int
+	key  string // of OpenPGP, instead of a password
 }
 
 func (p *password) wipe() {
@@ -74,12 +73,12 @@ func (c *Cmd) sources(env *cli.Env) []source {
 // decrypt tries the places that were given once each, and then asks; three tries in all.
 func (c *Cmd) decrypt(ctx context.Context, env *cli.Env, name string, f login.File) (secret.Text, *password, error) {
 	if f.Format == login.PGP {
-		return secret.Text{}, nil, fmt.Errorf("open account %s: %w", name, login.ErrPGP)
+		return c.decryptPGP(ctx, env, name, f)
 	}
 	given := c.sources(env)
 	for try := range max(maxTries, len(given)) {
 		s := source{fromPrompt, "", func(context.Context) (secret.Text, error) {
-			return term.Password(env, fmt.Sprintf("Enter decryption password for account config '%s': ", name))
+			return c.askPassword(ctx, env, name)
 		}}
 		if try < len(given) {
 			s = given[try]
@@ -89,7 +88,7 @@ func (c *Cmd) decrypt(ctx context.Context, env *cli.Env, name string, f login.Fi
 		case err == nil:
 			return config, &password{text: text, from: s.from}, nil
 		case errors.Is(err, term.ErrNoTerminal):
-			return secret.Text{}, nil, cli.Fail(cli.Human, err, "give the password with --pw-file, --pw-cmd or --pw-env")
+			return secret.Text{}, nil, nobody(env, err)
 		case s.from != fromPrompt:
 			env.Warn("%s: %v", s.name, err)
 		case errors.Is(err, login.ErrWrongPassword):
@@ -115,30 +114,95 @@ func open(ctx context.Context, f login.File, s source) (config, pw secret.Text, 
 	return config, pw, nil
 }
 
-// passwordEntry tells the agent how it may get at the account file's password when it has to write the file.
-func (c *Cmd) passwordEntry(name string, pw *password) (secret.Text, error) {
-	entry := struct {
-		Account string `json:"account"`
-		Type    int    `json:"type"`
-		// Bytes of a password in a string cannot be wiped; it lives as long as this command.
-		Password     string `json:"password,omitempty"`
-		Command      string `json:"command,omitempty"`
-		File         string `json:"pw_file,omitempty"`
-		ExpiresAfter int64  `json:"expires_after,omitempty"`
-	}{Account: name, Type: fromPrompt, Command: c.PwCmd, File: c.PwFile}
+// nobody is the error where there is nobody to ask: under the original's name its own, which counts that as tries.
+func nobody(env *cli.Env, err error) error {
+	const instead = "give the password with --pw-file, --pw-cmd or --pw-env"
+	if env.Upstream {
+		return cli.Fail(cli.No, errors.New(proto.TextMaxTries), instead)
+	}
+	return cli.Fail(cli.Human, err, instead)
+}
+
+// askPassword asks at the terminal, or in a window where that is wanted and can be had.
+func (c *Cmd) askPassword(ctx context.Context, env *cli.Env, name string) (secret.Text, error) {
+	text := fmt.Sprintf("Enter decryption password for account config '%s'", name)
+	if cmp.Or(c.PwPrompt, c.settings.PwPrompt) != "gui" {
+		return term.Password(env, text+": ")
+	}
+	asker := prompt.Best(prompt.Env{Getenv: env.Getenv})
+	if !prompt.Can(asker, prompt.Password) {
+		return term.Password(env, text+": ")
+	}
+	a, err := asker.Ask(ctx, prompt.Question{
+		Kind: prompt.Password, Title: "oidc-add prompt", Text: text, Label: "Password",
+	})
+	if errors.Is(err, prompt.ErrCancelled) {
+		return secret.Text{}, cli.Fail(cli.Human, errors.New(proto.TextCancelled), "")
+	}
+	return a.Text, err
+}
+
+// decryptPGP lets gpg open the file; if a passphrase is needed, gpg's own agent asks for it.
+func (c *Cmd) decryptPGP(ctx context.Context, env *cli.Env, name string, f login.File) (secret.Text, *password, error) {
+	gpg, err := login.FindGPG(env.Getenv)
+	if err != nil {
+		return secret.Text{}, nil, fmt.Errorf("open account %s: %w", name, err)
+	}
+	// A pinentry at the terminal needs to know which one it is.
+	if tty := term.Name(env.Stderr); tty != "" && env.Getenv("GPG_TTY") == "" {
+		gpg.Environ = append(gpg.Environ, "GPG_TTY="+tty)
+	}
+	config, err := gpg.Decrypt(ctx, f.Armour())
+	if err != nil {
+		return secret.Text{}, nil, fmt.Errorf("open account %s: %w", name, err)
+	}
+	key := c.PwGpg
+	if keys, err := login.Recipients(f.Armour()); err == nil && key == "" {
+		key = keys[0]
+	}
+	return config, &password{from: fromGPG, key: key}, nil
+}
+
+// pwEntry is what the agent is told about the password of an account file.
+type pwEntry struct {
+	Account string `json:"account"`
+	Type    int    `json:"type"`
+	// Bytes of a password in a string cannot be wiped; it lives as long as this command.
+	Password     string `json:"password,omitempty"`
+	Command      string `json:"command,omitempty"`
+	File         string `json:"pw_file,omitempty"`
+	GPGKey       string `json:"gpg_key,omitempty"`
+	ExpiresAt    int64  `json:"expires_at,omitempty"`
+	ExpiresAfter int64  `json:"expires_after,omitempty"`
+}
+
+// passwordEntry tells the agent how it may get at the account file's password when it has to write the file. keep is
+// that a list of issuers, or the settings, want it to be kept in the agent.
+func (c *Cmd) passwordEntry(env *cli.Env, name string, pw *password, keep bool) (secret.Text, error) {
+	entry := pwEntry{Account: name, Type: fromPrompt, Command: c.PwCmd, GPGKey: cmp.Or(c.PwGpg, pw.key)}
 	if c.PwCmd != "" {
 		entry.Type |= fromCommand
 	}
 	if c.PwFile != "" {
 		entry.Type |= fromFile
+		entry.File = absolute(env, c.PwFile) // the agent has another working directory
+	}
+	if entry.GPGKey != "" {
+		entry.Type |= fromGPG
 	}
 	seconds, store, err := c.storeTime()
 	if err != nil {
 		return secret.Text{}, err
 	}
-	if store || pw.from == fromMemory {
+	if c.PwKeyring {
+		entry.Type |= fromKeyring // an original of version 4 looks for this one
+	}
+	if !pw.text.Empty() && (store || keep || c.settings.StorePassword || pw.from == fromMemory) {
 		entry.Type |= fromMemory
 		entry.Password, entry.ExpiresAfter = pw.text.Expose(), seconds
+		if seconds > 0 {
+			entry.ExpiresAt = env.Now().Unix() + seconds
+		}
 	}
 	b, err := json.Marshal(entry)
 	if err != nil {
@@ -159,24 +223,13 @@ func runForLine(ctx context.Context, env *cli.Env, line string) (secret.Text, er
 	return slot.Passphrase, err
 }
 
-// readLine returns the first line of a file. The original takes a file that others can read, so it is taken here too.
+// readLine returns the first line of a file, which may be a pipe. The original takes a file that others can read, so it
+// is taken here too.
 func readLine(path string) (secret.Text, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return secret.Text{}, err
 	}
-	defer f.Close() //nolint:errcheck // only read
-	buf := make([]byte, maxLine+1)
-	n, err := io.ReadFull(f, buf)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		clear(buf)
-		return secret.Text{}, err
-	}
-	line, _, ended := bytes.Cut(buf[:n], []byte{'\n'})
-	if !ended && n > maxLine {
-		clear(buf)
-		return secret.Text{}, fmt.Errorf("the first line of %s has more than %d bytes", path, maxLine)
-	}
-	clear(buf[len(line):])
-	return secret.New(bytes.TrimSuffix(line, []byte{'\r'})), nil
+	defer func() { _ = f.Close() }() // only read
+	return login.FirstLine(f)
 }

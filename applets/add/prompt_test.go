@@ -77,11 +77,11 @@ func TestPrompts(t *testing.T) {
 		"right at once": {"demo", []string{demoPassword}, "account config 'demo'", 0},
 		"right at last": {"demo", []string{"a", "b", demoPassword}, "wrong password", 0},
 		"never right":   {"demo", []string{"a", "b", "c"}, "Error: reached maximum number of tries", 1},
-		"lock":          {"-x", []string{"pw", "pw"}, "Agent locked", 0},
+		"lock":          {"-x", []string{"pw", "pw"}, "success", 0},
 		"lock, mistyped": {
-			"-x", []string{"pw", "wp"}, "Error: passwords do not match", 1,
+			"-x", []string{"pw", "wp"}, "Error: Passwords do not match.", 1,
 		},
-		"unlock":          {"-X", []string{"pw"}, "Agent unlocked", 0},
+		"unlock":          {"-X", []string{"pw"}, "success", 0},
 		"header":          {"-a", nil, "The following account configurations are currently loaded: \none\n", 0},
 		"nothing entered": {"-X", []string{""}, "Error: the password is empty", 64},
 	} {
