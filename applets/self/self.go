@@ -1,5 +1,5 @@
-// Package self is the role about the binary: its version, its links, its manual, completion, and the care of a
-// keystore. The keystore commands are in keystore*.go.
+// Package self is the role about the binary: its version, its links, its manual, completion, what is wrong
+// with the machine around it (doctor*.go), and the care of a keystore. The keystore commands are in keystore*.go.
 //
 // Not a public API.
 package self
@@ -19,6 +19,7 @@ type Cmd struct {
 	Man            manCmd            `cmd:"" help:"Print a man page, or write all of them into a directory."`
 	Completion     completionCmd     `cmd:"" help:"Print a completion script for a shell."`
 	Keystore       KeystoreCmd       `cmd:"" help:"Take care of a keystore: make, check, copy, slots."`
+	Doctor         doctorCmd         `cmd:"" help:"Say what is wrong with agent, keystore, logins and providers, and what to do."`
 	CompleteValues completeValuesCmd `cmd:"" hidden:"" help:"Print words for completion."`
 }
 
@@ -36,6 +37,7 @@ func New(program, version string, roles []cli.Role) cli.Command {
 		InstallLinks: installLinksCmd{box: b},
 		Man:          manCmd{box: b},
 		Completion:   completionCmd{box: b},
+		Doctor:       doctorCmd{box: b},
 	}
 }
 

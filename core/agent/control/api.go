@@ -88,8 +88,22 @@ type Login struct {
 	FromFile bool      `json:"from_file,omitempty"`
 	Loaded   bool      `json:"loaded"`           // usable now
 	Expires  time.Time `json:"expires,omitzero"` // when it is unloaded; zero never
-	// NeedsLogin is set when the provider refused the refresh token: a person has to log in again.
-	NeedsLogin bool `json:"needs_login,omitempty"`
+	// NeedsLogin is set when the provider refused the refresh token: a person has to log in again. Reason is what it said.
+	NeedsLogin bool   `json:"needs_login,omitempty"`
+	Reason     string `json:"reason,omitempty"`
+
+	// How the provider is found, where that is not the usual way.
+	MytokenURL     string `json:"mytoken_url,omitempty"`
+	ConfigEndpoint string `json:"config_endpoint,omitempty"`
+	CertPath       string `json:"cert_path,omitempty"`
+
+	LastRefresh    time.Time `json:"last_refresh,omitzero"`    // that the provider answered
+	AccessExpires  time.Time `json:"access_expires,omitzero"`  // of the access token at hand, the longest
+	RefreshExpires time.Time `json:"refresh_expires,omitzero"` // as the refresh token says itself, where it does
+	// Unsaved is set while the newest refresh token is in the agent's memory only, because saving failed.
+	Unsaved bool `json:"unsaved,omitempty"`
+	// FileBehind is set while the account file has a refresh token that was replaced.
+	FileBehind bool `json:"file_behind,omitempty"`
 }
 
 // Unlock is one credential: exactly one member is set.

@@ -94,6 +94,22 @@ func (c *cache) find(k cacheKey, minValid time.Duration) (cacheEntry, bool) {
 	return e, true
 }
 
+// latest is when the last token of a login that is at hand expires, zero when there is none.
+func (c *cache) latest(login string) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var last time.Time
+	for el := c.order.Front(); el != nil; el = el.Next() {
+		if e := el.Value.(cacheEntry); e.key.login == login && e.expires.After(last) {
+			last = e.expires
+		}
+	}
+	if remaining(last, c.now()) <= 0 {
+		return time.Time{}
+	}
+	return last
+}
+
 // put keeps t, unless its expiry is unknown: such a token may be dead at any time.
 func (c *cache) put(k cacheKey, t token) {
 	if t.expires.IsZero() || remaining(t.expires, c.now()) <= 0 {

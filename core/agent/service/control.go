@@ -77,7 +77,7 @@ func (s *Service) describeLogins(ctx context.Context) ([]control.Login, error) {
 	var list []control.Login
 	if sh, err := s.keystore(); err == nil {
 		err := sh.each(ctx, func(cfg login.Config, r row) {
-			d := describe(cfg, custody.State{})
+			d := describe(cfg)
 			cfg.Wipe()
 			served, ok := s.logins.get(d.Name)
 			d.Stored, d.FromFile, d.Loaded, d.Expires = !r.FromFile, r.FromFile, ok, served.expires
@@ -87,7 +87,7 @@ func (s *Service) describeLogins(ctx context.Context) ([]control.Login, error) {
 			return nil, err
 		}
 		for i, d := range list {
-			list[i].NeedsLogin = sh.state(ctx, d.Name).NeedsLogin
+			list[i] = s.withState(d, sh.state(ctx, d.Name))
 		}
 	}
 	for _, l := range s.logins.list() {
@@ -98,7 +98,7 @@ func (s *Service) describeLogins(ctx context.Context) ([]control.Login, error) {
 		if err != nil {
 			return nil, err
 		}
-		d := describe(cfg, s.memory().state(ctx, l.name))
+		d := s.withState(describe(cfg), s.memory().state(ctx, l.name))
 		cfg.Wipe()
 		d.Loaded, d.Expires = true, l.expires
 		list = append(list, d)
@@ -107,11 +107,20 @@ func (s *Service) describeLogins(ctx context.Context) ([]control.Login, error) {
 	return list, nil
 }
 
-func describe(cfg login.Config, st custody.State) control.Login {
+func describe(cfg login.Config) control.Login {
 	return control.Login{
 		Name: cfg.Name, Issuer: cfg.Issuer, ClientID: cfg.ClientID, Scope: cfg.AuthScope, Audience: cfg.Audience,
-		NeedsLogin: st.NeedsLogin,
+		MytokenURL: cfg.MytokenURL, ConfigEndpoint: cfg.ConfigEndpoint, CertPath: cfg.CertPath,
 	}
+}
+
+// withState adds what custody, the cache and the account files know.
+func (s *Service) withState(d control.Login, st custody.State) control.Login {
+	d.NeedsLogin, d.Reason, d.Unsaved = st.NeedsLogin, st.Reason, st.Unsaved
+	d.LastRefresh, d.RefreshExpires = st.LastRefresh, st.TokenExpires
+	d.AccessExpires = s.tokens.latest(d.Name)
+	d.FileBehind = s.files.behind(d.Name)
+	return d
 }
 
 // state is that of the refresh token. Without one (it was revoked) only a new login helps.

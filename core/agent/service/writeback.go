@@ -364,3 +364,11 @@ func (w *fileWriter) login(ctx context.Context, name string) (*shelf, login.Conf
 	cfg, _, err := sh.config(ctx, name)
 	return sh, cfg, err
 }
+
+// behind reports whether the account file of a login has a refresh token that was replaced.
+func (w *fileWriter) behind(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r, ok := w.rows[name]
+	return ok && r.dirty
+}

@@ -398,6 +398,7 @@ func (m *refusal) covers(request hash) bool {
 
 func (r *record) state() State {
 	s := State{Habit: r.Habit, LastRefresh: when(r.Last), Generation: r.Generation, TokenID: r.RT.ID()}
+	s.TokenExpires = expiryOf(r.RT)
 	if r.Intent != nil {
 		s.Pending = &Intent{TokenID: r.Intent.Sent.id(), At: when(r.Intent.At), Attempt: r.Intent.Attempt}
 	}

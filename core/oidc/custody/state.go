@@ -49,6 +49,9 @@ type State struct {
 	Unsaved bool
 	// TokenID names the current refresh token as in logs.
 	TokenID string
+	// TokenExpires is the end that the current refresh token says of itself, zero where it says nothing. The provider may
+	// see it differently.
+	TokenExpires time.Time
 }
 
 // Intent is the record of a refresh token about to be sent.
