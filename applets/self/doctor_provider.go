@@ -234,7 +234,7 @@ func explainReach(err error) (text, next string) {
 			"check the date of this machine; if it is right, tell the provider"
 	case errors.As(err, &invalid):
 		return "the certificate of the server is not acceptable: " + oneLine(err), "tell the provider"
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "the server does not speak TLS at this port", "check the issuer URL and its port; a proxy may be in between"
 	case errors.As(err, &dns):
 		return "its host name cannot be resolved", "check the issuer URL, the network and /etc/resolv.conf"

@@ -79,7 +79,7 @@ func (d *doctor) programs(_ context.Context, f *findings) {
 		switch path := d.find(name); {
 		case path == "":
 			missing = append(missing, name)
-		case leadsTo(path, own):
+		case sameProgram(path, own):
 			ours = append(ours, name)
 		default:
 			others = append(others, path)
@@ -100,6 +100,16 @@ func (d *doctor) programs(_ context.Context, f *findings) {
 		f.add(sevNote, "no-links", "", "no program is found under the names "+strings.Join(missing, " "), link)
 	}
 	d.path(f)
+}
+
+// sameProgram reports whether path is the file own, by a link or by its own name.
+func sameProgram(path, own string) bool {
+	a, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(own)
+	return err == nil && os.SameFile(a, b)
 }
 
 func (d *doctor) upstreamNames() []string {

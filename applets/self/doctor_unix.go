@@ -28,7 +28,10 @@ func describeSocket(path string, fi fs.FileInfo) string {
 		return ""
 	}
 	who := "you alone may use it"
-	if fi.Mode().Perm()&0o060 != 0 && dir.Mode().Perm()&0o010 != 0 {
+	switch m, at := fi.Mode().Perm(), dir.Mode().Perm(); {
+	case m&0o002 != 0 && at&0o001 != 0:
+		who = "everybody on this machine can connect to it"
+	case m&0o020 != 0 && at&0o010 != 0:
 		who = "you and the group " + groupName(st.Gid) + " may use it"
 	}
 	return fmt.Sprintf("%s (owner %s, mode %04o, directory %04o)", who, userName(st.Uid), fi.Mode().Perm(),
