@@ -22,6 +22,7 @@ func soleImporters() map[string][]string {
 		"github.com/zalando/go-keyring":  {"core/secret/keystore"},
 		"github.com/google/renameio/":    {"core/agent/login", "core/secret/keystore", "applets/self", "applets/keychain"},
 		"golang.org/x/crypto/argon2":     {"core/secret/vault"},
+		"rsc.io/qr":                      {"core/cli/term"},
 		"go.yaml.in/yaml/v3":             {"applets/issuer"},
 		"github.com/go-json-experiment/": {"core/token/jose", "core/agent/proto"},
 	}

@@ -1,89 +1,72 @@
 package gen
 
 import (
-	"fmt"
-	"html"
-	"net/url"
-	"os"
-	"os/exec"
-	"runtime"
+	"context"
+	"errors"
+	"strings"
+	"time"
 
-	"github.com/oidcbox/oidcbox/core/transport/sock"
+	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/cli"
 )
 
-// hasScreen reports whether a browser could be opened here.
-func (s *session) hasScreen() bool {
-	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
-		return s.env.Getenv("SSH_CONNECTION") == ""
+// browser shows the link. Where the agent listens for the browser it waits until the agent has got the code; where the
+// person or the desktop brings the code to another run of this program, its part is done, and the error is errLater.
+func (s *session) browser(ctx context.Context, rep proto.Reply) (proto.Reply, error) {
+	link := strings.ReplaceAll(rep.URI, " ", "%20") // the original's agent leaves the blanks between scopes
+	s.env.Note("To continue and approve the registered client visit the following URL in a Browser of your choice:\n%s",
+		link)
+	if info := rep.Info.Text(); info != "" {
+		s.rememberAgent(rep.State)
+		s.env.Note("\n%s", info)
+		s.openForLater(link)
+		return rep, errLater
 	}
-	return s.env.Getenv("DISPLAY") != "" || s.env.Getenv("WAYLAND_DISPLAY") != ""
+	defer s.openBrowser(link)()
+	ticks := s.progress("Polling oidc-agent to get the generated account configuration ...")
+	defer ticks.end()
+	limited, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	pause := 100 * time.Millisecond
+	for {
+		got, err := s.call(limited, proto.Request{Type: proto.TypeStateLookup, State: rep.State})
+		switch {
+		case err == nil && got.Status == proto.StatusFoundButReceived:
+			ticks.end()
+			s.env.Note("%s", got.Info.Text())
+			return got, errLater
+		case err == nil && got.Status != proto.StatusNotFound:
+			return got, nil // it is handed out once: also good when the person has just given up
+		case ctx.Err() != nil:
+			return got, s.interrupted(ctx, rep.State)
+		case err != nil && limited.Err() == nil:
+			return got, err
+		}
+		ticks.dot()
+		if err := sleep(limited, pause); err != nil && ctx.Err() == nil {
+			return got, cli.Fail(cli.Temporary, errors.New("nobody logged in in time"),
+				"if you still do, fetch the login with: oidc-gen --state="+rep.State)
+		}
+		pause = min(pause*5/4, 2*time.Second)
+	}
 }
 
-// openBrowser shows the link in the person's browser, if there is a screen, and returns what takes away its traces. No
-// shell sees the link, and only a link to a web page is opened: it comes from the provider.
-func (s *session) openBrowser(link string) (done func()) {
-	nothing := func() {}
-	if s.cmd.NoURLCall || !s.hasScreen() {
-		return nothing
-	}
-	u, err := url.Parse(link)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-		return nothing
-	}
-	argv := opener()
-	path, err := exec.LookPath(argv[0])
-	if err != nil {
-		return nothing
-	}
-	page, err := s.redirectPage(u.String())
-	if err != nil {
-		s.env.Warn("no browser is opened: %v", err)
-		return nothing
-	}
-	cmd := exec.Command(path, append(argv[1:], page)...)
-	cmd.Env = s.childEnviron()
-	if cmd.Start() == nil {
-		_ = cmd.Process.Release() // it outlives us
-	}
-	return func() { _ = os.Remove(page) }
+// interrupted frees the port of a flow that the person gave up.
+func (s *session) interrupted(ctx context.Context, state string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	rep, err := s.call(ctx, proto.Request{Type: proto.TypeTermHTTPServer, State: state})
+	rep.Wipe()
+	return errors.Join(errors.New("interrupted"), err)
 }
 
-// redirectPage writes a page that leads to link, for this user only, and returns where it is. In the arguments of the
-// browser every user of the machine could read the link, and log the victim in as himself: state, nonce and challenge
-// are all in it.
-func (s *session) redirectPage(link string) (string, error) {
-	dir, err := sock.RuntimeDir(s.env.Getenv)
-	if err != nil {
-		return "", err
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
 	}
-	f, err := os.CreateTemp(dir, "login-*.html") // 0600
-	if err != nil {
-		return "", fmt.Errorf("make a page for the browser: %w", err)
-	}
-	to := html.EscapeString(link)
-	_, err = fmt.Fprintf(f, `<!DOCTYPE html><html><head><meta charset="utf-8"><meta name="referrer" content="no-referrer">
-<title>Log in</title><meta http-equiv="refresh" content="0; url=%s"></head>
-<body><p><a href="%s">Go on to the login</a></p></body></html>
-`, to, to)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return "", fmt.Errorf("write a page for the browser: %w", err)
-	}
-	return f.Name(), nil
-}
-
-// childEnviron is what programs that are started here get to see.
-func (s *session) childEnviron() []string { return s.env.ChildEnviron(s.cmd.PwEnv, s.cmd.RTEnv) }
-
-func opener() []string {
-	switch runtime.GOOS {
-	case "darwin":
-		return []string{"open"}
-	case "windows":
-		return []string{"rundll32", "url.dll,FileProtocolHandler"}
-	}
-	return []string{"xdg-open"}
 }

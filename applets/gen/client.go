@@ -12,46 +12,111 @@ import (
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/cli"
-	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/secret"
 )
 
-// setClient gives cfg a client: the one that was given, a public one, or one registered now.
-func (s *session) setClient(ctx context.Context, cfg *login.Config, md *provider.Metadata) error {
-	if len(cfg.RedirectURIs) == 0 {
-		cfg.RedirectURIs = defaultRedirects()
+// clientKind is where the client of a new login comes from.
+type clientKind int
+
+const (
+	clientRegistered clientKind = iota // registered now
+	clientGiven                        // named by the options or a file, or asked for
+	clientParked                       // registered by a run that did not end
+	clientUser                         // the person's own, from issuer.config
+	clientPublic                       // the public one of the provider, from a file
+)
+
+// chooseClient decides where the client comes from, before anything happens anywhere. The scopes depend on it.
+func (s *session) chooseClient(d *draft) error {
+	switch public, found := s.catalogue().Public(d.cfg.Issuer); {
+	case s.cmd.Pub && d.cfg.ClientID != "":
+		d.kind, d.cfg.PublicClient = clientGiven, true
+	case s.cmd.Pub && !found:
+		return s.noPublicClient(*d)
+	case s.cmd.Pub, s.cmd.OnlyAT && found && d.cfg.ClientID == "" && !s.cmd.Manual:
+		s.use(d, clientPublic, public)
+	case d.kind == clientParked:
+	case d.cfg.ClientID != "" || s.cmd.Manual:
+		d.kind = clientGiven
+	case d.entry.UserClient != nil:
+		s.use(d, clientUser, *d.entry.UserClient)
 	}
-	switch {
-	case s.cmd.Pub:
-		return s.publicClient(cfg)
-	case cfg.ClientID != "" || s.cmd.Manual:
-		if !s.exists(ctx, cfg.Name) {
-			s.say("No account exists with this short name. Creating new configuration ...")
-		}
-		return s.givenClient(cfg)
-	case md.RegistrationEndpoint == "":
-		return cli.Fail(cli.No, fmt.Errorf("%s does not register clients by itself", md.Issuer),
-			"register one there with a redirect to http://localhost:4242, and give it with --client-id")
-	}
-	return s.register(ctx, cfg)
+	return nil
 }
 
-// defaultRedirects are those of the original. The listener takes the first whose port is free.
+// use takes a client from the catalogue.
+func (s *session) use(d *draft, kind clientKind, c login.Client) {
+	d.kind, d.known, d.flows = kind, c, c.Flows
+	d.cfg.ClientID, d.cfg.ClientSecret = c.ID, c.Secret
+	d.cfg.PublicClient = kind == clientPublic
+	switch given, _ := s.redirects(); {
+	case len(given) > 0:
+		d.cfg.RedirectURIs = given
+	case len(c.RedirectURIs) > 0:
+		d.cfg.RedirectURIs = c.RedirectURIs
+	case kind == clientPublic:
+		d.cfg.RedirectURIs = publicRedirects()
+	}
+	s.detail("Client %s, from the lists of issuers", c.ID)
+}
+
+// noPublicClient says which ways are left.
+func (s *session) noPublicClient(d draft) error {
+	ways := "name one in issuer.config or pubclients.config of oidc-agent's directory; or " + d.byHand()
+	if d.md.RegistrationEndpoint != "" {
+		ways = "leave --pub out and a client is registered now; or " + ways
+	}
+	if s.env.Upstream {
+		s.env.Note("Could not find a public client for this issuer.")
+		s.env.Note("%s", ways)
+		return cli.Exit(cli.NotFound)
+	}
+	return cli.Fail(cli.NotFound, fmt.Errorf("no public client is known for %s", d.cfg.Issuer), ways)
+}
+
+// setClient gives the login its client.
+func (s *session) setClient(ctx context.Context, d *draft) error {
+	if d.cfg.MytokenURL != "" {
+		return nil
+	}
+	if len(d.cfg.RedirectURIs) == 0 {
+		d.cfg.RedirectURIs = defaultRedirects()
+	}
+	switch d.kind {
+	case clientGiven:
+		if !s.exists(ctx, d.cfg.Name) {
+			s.say("No account exists with this short name. Creating new configuration ...")
+		}
+		return s.givenClient(ctx, &d.cfg)
+	case clientRegistered:
+		return s.register(ctx, d)
+	}
+	return nil
+}
+
+// defaultRedirects are those of the original. The listener takes the first whose port is free; the scheme is for desktops
+// where none is.
 func defaultRedirects() []string {
 	return []string{
 		"http://localhost:4242",
 		fmt.Sprintf("http://localhost:%d", randomPort()),
 		"http://localhost:8080",
+		customScheme + "/redirect",
 	}
 }
 
 // randomPort is below the range from which Linux takes ports for outgoing connections, so that it stays free.
 func randomPort() int { return 20000 + rand.IntN(12000) }
 
-func (s *session) givenClient(cfg *login.Config) error {
+// publicRedirects are what public clients are registered with, by habit.
+func publicRedirects() []string {
+	return []string{"http://localhost:8080", "http://localhost:4242", "http://localhost:43985"}
+}
+
+func (s *session) givenClient(ctx context.Context, cfg *login.Config) error {
 	var err error
 	if cfg.ClientID == "" {
-		if cfg.ClientID, err = s.ask("client id", "--client-id", ""); err != nil {
+		if cfg.ClientID, err = s.ask(ctx, "client id", "--client-id", question{label: "Client_id"}); err != nil {
 			return err
 		}
 	}
@@ -63,88 +128,120 @@ func (s *session) givenClient(cfg *login.Config) error {
 		cfg.ClientSecret = given
 		return nil
 	}
-	if cfg.ClientSecret.Empty() && s.cmd.ClientID == "" && s.interactive() {
-		cfg.ClientSecret, err = s.password("Client secret (empty for a client without)")
+	if cfg.ClientSecret.Empty() && s.cmd.ClientID == "" && s.cmd.File == "" && s.asksPw != nil {
+		cfg.ClientSecret, err = s.password(ctx, "Client_secret (empty for a client without)")
+		if errors.Is(err, errNobody) {
+			err = nil // a client without
+		}
 	}
 	return err
 }
 
-// publicClient takes the provider's public client from the files of the person or the system: those of version 5
-// first, then those of version 4. An id that was given by hand wins.
-func (s *session) publicClient(cfg *login.Config) error {
-	cfg.PublicClient = true
-	if cfg.ClientID != "" {
-		return s.givenClient(cfg)
-	}
-	client, found := s.knownClient(cfg.Issuer)
-	if !found {
-		return cli.Fail(cli.NotFound, fmt.Errorf("no public client is known for %s", cfg.Issuer),
-			"leave --pub out to register a client, or give one with --client-id")
-	}
-	cfg.ClientID, cfg.ClientSecret = client.ID, client.Secret
-	switch given := s.cmd.redirects(); {
-	case len(given) > 0:
-		cfg.RedirectURIs = given
-	case len(client.RedirectURIs) > 0:
-		cfg.RedirectURIs = client.RedirectURIs
-	default:
-		cfg.RedirectURIs = publicRedirects()
-	}
-	return nil
-}
-
-// publicRedirects are what public clients are registered with, by habit.
-func publicRedirects() []string {
-	return []string{"http://localhost:8080", "http://localhost:4242", "http://localhost:43985"}
-}
-
-func (s *session) knownClient(issuer string) (login.Client, bool) {
-	c, err := login.LoadCatalogue(login.CatalogueDirs(s.env.Getenv)...)
-	if err != nil {
-		s.env.Warn("%v", err)
-	}
-	return c.Public(issuer)
-}
-
-// register has the agent register a client, and takes what the provider said of it.
-func (s *session) register(ctx context.Context, cfg *login.Config) error {
+// register has the agent register a client. Where that does not work, the public client takes its place.
+func (s *session) register(ctx context.Context, d *draft) error {
 	s.say("Registering Client ...")
+	if d.md.RegistrationEndpoint == "" {
+		s.say("Dynamic client registration not supported by this issuer.")
+		return s.fallBack(d, errors.New("the provider does not register clients by itself"))
+	}
 	initial, err := s.secretFrom(s.cmd.ATFile, "", s.cmd.AT, "--at")
 	if err != nil {
 		return err
 	}
 	defer initial.Wipe()
-	rep, err := s.registration(ctx, *cfg, initial)
+	rep, err := s.registration(ctx, *d, initial)
 	defer rep.Wipe()
 	if err != nil {
-		return err
+		if !isRefusal(err) {
+			return err
+		}
+		s.deleteUseless(ctx, d.cfg, rep.Client)
+		s.env.Note("The following error occurred during dynamic client registration:\n%v", err)
+		return s.fallBack(d, err)
 	}
 	if info := rep.Info.Text(); info != "" {
-		s.env.Warn("%s", info)
+		s.env.Note("Warning: %s", info)
 	}
-	var client login.Config
-	err = rep.Client.Use(func(b []byte) (err error) {
+	client, err := parseClient(rep.Client)
+	if err != nil {
+		return fmt.Errorf("read the registration: %w", err)
+	}
+	merge(&d.cfg, client)
+	s.park(ctx, d.cfg)
+	return nil
+}
+
+func parseClient(object secret.Text) (client login.Config, err error) {
+	err = object.Use(func(b []byte) (err error) {
 		client, err = login.ParseConfig(b)
 		return err
 	})
 	if err == nil && client.ClientID == "" {
 		err = errors.New("no client_id in it")
 	}
-	if err != nil {
-		return fmt.Errorf("read the registration: %w", err)
-	}
-	merge(cfg, client)
-	return nil
+	return client, err
 }
 
-func (s *session) registration(ctx context.Context, cfg login.Config, initial secret.Text) (proto.Reply, error) {
-	config, err := encode(cfg)
+// fallBack takes the public client, if there is one, and says which ways are left if there is none.
+func (s *session) fallBack(d *draft, why error) error {
+	public, found := s.catalogue().Public(d.cfg.Issuer)
+	if found {
+		s.say("Try using a public client ...")
+		s.use(d, clientPublic, public)
+		return s.resolveScopes(d)
+	}
+	hint := d.byHand() + "; or name a public client in issuer.config and use --pub"
+	if s.env.Upstream {
+		s.say("Try using a public client ...")
+		s.env.Note("Dynamic client registration not successful for this issuer and could not find a public client for this " +
+			"issuer.")
+		s.env.Note("%s", hint)
+		return cli.Exit(cli.No)
+	}
+	return cli.Fail(cli.No, fmt.Errorf("register a client at %s for login %s: %w; and no public client is known",
+		d.cfg.Issuer, d.cfg.Name, plain(why)), hint)
+}
+
+// plain is an error without the exit code and hint that it came with: the one around it has its own.
+func plain(err error) error {
+	var ce *cli.Error
+	if errors.As(err, &ce) && ce.Err != nil {
+		return ce.Err
+	}
+	return err
+}
+
+// isRefusal reports whether the agent answered, and the answer was no.
+func isRefusal(err error) bool {
+	var ae *proto.AgentError
+	return errors.As(err, &ae)
+}
+
+// deleteUseless takes back a registration that lacks what every login needs: nobody will ever use it.
+func (s *session) deleteUseless(ctx context.Context, cfg login.Config, object secret.Text) {
+	client, err := parseClient(object)
+	if err != nil || client.RegistrationURI == "" || client.RegistrationToken.Empty() {
+		return
+	}
+	defer client.Wipe()
+	rep, err := s.call(ctx, proto.Request{
+		Type: proto.TypeDeleteClient, RegistrationClientURI: client.RegistrationURI,
+		RegistrationAccessToken: client.RegistrationToken, CertPath: cfg.CertPath,
+	})
+	rep.Wipe()
+	if err != nil {
+		s.detail("The client that was registered is of no use and stays at the provider: %v", err)
+	}
+}
+
+func (s *session) registration(ctx context.Context, d draft, initial secret.Text) (proto.Reply, error) {
+	config, err := encode(d.cfg)
 	if err != nil {
 		return proto.Reply{}, err
 	}
 	defer config.Wipe()
 	return s.call(ctx, proto.Request{
-		Type: proto.TypeRegister, Config: config, Flow: s.flows(cfg), Authorization: initial,
+		Type: proto.TypeRegister, Config: config, Flow: s.flows(d), Authorization: initial,
 	})
 }
 
@@ -157,7 +254,7 @@ func merge(cfg *login.Config, client login.Config) {
 	cfg.ConfigEndpoint, cfg.CertPath, cfg.Audience = asked.ConfigEndpoint, asked.CertPath, asked.Audience
 	cfg.OAuth2 = asked.OAuth2
 	cfg.DeviceEndpoint, cfg.DeviceEndpointSetByUser = asked.DeviceEndpoint, asked.DeviceEndpointSetByUser
-	cfg.RefreshToken = asked.RefreshToken
+	cfg.RefreshToken, cfg.RefreshScope = asked.RefreshToken, asked.RefreshScope
 	if len(cfg.RedirectURIs) == 0 {
 		cfg.RedirectURIs = asked.RedirectURIs
 	}

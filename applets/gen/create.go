@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -13,12 +14,6 @@ import (
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/secret"
-	"github.com/oidcbox/oidcbox/core/transport/httpc"
-)
-
-const (
-	defaultScope = "openid profile offline_access"
-	scopeMax     = "max"
 )
 
 // Flow names.
@@ -27,7 +22,20 @@ const (
 	flowPassword = "password"
 	flowCode     = "code"
 	flowDevice   = "device"
+	flowMytoken  = "mt_oidc"
 )
+
+// draft is a login that is being made.
+type draft struct {
+	cfg   login.Config
+	md    *provider.Metadata
+	entry login.Issuer  // what the catalogue says of the issuer
+	kind  clientKind    // where the client comes from
+	known login.Client  // the user's or the public one
+	asked string        // the scopes, as the person said it
+	flows []string      // that the client may use; none: all
+	stays *login.Config // what is parked in the agent
+}
 
 // create sets up a new login. Everything that can be found out beforehand is: where to save, what is missing. A person
 // should not log in for nothing.
@@ -35,40 +43,50 @@ func (s *session) create(ctx context.Context) error {
 	if err := s.checkAgent(ctx); err != nil {
 		return err
 	}
-	cfg, md, err := s.describe(ctx)
+	d, err := s.describe(ctx)
+	defer func() { d.cfg.Wipe() }()
 	if err != nil {
 		return err
 	}
-	defer func() { cfg.Wipe() }()
-	if ok, err := s.mayReplace(ctx, cfg.Name); err != nil || !ok {
+	if ok, err := s.mayReplace(ctx, d.cfg.Name); err != nil || !ok {
 		return err
 	}
-	where, err := s.plan(ctx, cfg.Name)
+	where, err := s.plan(ctx, d.cfg.Name)
 	if err != nil {
 		return err
 	}
 	defer where.wipe()
-	if err := s.setClient(ctx, &cfg, md); err != nil {
+	if err := s.setClient(ctx, &d); err != nil {
 		return err
 	}
 	s.say("Generating account configuration ...")
-	rep, err := s.runFlow(ctx, cfg)
+	rep, err := s.runFlow(ctx, d)
 	if err != nil {
-		return err
+		return s.about(d, err)
 	}
 	defer rep.Wipe()
 	if s.cmd.OnlyAT {
 		return s.printAccess(rep)
 	}
+	s.unpark(ctx, d.cfg.Name)
 	return s.keep(ctx, where, rep.Config)
+}
+
+// about names the login and what was asked for in the refusal of a provider. The original prints the refusal alone.
+func (s *session) about(d draft, err error) error {
+	if s.env.Upstream || !isRefusal(err) {
+		return err
+	}
+	return fmt.Errorf("login %s at %s, client %s, scopes %q: %w",
+		d.cfg.Name, d.cfg.Issuer, d.cfg.ClientID, d.cfg.AuthScope, err)
 }
 
 // mayReplace asks a person who is there before a saved login is replaced. A script that names it means it.
 func (s *session) mayReplace(ctx context.Context, name string) (bool, error) {
-	if !s.interactive() || s.cmd.OnlyAT || !s.exists(ctx, name) {
+	if s.asks == nil || !cli.IsTerminal(s.env.Stdin) || s.cmd.OnlyAT || !s.exists(ctx, name) {
 		return true, nil
 	}
-	return s.confirm("A login named "+name+" exists. Replace it?", true)
+	return s.confirm(ctx, "An account with that shortname already exists. Overwrite?", true)
 }
 
 func (s *session) checkAgent(ctx context.Context) error {
@@ -78,39 +96,56 @@ func (s *session) checkAgent(ctx context.Context) error {
 }
 
 // describe gathers what is known of the login before it has a client.
-func (s *session) describe(ctx context.Context) (cfg login.Config, md *provider.Metadata, err error) {
+func (s *session) describe(ctx context.Context) (d draft, err error) {
 	if s.cmd.File != "" {
-		if cfg, err = s.readClient(); err != nil {
-			return cfg, nil, err
+		if d.cfg, err = s.readClient(); err != nil {
+			return d, err
 		}
 	}
-	if cfg.Name, err = s.shortName(); err != nil {
-		return cfg, nil, err
+	if d.cfg.Name, err = s.shortName(ctx); err != nil {
+		return d, err
 	}
-	s.overrides(&cfg)
-	if cfg.Issuer == "" && cfg.ConfigEndpoint == "" {
-		if cfg.Issuer, err = s.ask("issuer", "--issuer", ""); err != nil {
-			return cfg, nil, err
+	if err := s.takeParked(ctx, &d); err != nil {
+		return d, err
+	}
+	if err := s.overrides(&d.cfg); err != nil {
+		return d, err
+	}
+	if s.wantsMytoken() {
+		return d, s.describeMytoken(ctx, &d)
+	}
+	if d.cfg.Issuer == "" && d.cfg.ConfigEndpoint == "" {
+		if d.cfg.Issuer, err = s.chooseIssuer(ctx, d.cfg.Name); err != nil {
+			return d, err
 		}
 	}
-	if md, err = s.discover(ctx, &cfg); err != nil {
-		return cfg, nil, err
+	s.suggest(&d)
+	if err := s.discover(ctx, &d); err != nil {
+		return d, err
 	}
-	cfg.AuthScope, err = s.scopes(cfg, md)
-	if err == nil {
-		cfg.RefreshToken, err = s.refreshToken()
+	if err := s.chooseClient(&d); err != nil {
+		return d, err
 	}
-	return cfg, md, err
+	if err := s.scopes(ctx, &d); err != nil {
+		return d, err
+	}
+	d.cfg.RefreshToken, err = s.refreshToken()
+	return d, err
 }
 
-func (s *session) shortName() (string, error) {
+func (s *session) shortName(ctx context.Context) (string, error) {
 	name := s.cmd.Name
 	if name == "" && s.cmd.OnlyAT {
 		name = "only-at"
 	}
+	if name == "" && s.asks == nil && s.env.Upstream {
+		return "", s.refuse(cli.No, "No account short name given.")
+	}
 	if name == "" {
 		var err error
-		if name, err = s.ask("short name", "the first argument", ""); err != nil {
+		name, err = s.ask(ctx, "short name", "the first argument",
+			question{label: "Enter short name for the account to configure"})
+		if err != nil {
 			return "", err
 		}
 	}
@@ -121,7 +156,7 @@ func (s *session) shortName() (string, error) {
 }
 
 // overrides puts in what the options say.
-func (s *session) overrides(cfg *login.Config) {
+func (s *session) overrides(cfg *login.Config) error {
 	c := s.cmd
 	set := func(to *string, v string) {
 		if v != "" {
@@ -131,30 +166,64 @@ func (s *session) overrides(cfg *login.Config) {
 	set(&cfg.Issuer, c.Issuer)
 	set(&cfg.ConfigEndpoint, c.ConfigURL)
 	set(&cfg.CertPath, s.abs(c.CertPath))
-	set(&cfg.Audience, c.Audience)
+	set(&cfg.Audience, strings.Join(strings.Fields(c.Audience), " "))
 	set(&cfg.ClientID, c.ClientID)
+	set(&cfg.RefreshScope, strings.Join(strings.Fields(strings.Join(c.DefaultScope, " ")), " "))
 	if c.DeviceURL != "" {
 		cfg.DeviceEndpoint, cfg.DeviceEndpointSetByUser = c.DeviceURL, true
 	}
 	cfg.OAuth2 = cfg.OAuth2 || c.OAuth2
 	cfg.ClientName = "oidc-agent:" + cfg.Name + "-" + s.clientSuffix()
-	uris := slices.Concat(c.redirects(), cfg.RedirectURIs)
-	if len(c.redirects()) > 0 {
-		uris = c.redirects()
+	uris, err := s.redirects()
+	if len(uris) > 0 {
+		cfg.RedirectURIs = uris
 	}
-	cfg.RedirectURIs = uris
+	return err
 }
 
 // redirects are those of the options.
-func (c *Cmd) redirects() []string {
+func (s *session) redirects() ([]string, error) {
 	var uris []string
-	for _, list := range c.RedirectURI {
+	for _, list := range s.cmd.RedirectURI {
 		uris = append(uris, strings.Fields(list)...)
 	}
-	for _, p := range c.Port {
+	for _, u := range uris {
+		if !usableRedirect(u) {
+			line := u + " is not a valid redirect_uri. The redirect uri has to be in the following format: " +
+				"http://localhost:<port>[/*] or edu.kit.data.oidc-agent:/<anything>"
+			if s.env.Upstream {
+				return nil, s.refuse(cli.No, line)
+			}
+			return nil, cli.Fail(cli.Usage, fmt.Errorf("%q is not where an agent can be reached", u),
+				"use http://localhost:PORT, with or without a path, or "+customScheme+"/redirect")
+		}
+	}
+	for _, p := range s.cmd.Port {
+		if p < 0 || p > 65535 || s.env.Upstream && (p < 1024 || p > 49151) {
+			return nil, cli.Fail(cli.Usage, errPort, "")
+		}
 		uris = append(uris, fmt.Sprintf("http://localhost:%d", p))
 	}
-	return uris
+	return uris, nil
+}
+
+// errPort is the original's line.
+var errPort = errors.New("Port not in valid range") //nolint:staticcheck // as it is printed there
+
+// customScheme is the redirect URI scheme for which a desktop calls oidc-gen --codeExchange.
+const customScheme = "edu.kit.data.oidc-agent:"
+
+// usableRedirect reports whether an agent could take a redirect to uri: on loopback, or by the scheme of desktops.
+func usableRedirect(uri string) bool {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return false
+	}
+	if strings.HasPrefix(uri, customScheme+"/") {
+		return true
+	}
+	return u.Scheme == "http" && u.User == nil && u.Fragment == "" &&
+		slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname())
 }
 
 // clientSuffix tells the clients of one person's machines apart at the provider.
@@ -169,71 +238,6 @@ func (s *session) clientSuffix() string {
 	return host
 }
 
-// discover reads the provider's document. A slash that a person left out or added is put right, and said.
-func (s *session) discover(ctx context.Context, cfg *login.Config) (*provider.Metadata, error) {
-	hc, err := httpc.New(httpc.Options{CAFile: cfg.CertPath, UserAgent: "oidcbox-gen", Getenv: s.env.Getenv})
-	if err != nil {
-		return nil, cli.Fail(cli.Usage, err, "")
-	}
-	var (
-		md   *provider.Metadata
-		note string
-	)
-	if cfg.ConfigEndpoint != "" {
-		md, err = provider.DiscoverAt(ctx, hc, cfg.ConfigEndpoint)
-	} else {
-		md, note, err = provider.DiscoverTyped(ctx, hc, cfg.Issuer)
-	}
-	if err != nil {
-		return nil, discoveryError(err)
-	}
-	if note != "" {
-		s.env.Warn("%s", note)
-	}
-	cfg.Issuer, cfg.OAuth2 = md.Issuer, cfg.OAuth2 || md.OAuth2
-	return md, nil
-}
-
-func discoveryError(err error) error {
-	var other *provider.IssuerError
-	switch {
-	case errors.Is(err, provider.ErrIssuerURL):
-		return cli.Fail(cli.Usage, err, "an issuer looks like https://op.example.org")
-	case errors.As(err, &other):
-		return cli.Fail(cli.No, err, "if that is the provider you mean, use --issuer "+other.Got)
-	case httpc.Temporary(err):
-		return cli.Fail(cli.Temporary, err, "if the issuer is spelt right, try again when it answers")
-	}
-	return cli.Fail(cli.No, err, "is the issuer spelt right? --config-endpoint names its document if that is elsewhere")
-}
-
-// scopes is the list to log in with. max is what the provider has.
-func (s *session) scopes(cfg login.Config, md *provider.Metadata) (string, error) {
-	asked := strings.Join(s.cmd.Scope, " ")
-	if s.cmd.ScopeMax {
-		asked = scopeMax
-	}
-	if asked == "" {
-		asked = cfg.AuthScope
-	}
-	if asked == "" && s.givesRefreshToken() {
-		return "", nil // what the token was given for
-	}
-	if asked == "" {
-		var err error
-		if asked, err = s.ask("scopes", "--scope", defaultScope); err != nil {
-			return "", err
-		}
-	}
-	if slices.Contains(strings.Fields(asked), scopeMax) {
-		if len(md.ScopesSupported) == 0 {
-			return "", cli.Fail(cli.No, errors.New("the provider does not say which scopes it has"), "name them with --scope")
-		}
-		asked = strings.Join(md.ScopesSupported, " ")
-	}
-	return strings.Join(strings.Fields(asked), " "), nil
-}
-
 func (s *session) givesRefreshToken() bool {
 	return s.cmd.RTFile != "" || s.cmd.RTEnv != "" || s.cmd.RT != ""
 }
@@ -242,8 +246,9 @@ func (s *session) refreshToken() (secret.Text, error) {
 	return s.secretFrom(s.cmd.RTFile, s.cmd.RTEnv, s.cmd.RT, "--rt")
 }
 
-// flows is the order to try. Without a wish: a refresh token that was given, then what the screen allows.
-func (s *session) flows(cfg login.Config) []string {
+// flows is the order to try. Without a wish: a refresh token that was given, then what the client may use, then what
+// the screen allows.
+func (s *session) flows(d draft) []string {
 	flows := s.cmd.Flow
 	if len(flows) == 0 {
 		flows = []string{flowDevice, flowCode}
@@ -253,8 +258,11 @@ func (s *session) flows(cfg login.Config) []string {
 		if s.cmd.OPUser != "" {
 			flows = append([]string{flowPassword}, flows...)
 		}
+		if len(d.flows) > 0 {
+			flows = d.flows
+		}
 	}
-	if !cfg.RefreshToken.Empty() && !slices.Contains(flows, flowRefresh) {
+	if !d.cfg.RefreshToken.Empty() && !slices.Contains(flows, flowRefresh) {
 		// Who gives a refresh token wants this one used; a login in the browser would come as a surprise.
 		return []string{flowRefresh}
 	}
@@ -263,7 +271,7 @@ func (s *session) flows(cfg login.Config) []string {
 
 // readClient takes the client from a JSON file, as registered by hand or by an older version.
 func (s *session) readClient() (login.Config, error) {
-	b, err := os.ReadFile(s.abs(s.cmd.File))
+	b, err := readSmall(s.abs(s.cmd.File))
 	if err != nil {
 		return login.Config{}, cli.Fail(cli.NotFound, fmt.Errorf("read client file: %w", err), "")
 	}

@@ -2,6 +2,7 @@ package gen
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/cli"
@@ -14,6 +15,8 @@ type Cmd struct {
 	Accounts       bool   `short:"l" help:"List the configured logins."`
 	Print          string `short:"p" placeholder:"NAME|FILE" help:"Print a login, decrypted."`
 	Reauthenticate bool   `help:"Log in again with an existing login."`
+	Rename         string `placeholder:"NEW" help:"Give a login another short name."`
+	Update         string `short:"u" placeholder:"NAME|FILE" help:"Encrypt an account file anew, in today's format; one that is not encrypted, too."`
 	Delete         bool   `short:"d" help:"Revoke the refresh token and remove the login."`
 
 	File         string   `short:"f" placeholder:"FILE" help:"Take the client from this JSON file."`
@@ -21,8 +24,9 @@ type Cmd struct {
 	Pub          bool     `help:"Use a public client."`
 	NoSave       bool     `help:"Load the login into the agent and save it nowhere."`
 	Issuer       string   `aliases:"iss" placeholder:"URL" help:"The provider."`
-	Scope        []string `sep:"none" placeholder:"SCOPES" help:"Scopes, blank separated; max for all the provider has. Repeatable."`
-	ScopeMax     bool     `aliases:"scope-all" help:"All scopes the provider has."`
+	Scope        []string `sep:"none" placeholder:"SCOPES" help:"Scopes, blank separated; max for all the client may have. Repeatable."`
+	ScopeMax     bool     `aliases:"scope-all" help:"All scopes the client may have."`
+	DefaultScope []string `sep:"none" placeholder:"SCOPES" help:"What tokens have when nothing is asked for: fewer than the login. Repeatable."`
 	ClientID     string   `name:"client-id" placeholder:"ID" help:"Client that was registered by hand."`
 	ClientSecret string   `placeholder:"SECRET" help:"Its secret; visible to other processes, prefer --client-secret-file."`
 	SecretFile   string   `name:"client-secret-file" placeholder:"FILE" help:"Read the client's secret from the first line of a file."`
@@ -36,7 +40,10 @@ type Cmd struct {
 	DeviceURL    string   `name:"dae" aliases:"device-authorization-endpoint" placeholder:"URL" help:"Device endpoint instead of the provider's."`
 	ConfigURL    string   `name:"config-endpoint" aliases:"configuration-endpoint,discovery-endpoint" placeholder:"URL" help:"Discovery document, when not at the usual place."`
 
-	Flow        []string `short:"w" enum:"code,device,password,refresh" placeholder:"FLOW" help:"code, device, password or refresh. Repeatable."`
+	MytokenURL     string `name:"mytoken-url" aliases:"mytoken-issuer" optvalue:"-" placeholder:"URL" help:"Get a mytoken from this server, or from the usual one."`
+	MytokenProfile string `name:"mytoken-profile" aliases:"mytoken" placeholder:"PROFILE" help:"Which mytoken to get: a name or a JSON object."`
+
+	Flow        []string `short:"w" enum:"code,device,password,refresh,mt_oidc" placeholder:"FLOW" help:"code, device, password, refresh or mt_oidc. Repeatable."`
 	RT          string   `name:"rt" aliases:"refresh-token" placeholder:"TOKEN" help:"Use this refresh token; visible to other processes, prefer --rt-file."`
 	RTEnv       string   `name:"rt-env" aliases:"refresh-token-env" optvalue:"OIDC_REFRESH_TOKEN" placeholder:"VAR" help:"Use the refresh token in a variable."`
 	RTFile      string   `name:"rt-file" placeholder:"FILE" help:"Use the refresh token in a file, - for standard input."`
@@ -56,13 +63,14 @@ type Cmd struct {
 	PwFile         string `name:"pw-file" placeholder:"FILE" help:"Also write an account file, encrypted with the first line of this file."`
 	PwEnv          string `name:"pw-env" optvalue:"OIDC_ENCRYPTION_PW" placeholder:"VAR" help:"Also write an account file, encrypted with the value of a variable."`
 	PwCmd          string `name:"pw-cmd" placeholder:"COMMAND" help:"Also write an account file, encrypted with what this prints; no shell."`
-	PwPrompt       string `name:"pw-prompt" enum:"cli,gui," default:"" placeholder:"HOW" help:"cli; there is no gui here."`
-	Prompt         string `enum:"cli,gui,none" default:"cli" placeholder:"HOW" help:"cli or none: a missing value is an error then."`
+	PwGPG          string `name:"pw-gpg" aliases:"pw-pgp,gpg,pgp" placeholder:"KEY" help:"Also write an account file, encrypted by gpg for this key."`
+	PwPrompt       string `name:"pw-prompt" enum:"cli,gui," default:"" placeholder:"HOW" help:"Ask for passwords at the terminal (cli) or in a window (gui)."`
+	Prompt         string `enum:"cli,gui,none," default:"" placeholder:"HOW" help:"Ask at the terminal (cli), in a window (gui) or not at all (none): a missing value is an error then."`
 	ConfirmDefault bool   `xor:"confirm" help:"Take the default of yes-no questions."`
 	ConfirmYes     bool   `xor:"confirm" help:"Answer yes-no questions with yes."`
 	ConfirmNo      bool   `xor:"confirm" help:"Answer yes-no questions with no."`
 	Verbose        bool   `short:"v" help:"Say more."`
-	Debug          bool   `short:"g" hidden:""`
+	Debug          bool   `short:"g" help:"The same; the agent has a log of its own."`
 	Seccomp        bool   `hidden:""`
 }
 
@@ -75,11 +83,23 @@ func New() cli.Command { return &Cmd{} }
 // Run does what the options ask for; without any it sets up a new login.
 func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	s := newSession(c, env)
-	switch {
+	err := s.run(ctx)
+	if errors.Is(err, errLater) {
+		return nil
+	}
+	return err
+}
+
+func (s *session) run(ctx context.Context) error {
+	switch c := s.cmd; {
 	case c.Accounts:
 		return s.list(ctx)
 	case c.Print != "":
 		return s.print(ctx)
+	case c.Rename != "":
+		return s.rename(ctx)
+	case c.Update != "":
+		return s.update(ctx)
 	case c.Delete:
 		return s.delete(ctx)
 	case c.Exchange != "":
@@ -88,8 +108,11 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 		return s.fetchState(ctx)
 	}
 	s.ensure(ctx)
-	if c.Reauthenticate {
+	if s.cmd.Reauthenticate {
 		return s.reauthenticate(ctx)
 	}
 	return s.create(ctx)
 }
+
+// errLater says that the person goes on elsewhere: this program has done its part.
+var errLater = errors.New("the login is finished in another program")

@@ -118,7 +118,7 @@ func TestOnlyAT(t *testing.T) {
 func TestNowhereToSave(t *testing.T) {
 	w := newWorld(t)
 	for _, upstream := range []bool{false, true} {
-		r := w.runAs(upstream, "demo", "--issuer", w.op.URL, "--prompt", "none")
+		r := w.runAs(upstream, "demo", "--issuer", w.op.URL, "--prompt", "none", "--scope", "openid")
 		if r.code == 0 || !strings.Contains(r.errOut, "--pw-file") || r.out != "" {
 			t.Errorf("upstream %v: %d %q %q", upstream, r.code, r.out, r.errOut)
 		}
@@ -151,7 +151,7 @@ func TestAccountFile(t *testing.T) {
 		t.Errorf("the file is not for both versions: issuer %v, scope %v, auth_scope %v", m["issuer_url"], m["scope"], m["auth_scope"])
 	}
 	r := w.must("-p", "demo", "--pw-file", "pw")
-	if !strings.Contains(r.out, `"refresh_token":"`) {
+	if !strings.Contains(r.out, "\"refresh_token\":\t\"") {
 		t.Error("print shows no refresh token")
 	}
 	if r := w.run("-p", "nope", "--pw-file", "pw"); r.code != cli.NotFound {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -46,12 +44,28 @@ func (s *session) list(ctx context.Context) error {
 
 // exists reports whether there is a saved login of this name.
 func (s *session) exists(ctx context.Context, name string) bool {
-	if dir, found, err := login.FindDir(s.env.Getenv, isDir); err == nil && found {
-		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
-			return true
-		}
+	_, isFile := s.accountFile(name)
+	return isFile || s.inKeystore(ctx, name)
+}
+
+// known reports whether the agent has a login of this name, or may have one that it cannot show now.
+func (s *session) known(ctx context.Context, name string) bool {
+	logins, err := s.admin.Logins(ctx)
+	if err != nil {
+		return !errors.Is(err, control.ErrNoAgent)
 	}
-	return s.inKeystore(ctx, name)
+	return slices.ContainsFunc(logins, func(l control.Login) bool { return l.Name == name })
+}
+
+// forgetNote takes an account that is no more from issuer.config.
+func (s *session) forgetNote(name string) {
+	dir, found, err := login.FindDir(s.env.Getenv, isDir)
+	if err != nil || !found {
+		return
+	}
+	if err := login.ForgetAccount(dir, name); err != nil {
+		s.env.Warn("%v", err)
+	}
 }
 
 func (s *session) inKeystore(ctx context.Context, name string) bool {
@@ -73,19 +87,21 @@ func (s *session) print(ctx context.Context) error {
 	}
 	defer config.Wipe()
 	return config.Use(func(b []byte) error {
-		_, err := fmt.Fprintf(s.env.Stdout, "%s\n", b)
+		shown, err := tabbed(b)
+		if err != nil {
+			return fmt.Errorf("print %s: %w", s.cmd.Print, err)
+		}
+		defer clear(shown)
+		_, err = fmt.Fprintf(s.env.Stdout, "%s\n", shown)
 		return err
 	})
 }
 
 // export is the plain JSON of a login.
-func (s *session) export(ctx context.Context, name string) (secret.Text, error) {
-	path := name
-	if rest, ok := strings.CutPrefix(name, "~/"); ok {
-		path = filepath.Join(s.env.Getenv("HOME"), rest)
-	}
-	if filepath.IsAbs(path) {
-		return s.openFile(ctx, filepath.Dir(path), filepath.Base(path))
+func (s *session) export(ctx context.Context, arg string) (secret.Text, error) {
+	dir, name, isPath := s.resolve(arg)
+	if isPath {
+		return s.openFile(ctx, dir, name)
 	}
 	if err := login.CheckName(name); err != nil {
 		return secret.Text{}, cli.Fail(cli.Usage, err, "")
@@ -94,58 +110,46 @@ func (s *session) export(ctx context.Context, name string) (secret.Text, error) 
 	if err == nil {
 		return config, nil
 	}
-	if dir, found, dirErr := login.FindDir(s.env.Getenv, isDir); dirErr == nil && found {
-		config, fileErr := s.openFile(ctx, dir, name)
-		if !errors.Is(fileErr, fs.ErrNotExist) {
-			return config, fileErr
-		}
+	if dir, found := s.accountFile(name); found {
+		return s.openFile(ctx, dir, name)
 	}
 	if st, stErr := s.admin.Status(ctx); stErr == nil && (st.Locked || st.Keystore == control.KeystoreLocked) {
 		return secret.Text{}, fmt.Errorf("look for login %s: %w", name, err) // it may be there
+	}
+	if s.env.Upstream {
+		return secret.Text{}, errors.New("could not open file - file does not exist")
 	}
 	return secret.Text{}, cli.Fail(cli.NotFound, fmt.Errorf("no login named %s: %w", name, err),
 		"see what there is with: oidc-gen --accounts")
 }
 
-// openFile decrypts an account file with the password that is given or typed.
+// openFile decrypts an account file.
 func (s *session) openFile(ctx context.Context, dir, name string) (secret.Text, error) {
 	f, err := login.ReadAccount(dir, name)
 	if err != nil {
 		return secret.Text{}, err
 	}
-	var pw secret.Text
-	switch c := s.cmd; {
-	case c.PwFile != "" || c.PwEnv != "":
-		pw, err = s.secretFrom(c.PwFile, c.PwEnv, "", "")
-	case c.PwCmd != "":
-		pw, err = s.commandLine(ctx, c.PwCmd)
-	default:
-		pw, err = s.password("Enter decryption password for " + name)
-	}
-	if err != nil {
-		return secret.Text{}, err
-	}
-	defer pw.Wipe()
-	plain, err := f.Open(ctx, pw)
-	if errors.Is(err, login.ErrWrongPassword) {
-		return plain, cli.Fail(cli.Denied, err, "")
-	}
+	plain, key, err := s.open(ctx, name, f)
+	key.wipe()
 	return plain, err
 }
 
 // delete revokes the refresh token at the provider, deletes a client that was registered for this login, and removes
 // the login everywhere.
 func (s *session) delete(ctx context.Context) error {
-	name, err := s.shortName()
+	name, err := s.shortName(ctx)
 	if err != nil {
 		return err
+	}
+	if _, isFile := s.accountFile(name); s.env.Upstream && !isFile && !s.known(ctx, name) {
+		return s.refuse(cli.No, "No account with that shortname configured")
 	}
 	config, err := s.export(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer config.Wipe()
-	if ok, err := s.confirm("Do you really want to delete this configuration?", false); err != nil || !ok {
+	if ok, err := s.confirm(ctx, "Do you really want to delete this configuration?", false); err != nil || !ok {
 		return err
 	}
 	if err := s.revoke(ctx, config); err != nil {
@@ -164,6 +168,8 @@ func (s *session) delete(ctx context.Context) error {
 	default:
 		return err
 	}
+	s.forgetNote(name)
+	s.say("The generated account was successfully removed from oidc-agent. You don't have to run oidc-add.")
 	s.say("Successfully deleted account configuration.")
 	return nil
 }
@@ -194,7 +200,7 @@ func (s *session) revoke(ctx context.Context, config secret.Text) error {
 		return err
 	}
 	s.env.Warn("%v", err)
-	ok, askErr := s.confirm("Remove the login although its refresh token stays valid?", false)
+	ok, askErr := s.confirm(ctx, "Remove the login although its refresh token stays valid?", false)
 	if askErr != nil || !ok {
 		return errors.Join(err, askErr)
 	}
@@ -215,5 +221,7 @@ func (s *session) deleteClient(ctx context.Context, config secret.Text) {
 	rep.Wipe()
 	if err != nil {
 		s.env.Warn("the client stays registered at the provider: %v", err)
+		return
 	}
+	s.env.Note("Deleted oidc client.")
 }

@@ -19,17 +19,17 @@ type place struct {
 	env      *cli.Env
 	name     string
 	keystore bool
-	dir      string      // of account files; "" for none
-	password secret.Text // of the account file
+	dir      string // of account files; "" for none
+	lock     lock   // of the account file
 }
 
-func (p *place) wipe() { p.password.Wipe() }
+func (p *place) wipe() { p.lock.wipe() }
 
 // plan decides where to save, before anybody logs in: in the keystore when the agent has one that is or can be opened,
 // in an account file when a password for it is given, or when that is all there is.
 func (s *session) plan(ctx context.Context, name string) (*place, error) {
 	p := &place{env: s.env, name: name}
-	if s.cmd.NoSave || s.cmd.OnlyAT {
+	if s.cmd.NoSave || s.cmd.OnlyAT || s.endsElsewhere() {
 		return p, nil
 	}
 	if err := s.planFile(ctx, p); err != nil {
@@ -47,7 +47,7 @@ func (s *session) plan(ctx context.Context, name string) (*place, error) {
 		return p, nil
 	}
 	if s.env.Upstream && errors.Is(err, errNoKeystore) {
-		if p.password, err = s.newPassword("encryption password for " + name); err == nil {
+		if p.lock.password, err = s.newEncryptionPassword(ctx, name); err == nil {
 			p.dir, err = s.accountDir()
 		}
 	}
@@ -58,20 +58,20 @@ func (s *session) plan(ctx context.Context, name string) (*place, error) {
 	return p, err
 }
 
-// planFile prepares for an account file if a password for one is given.
+// endsElsewhere reports whether another run of this program will save the login.
+func (s *session) endsElsewhere() bool {
+	later := s.cmd.Exchange != "" || s.cmd.State != ""
+	return s.cmd.NoWebserver && !later && len(s.cmd.Flow) == 1 && s.cmd.Flow[0] == flowCode
+}
+
+// planFile prepares for an account file if a password or a key for one is given.
 func (s *session) planFile(ctx context.Context, p *place) error {
-	var err error
-	switch c := s.cmd; {
-	case c.PwFile != "" || c.PwEnv != "":
-		p.password, err = s.secretFrom(c.PwFile, c.PwEnv, "", "")
-	case c.PwCmd != "":
-		p.password, err = s.commandLine(ctx, c.PwCmd)
-	default:
-		return nil
+	l, ok, err := s.lockFor(ctx)
+	if err != nil || !ok {
+		return err
 	}
-	if err == nil {
-		p.dir, err = s.accountDir()
-	}
+	p.lock = l
+	p.dir, err = s.accountDir()
 	return err
 }
 
@@ -110,9 +110,10 @@ func (s *session) openKeystore(ctx context.Context, may bool) error {
 	case !may:
 		return errNobody
 	case exists:
-		pass, err = s.password("Passphrase of the keystore")
+		pass, err = s.password(ctx, "Passphrase of the keystore")
 	default:
-		pass, err = s.newPassword("passphrase for the keystore that will be made at " + st.KeystorePath)
+		pass, err = s.newPassword(ctx, "New passphrase for the keystore that will be made at "+st.KeystorePath,
+			"The same again")
 	}
 	if err != nil {
 		return err
@@ -171,14 +172,13 @@ func isDir(path string) bool {
 
 // keep saves the login and says the last lines.
 func (s *session) keep(ctx context.Context, p *place, config secret.Text) error {
-	s.say("The generated account config was successfully added to oidc-agent. You don't have to run oidc-add.")
 	if p.keystore {
 		if err := s.admin.SaveLogin(ctx, config); err != nil {
 			return fmt.Errorf("the login works but was not saved in the keystore: %w", err)
 		}
 	}
 	if p.dir != "" {
-		if err := p.write(ctx, config); err != nil {
+		if err := s.write(ctx, p, config); err != nil {
 			return fmt.Errorf("the login works but was not saved in an account file: %w", err)
 		}
 	}
@@ -186,8 +186,8 @@ func (s *session) keep(ctx context.Context, p *place, config secret.Text) error 
 	return nil
 }
 
-// write makes the account file, so that both versions of the original read it.
-func (p *place) write(ctx context.Context, config secret.Text) error {
+// write makes the account file, so that both versions of the original read it, and notes it in issuer.config.
+func (s *session) write(ctx context.Context, p *place, config secret.Text) error {
 	cfg, err := decode(config)
 	if err != nil {
 		return err
@@ -198,9 +198,15 @@ func (p *place) write(ctx context.Context, config secret.Text) error {
 		return err
 	}
 	defer plain.Wipe()
-	b, err := login.EncryptFile(ctx, plain, p.password)
+	b, err := s.seal(ctx, plain, p.lock)
 	if err != nil {
 		return err
 	}
-	return login.WriteAccount(p.dir, p.name, b)
+	if err := login.WriteAccount(p.dir, p.name, b); err != nil {
+		return err
+	}
+	if err := login.NoteAccount(p.dir, cfg.Issuer, p.name); err != nil {
+		s.env.Warn("%v", err) // the account works without
+	}
+	return nil
 }

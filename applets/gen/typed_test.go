@@ -51,7 +51,8 @@ func (w *world) typed(args []string, answers ...string) string {
 		w.t.Fatal(err)
 	}
 	_ = tty.Close()
-	_ = ptmx.SetReadDeadline(time.Now().Add(30 * time.Second))
+	stop := time.AfterFunc(60*time.Second, func() { _ = cmd.Process.Kill() })
+	defer stop.Stop()
 	link := regexp.MustCompile(regexp.QuoteMeta(w.issuer) + `/(authorize|device)\?\S+\r`)
 	var screen string
 	b := make([]byte, 4096)
@@ -82,9 +83,9 @@ func (w *world) typed(args []string, answers ...string) string {
 func TestTyped(t *testing.T) {
 	w := newWorld(t)
 	screen := w.typed(nil,
-		"Short name:", "work",
+		"Enter short name for the account to configure:", "work",
 		"Issuer:", w.op.URL+"/",
-		"Scopes [openid profile offline_access]:", "openid offline_access storage.read:/",
+		"Scopes or 'max' (space separated) [openid profile offline_access]:", "openid offline_access storage.read:/",
 		"New passphrase for the keystore", "typed passphrase",
 		"The same again:", "typed passphrase",
 	)
@@ -98,7 +99,7 @@ func TestTyped(t *testing.T) {
 		t.Error(err)
 	}
 	// The second time the name is taken, and the answer is no.
-	screen = w.typed([]string{"work", "--issuer", w.op.URL, "--scope", "openid"}, "Replace it?", "no")
+	screen = w.typed([]string{"work", "--issuer", w.op.URL, "--scope", "openid"}, "Overwrite? [Yes/no]:", "no")
 	if strings.Contains(screen, "success") {
 		t.Errorf("replaced all the same:\n%s", screen)
 	}

@@ -2,6 +2,8 @@ package service
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"net/url"
 	"strings"
@@ -34,7 +36,9 @@ func (s *Service) codeFlow(ctx context.Context, st setup) (proto.Reply, error) {
 		closeListener(listener)
 		return proto.Reply{}, err
 	}
-	begun, err := cl.StartCode(ctx, flow.CodeRequest{Request: st.request(), RedirectURI: redirect, Prompt: "consent"})
+	begun, err := cl.StartCode(ctx, flow.CodeRequest{
+		Request: st.request(), RedirectURI: redirect, Prompt: "consent", State: newState(redirect, st.onlyAT),
+	})
 	if err != nil {
 		closeListener(listener)
 		return proto.Reply{}, err
@@ -46,7 +50,40 @@ func (s *Service) codeFlow(ctx context.Context, st setup) (proto.Reply, error) {
 		s.listen(w, listener)
 	}
 	s.pending.put(w)
-	return proto.Reply{Status: proto.StatusAccepted, URI: begun.URL, State: begun.State}, nil
+	rep := proto.Reply{Status: proto.StatusAccepted, URI: begun.URL, State: begun.State}
+	if listener == nil {
+		rep.Info = proto.InfoText(bringCode(redirect))
+	}
+	return rep, nil
+}
+
+// newState is a state of the form that the original's programs take apart: whether the redirect URI ends in a slash,
+// whether one access token is all that is wanted, 192 random bits, and the path of the agent's socket with its length.
+// Ours names no path. It would tell the provider where the home directory lies; a program that finishes the login finds
+// the agent by OIDC_SOCK, and oidc-gen leaves itself a note of that.
+func newState(redirect string, onlyAT bool) string {
+	random := make([]byte, 18)
+	_, _ = rand.Read(random) // it never fails
+	return digit(strings.HasSuffix(redirect, "/")) + ":" + digit(onlyAT) +
+		base64.RawURLEncoding.EncodeToString(random) + ":0:"
+}
+
+func digit(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}
+
+// bringCode says how the code comes here when nobody listens for the browser. The words are the original's.
+func bringCode(redirect string) string {
+	if strings.HasPrefix(redirect, customScheme) {
+		return "You are using a redirect uri with a custom scheme. Your browser will redirect you to a another oidc-gen " +
+			"instance automatically. You then can complete the account configuration generation process there."
+	}
+	return "You have chosen to not use a webserver. You therefore have to do a manual redirect. Your browser will redirect " +
+		"you to '" + redirect + "' which will not succeed, because oidc-agent did not start a webserver. Copy the whole " +
+		"url you are being redirected to and pass it to:\noidc-gen --codeExchange='<url>'"
 }
 
 // kept is a setup that outlives its request, with secrets of its own.

@@ -3,6 +3,7 @@ package service
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ func (w *world) config(rep proto.Reply) login.Config {
 func TestCodeFlow(t *testing.T) {
 	w := newWorld(t)
 	rep := w.must(proto.Request{Type: proto.TypeGen, Config: w.account("a", nil), Flow: []string{"code"}})
-	if rep.Status != proto.StatusAccepted || rep.State == "" || !strings.Contains(rep.URI, "state="+rep.State) {
+	if rep.Status != proto.StatusAccepted || rep.State == "" || !strings.Contains(rep.URI, "state="+url.QueryEscape(rep.State)) {
 		t.Fatalf("got %s, state %q", rep.Status, rep.State)
 	}
 	lookup := proto.Request{Type: proto.TypeStateLookup, State: rep.State}

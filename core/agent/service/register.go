@@ -23,6 +23,10 @@ const (
 	grantDevice   = "urn:ietf:params:oauth:grant-type:device_code"
 
 	scopeMax = "max"
+
+	// textNoRegistration is compared by the original's programs.
+	textNoRegistration = "Dynamic registration is not supported by this issuer. Please register a client manually and then " +
+		"run oidc-gen with the -m flag."
 )
 
 // register makes a client at the provider and answers with what the provider said. oidc-gen keeps it.
@@ -36,9 +40,7 @@ func (s *Service) register(ctx context.Context, r proto.Request) (proto.Reply, e
 		return proto.Reply{}, err
 	}
 	if md.RegistrationEndpoint == "" {
-		return proto.Reply{}, fail("Dynamic client registration is not supported by this issuer",
-			"Register a client at the provider by hand and pass it with: oidc-gen -m "+cfg.Name+
-				", or try a public client with: oidc-gen --pub "+cfg.Name)
+		return proto.Reply{}, fail(textNoRegistration, "Or try a public client with: oidc-gen --pub "+cfg.Name)
 	}
 	hc, err := s.issuers.access(cfg.CertPath)
 	if err != nil {
