@@ -14,12 +14,15 @@ import (
 
 // Cmd is the grammar of "oidcbox self".
 type Cmd struct {
-	Version        versionCmd        `cmd:"" help:"Print version, Go version and platform."`
-	InstallLinks   installLinksCmd   `cmd:"" help:"Make the links under which the binary acts as its roles."`
-	Man            manCmd            `cmd:"" help:"Print a man page, or write all of them into a directory."`
-	Completion     completionCmd     `cmd:"" help:"Print a completion script for a shell."`
-	Keystore       KeystoreCmd       `cmd:"" help:"Take care of a keystore: make, check, copy, slots."`
-	Doctor         doctorCmd         `cmd:"" help:"Say what is wrong with agent, keystore, logins and providers, and what to do."`
+	Version      versionCmd      `cmd:"" help:"Print version, Go version and platform."`
+	InstallLinks installLinksCmd `cmd:"" help:"Make the links under which the binary acts as its roles."`
+	Man          manCmd          `cmd:"" help:"Print a man page, or write all of them into a directory."`
+	Completion   completionCmd   `cmd:"" help:"Print a completion script for a shell."`
+	Keystore     KeystoreCmd     `cmd:"" help:"Take care of a keystore: make, check, copy, slots."`
+	Doctor       doctorCmd       `cmd:"" help:"Say what is wrong with agent, keystore, logins and providers, and what to do."`
+	// RevokeEverything is for the laptop that was lost.
+	RevokeEverything RevokeEverythingCmd `cmd:"" help:"Revoke every login at its provider, and remove it."`
+
 	CompleteValues completeValuesCmd `cmd:"" hidden:"" help:"Print words for completion."`
 }
 

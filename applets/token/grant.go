@@ -12,6 +12,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/agent/relay"
 	"github.com/oidcbox/oidcbox/core/agent/start"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/secret"
@@ -101,7 +102,9 @@ func (c *Cmd) subject(ctx context.Context, env *cli.Env) (secret.Text, error) {
 
 // subjectOfLogin asks the agent as oidc-token does, so that a login that wants to be confirmed is.
 func (c *Cmd) subjectOfLogin(ctx context.Context, env *cli.Env) (secret.Text, error) {
-	rep, err := call(ctx, env, proto.Request{Type: proto.TypeAccessToken, Account: c.SubjectLogin, Hint: c.Name})
+	rep, err := relay.For(env).Call(ctx, proto.Request{
+		Type: proto.TypeAccessToken, Account: c.SubjectLogin, Hint: c.Name,
+	})
 	if err == nil {
 		err = rep.Err()
 	}

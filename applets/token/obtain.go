@@ -11,7 +11,6 @@ import (
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/agent/relay"
-	"github.com/oidcbox/oidcbox/core/agent/start"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/secret"
 )
@@ -41,7 +40,7 @@ func (c *Cmd) obtain(ctx context.Context, env *cli.Env, minValid int64) (result,
 	if c.Exchange || c.ClientCredentials {
 		return c.grant(ctx, env)
 	}
-	rep, err := call(ctx, env, c.request(env, minValid))
+	rep, err := relay.For(env).Call(ctx, c.request(env, minValid))
 	if err != nil {
 		return result{}, proto.Explain(err, env.Upstream)
 	}
@@ -50,16 +49,6 @@ func (c *Cmd) obtain(ctx context.Context, env *cli.Env, minValid int64) (result,
 		return result{}, c.refusal(env, err)
 	}
 	return c.read(&rep)
-}
-
-// call asks the agent, and starts one where there is none and a person would have one.
-func call(ctx context.Context, env *cli.Env, r proto.Request) (proto.Reply, error) {
-	agent := relay.For(env)
-	rep, err := agent.Call(ctx, r)
-	if err != nil && start.Instead(ctx, env, err) {
-		return agent.Call(ctx, r)
-	}
-	return rep, err
 }
 
 // read takes the token that was asked for out of the answer.

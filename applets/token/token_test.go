@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,10 @@ func agent(_ context.Context, _ sock.Peer, r proto.Request) proto.Reply {
 		return proto.Failure(proto.TextCannotReach, "")
 	case "empty":
 		return proto.Success("")
+	case "refused":
+		rep := proto.Failure("invalid_scope: not for you", "ask for fewer")
+		rep.Issuer = "https://op.example.org"
+		return rep
 	}
 	issuer := "https://op.example.org"
 	if r.Account == "evil" {
@@ -46,9 +51,13 @@ func agent(_ context.Context, _ sock.Peer, r proto.Request) proto.Reply {
 		r.Type, r.Account, r.Issuer, r.MinValid, r.Scope, r.Audience, r.Hint))
 	switch r.Type {
 	case proto.TypeAccessToken:
-		return proto.Reply{
+		rep := proto.Reply{
 			Status: proto.StatusSuccess, AccessToken: secret.FromString(said), Issuer: issuer, ExpiresAt: expires,
 		}
+		if r.Account == "less" {
+			rep.Scope, rep.Narrowed = "openid", true
+		}
+		return rep
 	case proto.TypeIDToken:
 		return proto.Reply{Status: proto.StatusSuccess, IDToken: secret.FromString(said), Issuer: issuer}
 	case proto.TypeMytoken:
@@ -161,6 +170,7 @@ func TestAsOriginal(t *testing.T) {
 		"absent",
 		"expired",
 		"locked",
+		"less", // members that only our agent sends
 		"acc other",
 		"--bogus acc",
 		"-Z acc",
@@ -179,6 +189,16 @@ func TestAsOriginal(t *testing.T) {
 		if want.code == 1 && strings.TrimSuffix(got.errOut, "\n") != strings.TrimSuffix(want.errOut, "\n") {
 			t.Errorf("oidc-token %s: standard error\n got %q\nwant %q", line, got.errOut, want.errOut)
 		}
+	}
+}
+
+// TestOriginalLooksOver: members that only our agent sends change nothing for the original's client.
+func TestOriginalLooksOver(t *testing.T) {
+	services.Need(t, "oidc-token")
+	got := original(t, serve(t), "refused")
+	const want = "Error: invalid_scope: not for you\nask for fewer"
+	if got.code != 1 || got.out != "" || strings.TrimSpace(got.errOut) != want {
+		t.Errorf("got %+v", got)
 	}
 }
 
@@ -299,5 +319,92 @@ func TestSocketOfSomebodyElse(t *testing.T) {
 	got := run(t, socket, false, "acc")
 	if got.code != cli.Denied || got.out != "" || !strings.Contains(got.errOut, "belongs to uid 12345") {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// TestLessThanAsked: under our own name nothing is printed but the reason; as oidc-token the token comes with a note.
+func TestLessThanAsked(t *testing.T) {
+	socket := serve(t)
+	const said = "https://op.example.org granted less than was asked for: scope \"storage.read:/\" is missing\n"
+	const token = "access_token.less..0.openid_storage.read:/..oidc-token\n"
+	asked := []string{"-s", "openid storage.read:/", "less"}
+	for name, c := range map[string]struct {
+		upstream bool
+		more     []string
+		want     outcome
+	}{
+		"own name": {false, nil, outcome{
+			cli.No, "", "oidcbox token: login less: " + said + "hint: take it all the same with --accept-less\n",
+		}},
+		"own name, accepted": {false, []string{"--accept-less"}, outcome{0, token, "oidcbox token: " + said}},
+		"oidc-token":         {true, nil, outcome{0, token, "oidc-token: " + said}},
+	} {
+		if got := run(t, socket, c.upstream, append(c.more, asked...)...); got != c.want {
+			t.Errorf("%s:\n got %+v\nwant %+v", name, got, c.want)
+		}
+	}
+	// Nothing was asked for, so nothing can be missing.
+	if got := run(t, socket, false, "less"); got.code != 0 || got.errOut != "" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestRefusalNames: a failure says of which login, which provider and what was asked.
+func TestRefusalNames(t *testing.T) {
+	socket := serve(t)
+	got := run(t, socket, false, "-s", "a b", "--aud", "x", "refused")
+	const own = `oidcbox token: login refused at https://op.example.org, scope "a b", audience "x": invalid_scope: not for you` +
+		"\nhint: ask for fewer\n"
+	if got != (outcome{cli.No, "", own}) {
+		t.Errorf("got %+v", got)
+	}
+	got = run(t, socket, true, "-s", "a b", "refused")
+	const upstream = "Error: invalid_scope: not for you\nask for fewer\n" +
+		`This was about login refused at https://op.example.org, scope "a b".` + "\n"
+	if got != (outcome{1, "", upstream}) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestSmallGrammar: a plain request is read by the small grammar, and both understand it alike.
+func TestSmallGrammar(t *testing.T) {
+	for line, want := range map[string]cli.Command{
+		"work":                           &plain{},
+		"-s openid --aud x -t 5 work":    &plain{},
+		"--json --scope=a work":          &plain{},
+		"--store work":                   &Cmd{},
+		"--sto work":                     &Cmd{},
+		"--s openid work":                &Cmd{}, // the beginning of several
+		"--re work":                      &Cmd{},
+		"--help":                         &Cmd{},
+		"-h":                             &Cmd{},
+		"":                               &Cmd{},
+		"--revoke -":                     &Cmd{},
+		"--client-credentials --json me": &Cmd{},
+	} {
+		got := New().(*Cmd).Choose(false, strings.Fields(line))
+		if reflect.TypeOf(got) != reflect.TypeOf(want) {
+			t.Errorf("%q is read by %T, want %T", line, got, want)
+		}
+		if up := New().(*Cmd).Choose(true, strings.Fields(line)); reflect.TypeOf(up) != reflect.TypeFor[*oidcToken]() {
+			t.Errorf("oidc-token %q is read by %T", line, up)
+		}
+	}
+}
+
+// TestJobsDoNotMix: options of different jobs together are wrong usage, before anybody is asked.
+func TestJobsDoNotMix(t *testing.T) {
+	for _, line := range []string{
+		"", "--store --watch f acc", "--store --bearer acc", "--watch f -i acc", "--watch f --id-token acc",
+		"--exchange --revoke acc", "--exchange -m acc", "--client-credentials --id-token acc", "--save-as x acc",
+		"--exchange --replace acc", "--resource https://r acc", "--client-id x acc", "--client-secret-file f acc",
+		"--exchange --client-id x acc", "--exchange https://op.example.org", "--revoke https://op.example.org",
+		"--watch f --renew-at 1.5 acc", "--token-file f acc", "--exchange --subject-file - --watch f acc",
+		"--exchange --subject-file a --subject-login b acc", "--exchange --save-as x --watch f acc", "--revoke --store acc",
+		"--ca-file f acc", "--exchange --subject-type x --subject-login acc acc",
+	} {
+		if got := run(t, filepath.Join(t.TempDir(), "none"), false, strings.Fields(line)...); got.code != cli.Usage || got.out != "" {
+			t.Errorf("oidcbox token %s: %+v", line, got)
+		}
 	}
 }
