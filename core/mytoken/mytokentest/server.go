@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -209,6 +210,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method == http.MethodGet && strings.HasPrefix(path, "/.well-known/"):
 		s.configuration(w, path)
+	case r.Method == http.MethodGet && path == "/jwks":
+		s.keys(w)
 	case r.Method == http.MethodGet && strings.HasPrefix(path, "/c/"):
 		s.consentPage(w, strings.TrimPrefix(path, "/c/"))
 	case r.Method == http.MethodGet && strings.HasPrefix(path, PathProfiles):
@@ -252,6 +255,22 @@ func (s *Server) configuration(w http.ResponseWriter, path string) {
 		"restriction_claims_supported":                []string{"nbf", "exp", "scope", "audience", "hosts", "usages_AT"},
 		"version":                                     "0.10.0",
 	})
+}
+
+// keys is the key set: one key.
+func (s *Server) keys(w http.ResponseWriter) {
+	point, err := s.key.PublicKey.Bytes()
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	const size = 66
+	x, y := point[1:1+size], point[1+size:]
+	enc := base64.RawURLEncoding
+	answerJSON(w, http.StatusOK, map[string]any{"keys": []any{map[string]string{
+		"kty": "EC", "crv": "P-521", "alg": "ES512", "use": "sig", "kid": "1",
+		"x": enc.EncodeToString(x), "y": enc.EncodeToString(y),
+	}}})
 }
 
 func (s *Server) profiles(w http.ResponseWriter, path string) {
