@@ -214,3 +214,33 @@ func TestStaleFileBesideTheOriginal(t *testing.T) {
 		t.Errorf("the file was written, so this showed nothing: %v", err)
 	}
 }
+
+// TestThereAndBack: a directory of Debian's is imported in one command, its login rotates in our keystore, and the export
+// of it loads in Debian's agent.
+func TestThereAndBack(t *testing.T) {
+	b := newBeside(t)
+	b.startReal()
+	b.realGen("demo")
+	b.endReal()
+	b.must("self", "keystore", "create", "--passphrase-file", b.path("passphrase"))
+	got := b.must("self", "keystore", "import", "--passphrase-file", b.path("passphrase"), "--pw-file", b.path("password"))
+	if !strings.Contains(got, "demo  imported") {
+		t.Errorf("import said %q", got)
+	}
+	if err := os.RemoveAll(b.path("home/.config/oidc-agent")); err != nil {
+		t.Fatal(err)
+	}
+	b.startAgent()
+	b.rotate("demo")
+	b.must("self", "keystore", "export", "demo", "--pw-file", b.path("password"), "--dir", b.path("home/.config/oidc-agent"))
+	b.endAgent()
+
+	b.startReal()
+	b.mustDebian(b.realSocket(), "oidc-add", "demo", "--pw-file="+b.path("password"))
+	if tok := b.mustDebian(b.realSocket(), "oidc-token", "-f", "demo"); strings.Count(tok, ".") != 2 {
+		t.Errorf("no token: %q", tok)
+	}
+	if out := b.mustDebian(b.realSocket(), "oidc-gen", "-p", "demo", "--pw-file="+b.path("password")); !strings.Contains(out, "web-secret") {
+		t.Errorf("Debian's oidc-gen -p said %q", out)
+	}
+}

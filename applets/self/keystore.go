@@ -28,6 +28,8 @@ type KeystoreCmd struct {
 	Check   keystoreCheckCmd   `cmd:"" help:"Read and open every record."`
 	Backup  keystoreBackupCmd  `cmd:"" help:"Copy the keystore, also while it is in use."`
 	Restore keystoreRestoreCmd `cmd:"" help:"Put a backup in the place of the keystore."`
+	Import  keystoreImportCmd  `cmd:"" help:"Take the logins of oidc-agent's account files into the keystore."`
+	Export  keystoreExportCmd  `cmd:"" help:"Write logins as account files for oidc-agent."`
 	Rekey   keystoreRekeyCmd   `cmd:"" help:"Make a new data key and encrypt everything again."`
 	Slot    keystoreSlotCmd    `cmd:"" help:"Add, remove and list the ways to unlock a keystore."`
 }

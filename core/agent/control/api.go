@@ -50,6 +50,7 @@ type Backend interface {
 	Token(ctx context.Context, r TokenRequest) (Token, error)
 
 	Granter
+	Importer
 
 	// Shutdown makes the agent end once it has answered.
 	Shutdown(ctx context.Context) error

@@ -66,6 +66,10 @@ func (b *backend) SaveLogin(_ context.Context, c secret.Text) error {
 	return b.note("save %s", b.keep(c))
 }
 
+func (b *backend) ImportLogin(_ context.Context, c secret.Text, o ImportOptions) (string, error) {
+	return ImportSame, b.note("import %s %v %v", b.keep(c), o.Replace, o.DryRun)
+}
+
 func (b *backend) LoadLogin(_ context.Context, name string, o LoadOptions) (string, error) {
 	return "Lifetime set", b.note("load %s %v %d", name, o.Confirm, *o.Lifetime)
 }
@@ -164,6 +168,11 @@ func TestEveryCall(t *testing.T) {
 		t.Errorf("logins are %+v", l)
 	}
 	check(c.SaveLogin(ctx, secret.FromString(`{"name":"a"}`)))
+	outcome, err := c.ImportLogin(ctx, secret.FromString(`{"name":"i"}`), ImportOptions{DryRun: true})
+	check(err)
+	if outcome != ImportSame {
+		t.Errorf("outcome is %q", outcome)
+	}
 	info, err := c.LoadLogin(ctx, "a b/c", LoadOptions{Lifetime: &hour, Confirm: true})
 	check(err)
 	if info != "Lifetime set" {
@@ -222,7 +231,7 @@ func TestEveryCall(t *testing.T) {
 	check(c.Shutdown(ctx))
 	want := []string{
 		"status", `create pass "word"`, `unlock pass "word"||false`, "unlock |/k|false", "unlock ||true", "lock", "logins",
-		`save {"name":"a"}`, "load a b/c true 3600", "export a", "remove a?b", "backup", "slots",
+		`save {"name":"a"}`, `import {"name":"i"} false true`, "load a b/c true 3600", "export a", "remove a?b", "backup", "slots",
 		`add slot passphrase  pass "word"`, "remove slot 1", "token a s -1",
 		`grant exchange a s x y [https://r] pass "word"`, "revoke a  true", "shutdown",
 	}

@@ -47,7 +47,12 @@ func reservedName(name string) bool {
 			return true
 		}
 	}
-	// Registrations of versions before 4: x.clientconfig, x.clientconfig2, ...
+	return IsClientFile(name)
+}
+
+// IsClientFile reports whether a file of this name is the registration of a client that versions before 4 wrote beside
+// accounts: x.clientconfig, x.clientconfig2, ...
+func IsClientFile(name string) bool {
 	return strings.HasSuffix(strings.TrimRight(name, "0123456789"), ".clientconfig")
 }
 
