@@ -50,6 +50,9 @@ func (p pinentry) Ask(ctx context.Context, q Question) (Answer, error) {
 	if err := cmd.Start(); err != nil {
 		return Answer{}, fmt.Errorf("%w: %w", ErrBroken, err)
 	}
+	// A child of the program may hold the pipes open when it is killed: they end here.
+	unblock := context.AfterFunc(ctx, func() { _, _ = in.Close(), out.Close() })
+	defer unblock()
 	a := &assuan{in: in, out: out}
 	answer, err := p.talk(ctx, a, q.printable())
 	a.wipe()

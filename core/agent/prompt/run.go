@@ -24,8 +24,10 @@ const (
 // run starts a program and returns what it printed. The error is that of ended when ctx ends first, and an *exec.ExitError
 // for an exit code above 0; the output is there in that case as well. The caller wipes it.
 func run(ctx context.Context, env Env, argv []string) (secret.Text, error) {
-	out := &bounded{b: make([]byte, 0, maxAnswer)}
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	alive, kill := context.WithCancel(ctx)
+	defer kill()
+	out := &bounded{b: make([]byte, 0, maxAnswer), full: kill}
+	cmd := exec.CommandContext(alive, argv[0], argv[1:]...)
 	cmd.Env, cmd.Stdout, cmd.WaitDelay = env.environ(), out, killWait
 	cmd.Dir = "/"
 	err := cmd.Run()
@@ -47,15 +49,19 @@ func run(ctx context.Context, env Env, argv []string) (secret.Text, error) {
 	return secret.Text{}, fmt.Errorf("%w: %w", ErrBroken, err)
 }
 
-// bounded keeps what fits and takes the rest without keeping it.
+// bounded keeps what fits. What does not is the end of whoever writes it.
 type bounded struct {
 	b    []byte
 	over bool
+	full func()
 }
 
 func (w *bounded) Write(p []byte) (int, error) {
 	n := min(len(p), cap(w.b)-len(w.b))
 	w.b = append(w.b, p[:n]...) // never grows, so there is one copy
-	w.over = w.over || n < len(p)
+	if n < len(p) {
+		w.over = true
+		w.full()
+	}
 	return len(p), nil
 }
