@@ -70,6 +70,11 @@ func agent(_ context.Context, _ sock.Peer, r proto.Request) proto.Reply {
 
 func serve(t *testing.T) (socket string) {
 	t.Helper()
+	return serveWith(t, proto.HandlerFunc(agent))
+}
+
+func serveWith(t *testing.T, h proto.Handler) (socket string) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "token")
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +86,7 @@ func serve(t *testing.T) (socket string) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- proto.Serve(ctx, ln, proto.HandlerFunc(agent), proto.ServeOptions{}) }()
+	go func() { done <- proto.Serve(ctx, ln, h, proto.ServeOptions{}) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
