@@ -30,6 +30,7 @@ const (
 type direct struct {
 	env    *cli.Env
 	issuer string
+	ca     string // path of the authorities to trust, "" for the system's
 	client flow.ClientConfig
 	http   *httpc.Client
 }
@@ -44,11 +45,10 @@ func (c *Cmd) direct(env *cli.Env) (*direct, error) {
 			return nil, cli.Fail(cli.Usage, fmt.Errorf("read --client-secret-file: %w", err), "")
 		}
 	}
-	ca := c.CAFile
-	if ca != "" {
-		ca = within(env, ca)
+	if c.CAFile != "" {
+		d.ca = within(env, c.CAFile)
 	}
-	if d.http, err = httpc.New(httpc.Options{CAFile: ca, UserAgent: "oidcbox-token", Getenv: env.Getenv}); err != nil {
+	if d.http, err = httpc.New(httpc.Options{CAFile: d.ca, UserAgent: "oidcbox-token", Getenv: env.Getenv}); err != nil {
 		return nil, cli.Fail(cli.Usage, err, "")
 	}
 	return d, nil
@@ -152,7 +152,7 @@ func (d *direct) login(issuer string, r control.GrantRequest, t flow.Tokens) log
 	}
 	return login.Config{
 		Name: r.SaveAs, Issuer: issuer, ClientID: d.client.ID, ClientSecret: d.client.Secret, RefreshToken: t.Refresh,
-		AuthScope: scope, RefreshScope: scope, Audience: r.Audience, OAuth2: true,
+		AuthScope: scope, RefreshScope: scope, Audience: r.Audience, OAuth2: true, CertPath: d.ca,
 	}
 }
 
