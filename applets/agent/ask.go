@@ -17,8 +17,12 @@ import (
 
 const askTime = 10 * time.Second
 
-// leaveTime is how long an agent of ours may take to remove its socket.
-const leaveTime = 1500 * time.Millisecond
+const (
+	// leaveTime is how long an agent of ours may take to remove its socket.
+	leaveTime = 1500 * time.Millisecond
+	// endTime is how long it may take to write down what it has not written yet.
+	endTime = 5 * time.Second
+)
 
 // kill ends the agent that OIDCD_PID names. Without the variable, under our own name, the one at the control socket.
 func (c *Cmd) kill(ctx context.Context, env *cli.Env) error {
@@ -40,6 +44,7 @@ func (c *Cmd) kill(ctx context.Context, env *cli.Env) error {
 	if path := env.Getenv("OIDC_SOCK"); path != "" {
 		removeSocket(ctx, path)
 	}
+	awaitEnd(ctx, pid)
 	fmt.Fprintf(env.Stdout, "unset OIDC_SOCK;\nunset OIDCD_PID;\necho Agent pid %d killed;\n", pid)
 	return nil
 }
@@ -100,6 +105,18 @@ func removeSocket(ctx context.Context, path string) {
 		}
 	}
 	_ = os.Remove(filepath.Dir(path)) // fails unless it is empty
+}
+
+// awaitEnd waits until the agent has ended: the next one may read the account files that this one is still writing.
+func awaitEnd(ctx context.Context, pid int) {
+	ctx, cancel := context.WithTimeout(ctx, endTime)
+	defer cancel()
+	for running(pid) && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // status asks the agent that clients would find.

@@ -65,12 +65,21 @@ func become(_ context.Context, env *cli.Env, argv, more []string) error {
 
 func terminate(pid int) error { return unix.Kill(pid, unix.SIGTERM) }
 
+// running is also false for a process that has ended and that nobody has collected.
+func running(pid int) bool {
+	if errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || !strings.Contains(string(stat), ") Z ")
+}
+
 // waitForExit returns errCommandEnded when the process has ended. It is no child of ours, so it is looked at.
 func waitForExit(ctx context.Context, pid int) error {
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
 	for {
-		if err := unix.Kill(pid, 0); errors.Is(err, unix.ESRCH) {
+		if !running(pid) {
 			return errCommandEnded
 		}
 		select {
