@@ -27,6 +27,8 @@ type house struct {
 	dir    string
 	runDir string // XDG_RUNTIME_DIR
 	issuer string
+	as     string   // who signs in, "" for whom the provider likes
+	env    []string // more of the environment
 	agent  *exec.Cmd
 }
 
@@ -86,10 +88,10 @@ func (h *house) write(name, content string) {
 }
 
 func (h *house) environ() []string {
-	return []string{
+	return append([]string{
 		"HOME=" + h.path("home"), "XDG_RUNTIME_DIR=" + h.runDir, "OIDC_SOCK=" + h.socket(),
 		"PATH=" + os.Getenv("PATH"), "TMPDIR=" + h.dir,
-	}
+	}, h.env...)
 }
 
 // background starts a role that stays until the test ends.
@@ -229,6 +231,9 @@ func (h *house) browse(said io.Reader) string {
 		all.WriteString(lines.Text() + "\n")
 		if u := link.FindString(lines.Text()); u != "" && !seen {
 			seen = true
+			if h.as != "" {
+				u += "&login_hint=" + h.as
+			}
 			jar, _ := cookiejar.New(nil)
 			resp, err := (&http.Client{Jar: jar, Timeout: 10 * time.Second, Transport: trusting()}).Get(u)
 			if err != nil {
