@@ -72,6 +72,8 @@ func tokenLines() []compatLine {
 		"oidc-token -t 60 one",
 		"oidc-token -t 999999 one",
 		"oidc-token --scope=openid one",
+		"oidc-token --scope=profile one",
+		"oidc-token --scope=profile one",
 		"oidc-token -s storage.read:/a -s profile one",
 		"oidc-token -s storage.create:/ one",
 		"oidc-token --aud=https://se.example.org one",
@@ -84,6 +86,10 @@ func tokenLines() []compatLine {
 		"oidc-token --name=rucio two",
 		"oidc-token ISSUER/",
 		"oidc-token https://nowhere.example.org",
+		"c-client one ISSUER/",
+		"c-client nobody https://nowhere.example.org/",
+		"go-client one ISSUER/",
+		"go-client nobody https://nowhere.example.org/",
 	)
 }
 
@@ -104,6 +110,8 @@ func addLines() []compatLine {
 		compatLine{line: "oidc-add -x", typed: lock},
 		compatLine{line: "oidc-token one"},
 		compatLine{line: "oidc-add -a"},
+		compatLine{line: "c-client one ISSUER/"},
+		compatLine{line: "go-client one ISSUER/"},
 		compatLine{line: "oidc-add -X", typed: []string{"password", "wrong"}},
 		compatLine{line: "oidc-add -X", typed: []string{"password", "open sesame"}},
 		compatLine{line: "oidc-add -X", typed: []string{"password", "open sesame"}},
@@ -144,6 +152,8 @@ func endLines() []compatLine {
 		"oidc-agent --status",
 		"oidc-token one",
 		"oidc-add -a",
+		"c-client one ISSUER/",
+		"go-client one ISSUER/",
 		"oidc-agent -k",
 	)
 }

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/oidcbox/oidcbox/testdata/services"
 )
 
 // TestCompat types the same command lines at four pairs of programs, Debian's oidc-agent 4.2.6 and ours, as clients and
@@ -21,7 +24,11 @@ func TestCompat(t *testing.T) {
 		t.Skip("OIDCBOX_COMPAT is not set: .ci/compat takes most of a minute")
 	}
 	for _, name := range []string{"oidc-agent", "oidc-gen", "oidc-add", "oidc-token"} {
-		installed(t, name)
+		original(t, name)
+	}
+	services.Need(t, "cc", "go")
+	if _, err := os.Stat("/usr/include/oidc-agent/api.h"); err != nil {
+		services.Missing(t, "liboidc-agent-dev is not installed")
 	}
 	pairs := []pair{{theirs, theirs}, {theirs, ours}, {ours, theirs}, {ours, ours}}
 	played := make([][]scene, len(pairs))
@@ -71,6 +78,7 @@ func (p pair) String() string { return fmt.Sprintf("clients %s, agent %s", p.cli
 // scene is one command line and what came of it.
 type scene struct {
 	line  string
+	took  time.Duration
 	facts []string
 }
 
@@ -163,6 +171,10 @@ func transcript(pairs []pair, played [][]scene) string {
 	var b strings.Builder
 	for n, base := range played[0] {
 		fmt.Fprintf(&b, "%s\n", base.line)
+		for i := range pairs {
+			fmt.Fprintf(&b, "    took %.1f s", played[i][n].took.Seconds())
+		}
+		b.WriteString("\n")
 		for _, f := range base.facts {
 			fmt.Fprintf(&b, "    %s\n", f)
 		}

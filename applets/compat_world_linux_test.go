@@ -2,6 +2,7 @@ package applets
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"flag"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,13 +27,12 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/oidc/issuer"
 	"github.com/oidcbox/oidcbox/core/oidc/issuer/issuertest"
-	"github.com/oidcbox/oidcbox/testdata/services"
 )
 
 var showScenes = flag.Bool("compat.show", false, "TestCompat prints every fact")
 
 // patience is for one command line, on a busy machine; the original waits up to ten seconds for a provider.
-const patience = 60 * time.Second
+const patience = 30 * time.Second
 
 // compatWorld is a provider, a home, and one pair of programs.
 type compatWorld struct {
@@ -85,6 +86,13 @@ func newCompatWorld(t *testing.T, p pair) *compatWorld {
 
 // program is where a client or the agent lies.
 func (w *compatWorld) program(name string) string {
+	if name == "c-client" || name == "go-client" {
+		dir, err := libraryClients()
+		if err != nil {
+			w.t.Errorf("build the clients of the libraries: %v", err)
+		}
+		return filepath.Join(dir, name)
+	}
 	who := w.pair.clients
 	if name == "oidc-agent" {
 		who = w.pair.agent
@@ -92,19 +100,7 @@ func (w *compatWorld) program(name string) string {
 	if who == ours {
 		return filepath.Join(w.dir, "ours", name)
 	}
-	return installed(w.t, name)
-}
-
-// installed is where the system has a program. The PATH of this process begins with the names that the test binary
-// plays itself.
-func installed(tb testing.TB, name string) string {
-	for _, dir := range []string{"/usr/bin", "/usr/local/bin", "/bin"} {
-		if path := filepath.Join(dir, name); exec.Command("test", "-x", path).Run() == nil {
-			return path
-		}
-	}
-	services.Missing(tb, "program "+name+" is not installed")
-	return ""
+	return original(w.t, name)
 }
 
 // compatLine is a command line and what the person and the provider do meanwhile.
@@ -122,8 +118,9 @@ func (w *compatWorld) play(lines []compatLine) []scene {
 			l.before(w)
 		}
 		w.op.ClearRequests()
+		begin := time.Now()
 		o := w.run(l)
-		s := scene{line: l.line, facts: []string{fmt.Sprintf("exit %d", o.code)}}
+		s := scene{line: l.line, took: time.Since(begin), facts: []string{fmt.Sprintf("exit %d", o.code)}}
 		for text := range strings.Lines(o.out) {
 			s.facts = append(s.facts, "out "+w.plain(strings.TrimSuffix(text, "\n")))
 		}
@@ -161,20 +158,22 @@ func (w *compatWorld) run(l compatLine) output {
 	out, screen := &browsingBuffer{w: w}, &browsingBuffer{w: w}
 	cmd.Stdout, cmd.Stderr = out, screen
 	cmd.WaitDelay = 2 * time.Second // an agent keeps the streams a little longer
+	done := func() {}
 	if l.typed != nil {
-		done := w.terminal(cmd, out, screen, l.typed)
-		defer done()
+		done = w.terminal(cmd, out, screen, l.typed)
 	}
 	timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
 	if err := cmd.Start(); err != nil {
+		done()
 		w.t.Errorf("%s: %s: %v", w.pair, l.line, err)
-		return output{}
+		return output{code: -1}
 	}
 	err := cmd.Wait()
+	done()
 	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() < 0 {
 		w.t.Errorf("%s: %s did not end: %v\n%s%s", w.pair, l.line, err, out.String(), screen.String())
-		return output{}
+		return output{code: -1}
 	}
 	if words[0] == "oidc-agent" {
 		w.adopt(out.String())
@@ -192,30 +191,34 @@ func (w *compatWorld) terminal(cmd *exec.Cmd, out, screen *browsingBuffer, typed
 	cmd.Stdin = tty
 	cmd.Stderr = tty
 	cmd.SysProcAttr.Setctty = true
-	var wg sync.WaitGroup
-	wg.Go(func() { _, _ = io.Copy(screen, ptmx) })
-	wg.Go(func() {
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	var reading, typing sync.WaitGroup
+	reading.Go(func() { _, _ = io.Copy(screen, ptmx) }) // until nobody has the terminal any more
+	typing.Go(func() {
 		for ; len(typed) > 1; typed = typed[2:] {
-			deadline := time.Now().Add(patience)
 			for !strings.Contains(out.String()+screen.String(), typed[0]) {
-				if time.Now().After(deadline) {
+				if !pause(ctx, 5*time.Millisecond) {
 					return
 				}
-				time.Sleep(5 * time.Millisecond)
 			}
-			time.Sleep(100 * time.Millisecond) // the question is printed before the echo is off
+			pause(ctx, 100*time.Millisecond) // the question is printed before the echo is off
 			_, _ = ptmx.WriteString(typed[1] + "\n")
 		}
 	})
 	return func() {
 		_ = tty.Close()
+		cancel()
+		typing.Wait()
+		reading.Wait()
 		_ = ptmx.Close()
-		wg.Wait()
 	}
 }
 
 // adopt takes over what an agent printed for the shell, and waits for its socket, which the original announces early.
 func (w *compatWorld) adopt(said string) {
+	if !strings.HasPrefix(said, "OIDC_SOCK=") {
+		return
+	}
 	for _, name := range []string{"OIDC_SOCK", "OIDCD_PID"} {
 		if m := regexp.MustCompile(name + `=([^;]+);`).FindStringSubmatch(said); m != nil {
 			w.env[name] = m[1]
@@ -280,8 +283,9 @@ func visit(link string) {
 	}
 }
 
-// plain takes out what differs from run to run. A token is replaced by what it allows, and by whether it was printed
-// before: a cache shows.
+// plain takes out what differs from run to run, and the two things that differ everywhere (docs/differences.md): the
+// slash at the end of an issuer, and offline_access in the scope of a token. A token is replaced by what it allows, and
+// by whether it was printed before: a cache shows.
 func (w *compatWorld) plain(s string) string {
 	s = regexp.MustCompile(`eyJ[\w-]+\.([\w-]+)\.[\w-]+`).ReplaceAllStringFunc(s, func(token string) string {
 		var c struct {
@@ -297,10 +301,10 @@ func (w *compatWorld) plain(s string) string {
 			age = "old"
 		}
 		w.seen[token] = true
-		return fmt.Sprintf("<%s token for %v: %s>", age, c.Aud, c.Scope)
+		return fmt.Sprintf("<%s token for %v: %s>", age, c.Aud, withoutOffline(c.Scope))
 	})
 	s = strings.NewReplacer(
-		w.dir, "DIR", strings.TrimSuffix(w.op.URL, "/"), "ISSUER", w.env["OIDCD_PID"], "PID",
+		w.dir, "DIR", w.op.URL+"/", "ISSUER", w.op.URL, "ISSUER", w.env["OIDCD_PID"], "PID",
 	).Replace(s)
 	for _, r := range [][2]string{
 		{`oidc-\w{6}/oidc-agent\.\d+`, "SOCKET"},
@@ -334,9 +338,9 @@ func (w *compatWorld) requests() []string {
 		if r.Auth != "" {
 			out = append(out, name+" with "+r.Auth)
 		}
-		for _, from := range []map[string][]string{r.Query, r.Form} {
-			for key, values := range from {
-				out = append(out, name+" "+key+"="+w.value(key, values))
+		for _, from := range []url.Values{r.Query, r.Form} {
+			for key := range from {
+				out = append(out, name+" "+key+"="+w.value(from, key))
 			}
 		}
 	}
@@ -344,9 +348,18 @@ func (w *compatWorld) requests() []string {
 	return out
 }
 
-func (w *compatWorld) value(key string, values []string) string {
-	s := strings.Join(values, " and ")
+func withoutOffline(scope string) string {
+	words := strings.Fields(scope)
+	return strings.Join(slices.DeleteFunc(words, func(s string) bool { return s == "offline_access" }), " ")
+}
+
+func (w *compatWorld) value(form url.Values, key string) string {
+	s := strings.Join(form[key], " and ")
 	switch key {
+	case "scope":
+		if form.Get("grant_type") == "refresh_token" {
+			return withoutOffline(s)
+		}
 	case "state", "code_challenge", "nonce":
 		return "*"
 	case "client_id":
