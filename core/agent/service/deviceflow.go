@@ -85,13 +85,13 @@ func (s *Service) device(ctx context.Context, r proto.Request) (proto.Reply, err
 	if !ok {
 		return proto.Reply{}, fail(proto.TextWrongDeviceCode, "No login waits for this code; it may have waited too long.")
 	}
-	if w.consent != nil {
-		return s.pollConsent(ctx, w)
-	}
 	return s.pollDevice(ctx, w)
 }
 
 func (s *Service) pollDevice(ctx context.Context, w *waiter) (proto.Reply, error) {
+	if w.consent != nil {
+		return s.pollConsent(ctx, w)
+	}
 	if !w.begin() {
 		return proto.Reply{}, fail(proto.TextPending, "")
 	}

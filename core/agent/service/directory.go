@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strings"
 	"sync"
@@ -187,8 +188,14 @@ func (s *Service) spelled(ctx context.Context, cfg login.Config) string {
 	return md.Issuer
 }
 
+// errNoClient: the login is one at a mytoken server.
+var errNoClient = errors.New("a login at a mytoken server has no client at the provider")
+
 // client returns a client for a login. audience is what will be asked for: the style depends on it.
 func (s *Service) client(ctx context.Context, cfg login.Config, audience []string) (*flow.Client, error) {
+	if cfg.MytokenURL != "" {
+		return nil, errNoClient // its mytoken must never reach the provider
+	}
 	md, err := s.issuers.metadata(ctx, whereOf(cfg))
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/mytoken"
@@ -219,4 +220,28 @@ func (s *Service) revokeMytoken(ctx context.Context, cfg login.Config, mt secret
 		return fail(proto.TextNoRevocation, "")
 	}
 	return err
+}
+
+// endMytoken revokes a mytoken and asks what the server says of it afterwards.
+func (s *Service) endMytoken(ctx context.Context, cfg login.Config, mt secret.Text) (string, error) {
+	if err := s.revokeMytoken(ctx, cfg, mt); err != nil {
+		return "", err
+	}
+	cl, err := s.mytokenClient(ctx, cfg)
+	if err != nil {
+		return control.ConfirmedUnknown, nil
+	}
+	info, err := cl.Introspect(ctx, mt)
+	if info.Update != nil {
+		info.Update.Wipe()
+	}
+	switch {
+	case err == nil && info.Valid:
+		return control.ConfirmedActive, nil
+	case errors.Is(err, mytoken.ErrNotOffered):
+		return control.ConfirmedNotOffered, nil
+	case err == nil, mytoken.NeedsLogin(err):
+		return control.ConfirmedInactive, nil
+	}
+	return control.ConfirmedUnknown, nil
 }

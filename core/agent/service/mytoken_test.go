@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/mytoken/mytokentest"
@@ -284,4 +285,33 @@ func TestMytokenProviders(t *testing.T) {
 	}
 	w.refused(proto.Request{Type: proto.TypeMytokenProviders, Issuer: w.op.URL}, proto.TextNotMytoken)
 	w.refused(proto.Request{Type: proto.TypeMytokenProviders}, "Bad Request: issuer is missing")
+}
+
+// TestMytokenRenewed: the login has ended, and the person who wants a token logs in again on the pages of the server.
+func TestMytokenRenewed(t *testing.T) {
+	w, srv := withMytoken(t)
+	w.opts.Asker = &person{yes: true, open: srv.Agree}
+	mt := srv.Mint()
+	w.must(proto.Request{Type: proto.TypeAdd, Config: mtAccount(srv, "kit", mt, nil)})
+	w.must(proto.Request{Type: proto.TypeDelete, Config: mtAccount(srv, "other", mt, nil)})
+	w.must(proto.Request{Type: proto.TypeAccessToken, Account: "kit", MinValid: proto.ForceNew})
+}
+
+// TestMytokenRevoked: a mytoken is ended at its server, and the provider behind it never sees it.
+func TestMytokenRevoked(t *testing.T) {
+	w, srv := withMytoken(t)
+	w.makeKeystore()
+	mt := srv.Mint()
+	if err := w.Admin().SaveLogin(t.Context(), mtAccount(srv, "kit", mt, nil)); err != nil {
+		t.Fatal(err)
+	}
+	out, err := w.Admin().Revoke(t.Context(), control.RevokeRequest{Login: "kit", Remove: true})
+	if err != nil || out.Confirmed != control.ConfirmedInactive || !out.Removed || !srv.Revoked(mt) {
+		t.Fatalf("%+v %v", out, err)
+	}
+	cfg := parsed(t, mtAccount(srv, "kit", mt, map[string]any{"issuer_url": w.op.URL}))
+	before := len(w.op.Requests())
+	if _, err := w.client(t.Context(), cfg, nil); err == nil || len(w.op.Requests()) != before {
+		t.Fatalf("a client of the provider for a mytoken: %v", err)
+	}
 }

@@ -164,7 +164,10 @@ func (s *Service) followDevice(rep proto.Reply) (followed, error) {
 		},
 		end: func() { s.pending.remove(key) },
 	}
-	if o.Complete != "" {
+	switch {
+	case o.UserCode == "": // a mytoken server has none
+		f.text = "\nOpen this page in a browser on any device:"
+	case o.Complete != "":
 		f.link = o.Complete
 		f.text = "\nOpen this page in a browser on any device. The code is " + o.UserCode + ":"
 	}

@@ -93,6 +93,9 @@ func (s *Service) revokeLogin(ctx context.Context, r control.RevokeRequest) (con
 
 // endToken revokes a token and asks what the provider says of it afterwards.
 func (s *Service) endToken(ctx context.Context, cfg login.Config, token secret.Text, hint string) (string, error) {
+	if cfg.MytokenURL != "" {
+		return s.endMytoken(ctx, cfg, token)
+	}
 	cl, err := s.client(ctx, cfg, nil)
 	if err != nil {
 		return "", err

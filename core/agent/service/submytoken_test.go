@@ -18,6 +18,7 @@ type person struct {
 	yes    bool
 	asked  []prompt.Question
 	before func() // runs while the question is open
+	open   func(link string)
 }
 
 func (p *person) Ask(_ context.Context, q prompt.Question) (prompt.Answer, error) {
@@ -26,6 +27,9 @@ func (p *person) Ask(_ context.Context, q prompt.Question) (prompt.Answer, error
 	p.asked = append(p.asked, q)
 	if p.before != nil {
 		p.before()
+	}
+	if q.Kind == prompt.Link && p.open != nil {
+		p.open(q.Label)
 	}
 	return prompt.Answer{Yes: p.yes}, nil
 }
