@@ -77,7 +77,7 @@ const helpUnlock = "Unlock the keystore with: oidcbox add --unlock"
 func explainProvider(fe *flow.Error, err error, name string) *problem {
 	if fe.Code == "" {
 		p := explainTransport(err)
-		if fe.Status != 0 && !errors.As(err, new(*httpc.Error)) {
+		if fe.Status >= 300 && !errors.As(err, new(*httpc.Error)) {
 			p.text = fmt.Sprintf("Received Http Status Code %d", fe.Status)
 		}
 		return p
