@@ -212,9 +212,12 @@ func (s *Service) bringFile(ctx context.Context, name string) error {
 
 // openAccount decrypts an account file with what is at hand, else with what the person types. The caller wipes both.
 func (s *Service) openAccount(ctx context.Context, name string, f login.File) (plain, pw secret.Text, err error) {
-	plain, pw, err = s.passwords.unlock(ctx, name, f)
-	if err == nil || f.Format == login.PGP {
-		return plain, pw, err
+	if f.Format == login.PGP {
+		plain, err = s.openPGP(ctx, f)
+		return plain, secret.Text{}, err
+	}
+	if plain, pw, err = s.passwords.unlock(ctx, name, f); err == nil {
+		return plain, pw, nil
 	}
 	q := prompt.Question{
 		Kind: prompt.Password, Title: "oidc-agent: load an account", Label: "Encryption password of " + name,
@@ -236,6 +239,17 @@ func (s *Service) openAccount(ctx context.Context, name string, f login.File) (p
 		q.Retry = "Wrong password."
 	}
 	return secret.Text{}, secret.Text{}, errMaxTries
+}
+
+// openPGP lets gpg open an account file. Its own agent asks for a passphrase where there is a screen for that; elsewhere
+// nobody would see the question, and gpg is told not to ask.
+func (s *Service) openPGP(ctx context.Context, f login.File) (secret.Text, error) {
+	gpg, err := login.FindGPG(s.passwords.getenv)
+	if err != nil {
+		return secret.Text{}, err
+	}
+	gpg.Quiet = s.passwords.getenv("DISPLAY") == "" && s.passwords.getenv("WAYLAND_DISPLAY") == ""
+	return gpg.Decrypt(ctx, f.Armour())
 }
 
 // keepPassword remembers the password of an account file, where issuer.config wants that.

@@ -89,3 +89,14 @@ func TestWriteBackGPG(t *testing.T) {
 		})
 	}
 }
+
+// TestAutoloadGPG: a login in a file for a key is loaded without a question of ours.
+func TestAutoloadGPG(t *testing.T) {
+	t.Setenv("DISPLAY", "")
+	t.Setenv("WAYLAND_DISPLAY", "")
+	w, _, _ := newGPGWorld(t, "")
+	w.force("a")
+	locked, _, _ := newGPGWorld(t, "sesame")
+	_ = exec.Command("gpgconf", "--kill", "gpg-agent").Run()
+	locked.refused(proto.Request{Type: proto.TypeAccessToken, Account: "a"}, proto.TextNotLoaded)
+}
