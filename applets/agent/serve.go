@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -124,6 +125,7 @@ func (d *daemon) newService(stop func()) error {
 		Accounts: login.DirectoryOf(d.env.Getenv, d.env.Dir), Getenv: d.env.Getenv,
 		Issuers:  d.issuers().Get,
 		Asker:    d.asker(),
+		Listen:   func(path string) (net.Listener, error) { return listenShare(d.env, path) },
 		Shutdown: stop, Version: d.env.Version, PID: os.Getpid(), Socket: d.socks.path,
 		Switches: d.cmd.switches(d.env),
 	})
@@ -144,7 +146,10 @@ func (d *daemon) issuers() *login.LiveCatalogue {
 func (d *daemon) run(ctx, late context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, ln := range d.socks.agent {
-		g.Go(func() error { return proto.Serve(ctx, ln, d.svc, proto.ServeOptions{Allow: d.socks.allow, Log: d.log}) })
+		g.Go(func() error {
+			// Who is not the owner's own program on this host gets tokens only.
+			return proto.Serve(ctx, ln, d.svc.Front(elsewhere), proto.ServeOptions{Allow: d.socks.allow, Log: d.log})
+		})
 	}
 	if d.socks.control != nil {
 		g.Go(func() error { return control.Serve(ctx, d.socks.control, d.svc.Admin(), d.log) })

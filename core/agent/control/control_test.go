@@ -114,6 +114,18 @@ func (b *backend) Revoke(_ context.Context, r RevokeRequest) (Revoked, error) {
 	return Revoked{Login: r.Login, Confirmed: ConfirmedInactive}, b.note("revoke %s %s %v", r.Login, b.keep(r.Token), r.Remove)
 }
 
+func (b *backend) Share(_ context.Context, r ShareRequest) (Shared, error) {
+	return Shared{Socket: r.Socket, Logins: r.Logins, Confirm: r.Confirm}, b.note("share %s %v %d %v", r.Socket, r.Logins, r.Seconds, r.Confirm)
+}
+
+func (b *backend) Unshare(_ context.Context, socket string) error {
+	return b.note("unshare %s", socket)
+}
+
+func (b *backend) Shares(context.Context) ([]Shared, error) {
+	return []Shared{{Socket: "/s", Since: time.Unix(1, 0)}}, b.note("shares")
+}
+
 func (b *backend) Shutdown(context.Context) error { return b.note("shutdown") }
 
 func start(t *testing.T, b Backend) Client {
@@ -228,12 +240,24 @@ func TestEveryCall(t *testing.T) {
 	if _, err := c.Revoke(ctx, RevokeRequest{Login: "a", Token: pw, Remove: true}); !errors.As(err, new(*cli.Error)) {
 		t.Errorf("a token and a login: %v", err)
 	}
+	shared, err := c.Share(ctx, ShareRequest{Logins: []string{"a"}, Socket: "/s", Seconds: 60, Confirm: true})
+	check(err)
+	if shared.Socket != "/s" || !shared.Confirm || len(shared.Logins) != 1 {
+		t.Errorf("shared %+v", shared)
+	}
+	check(c.Unshare(ctx, "/s"))
+	list, err := c.Shares(ctx)
+	check(err)
+	if len(list) != 1 || list[0].Socket != "/s" || !list[0].Until.IsZero() {
+		t.Errorf("shares are %+v", list)
+	}
 	check(c.Shutdown(ctx))
 	want := []string{
 		"status", `create pass "word"`, `unlock pass "word"||false`, "unlock |/k|false", "unlock ||true", "lock", "logins",
 		`save {"name":"a"}`, `import {"name":"i"} false true`, "load a b/c true 3600", "export a", "remove a?b", "backup", "slots",
 		`add slot passphrase  pass "word"`, "remove slot 1", "token a s -1",
-		`grant exchange a s x y [https://r] pass "word"`, "revoke a  true", "shutdown",
+		`grant exchange a s x y [https://r] pass "word"`, "revoke a  true", "share /s [a] 60 true",
+		"unshare /s", "shares", "shutdown",
 	}
 	if !reflect.DeepEqual(b.calls, want) {
 		t.Errorf("calls are\n%s\nwant\n%s", strings.Join(b.calls, "\n"), strings.Join(want, "\n"))

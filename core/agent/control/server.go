@@ -91,6 +91,9 @@ func Handler(b Backend) http.Handler {
 		"POST /v1/shutdown":              h.shutdown,
 		"POST /v1/grant":                 h.grant,
 		"POST /v1/revoke":                h.revoke,
+		"GET /v1/shares":                 h.shares,
+		"POST /v1/shares":                h.share,
+		"POST /v1/shares/end":            h.unshare,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			allowTime(w)

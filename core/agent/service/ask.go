@@ -15,6 +15,7 @@ import (
 type way struct {
 	peer  sock.Peer
 	hint  string                                          // what the client calls itself
+	limit *Limit                                          // of the socket it came by; nil: none
 	talk  *talk                                           // the client asks at its terminal; nil: it cannot
 	watch func(context.Context) (context.Context, func()) // ends when the client hangs up; nil: nobody knows
 }
@@ -30,7 +31,8 @@ func wayOf(ctx context.Context) way {
 
 // canAsk reports whether a question of this kind would reach somebody.
 func (s *Service) canAsk(ctx context.Context, k prompt.Kind) bool {
-	return wayOf(ctx).talk != nil || prompt.Can(s.opts.Asker, k)
+	w := wayOf(ctx)
+	return w.mayBeAsked(k) && (w.talk != nil || prompt.Can(s.opts.Asker, k))
 }
 
 // question asks the person behind a request: at the terminal of the client where that is possible, else on the agent's
@@ -95,7 +97,7 @@ func (s *Service) deliver(ctx context.Context, w way, q prompt.Question) (prompt
 	if w.talk != nil {
 		return s.byRelay(ctx, w.talk, q)
 	}
-	if !prompt.Can(s.opts.Asker, q.Kind) {
+	if !w.mayBeAsked(q.Kind) || !prompt.Can(s.opts.Asker, q.Kind) {
 		return prompt.Answer{}, prompt.ErrNobody
 	}
 	select {
@@ -159,6 +161,11 @@ func confirmText(l loaded, what string, w want, from way) string {
 	}
 	if from.peer.PID > 0 {
 		who += fmt.Sprintf(" (process %d)", from.peer.PID)
+	}
+	if from.limit != nil && from.limit.Via != "" {
+		who += ", over the shared socket " + from.limit.Via + ","
+	} else if from.limit != nil {
+		who += ", perhaps on another host or of another user,"
 	}
 	text := fmt.Sprintf("%s asks for %s of login %s.\nIssuer: %s", who, what, l.name, l.issuer)
 	if w.scope != "" {

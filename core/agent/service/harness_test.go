@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -102,6 +104,19 @@ func newWorld(t *testing.T, edit ...func(*issuer.Options)) *world {
 	return w
 }
 
+// listen makes a socket at a place of its own.
+func (w *world) listen(path string) (net.Listener, error) {
+	if path == "" {
+		dir, err := os.MkdirTemp("", "share")
+		if err != nil {
+			return nil, err
+		}
+		w.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		path = filepath.Join(dir, "s")
+	}
+	return sock.Listen(path, sock.ListenOptions{})
+}
+
 // restart replaces the agent by a new one on the same keystore file.
 func (w *world) restart(sw Switches) {
 	w.t.Helper()
@@ -114,6 +129,7 @@ func (w *world) restart(sw Switches) {
 		HTTP: func(ca string) (*httpc.Client, error) {
 			return httpc.New(httpc.Options{CAFile: ca, Timeout: 5 * time.Second})
 		},
+		Listen: w.listen,
 		Getenv: os.Getenv, Log: w.log, Asker: w.asker, Issuers: w.issuers,
 	}
 	if w.dir != "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -58,6 +59,9 @@ type Options struct {
 	Issuers func() login.Catalogue
 	// Shutdown makes the process end.
 	Shutdown func()
+	// Listen makes a socket to share at a path, or at one of its choice for ""; nil: there are none. Its listener has the
+	// path as its address.
+	Listen func(path string) (net.Listener, error)
 
 	Version string
 	PID     int
@@ -95,6 +99,7 @@ type Service struct {
 	issuers *directory
 	servers *mytokenServers
 	pending *waiting
+	shares  shares
 	fetches flights[granted]
 
 	passwords *passwords  // of account files
@@ -139,6 +144,7 @@ func New(o Options) (*Service, error) {
 		issuers: newDirectory(o), pending: newWaiting(o.Now), changing: make(chan struct{}, 1),
 	}
 	s.desk, s.talks.rows = newDesk(), make(map[string]*talk)
+	s.shares.rows = make(map[string]*share)
 	s.running, s.halt = context.WithCancel(context.Background())
 	s.servers = newMytokenServers(s.issuers, o.Now)
 	s.mem = s.newShelf(o.Memory, sealed.New(o.Memory, keys), keys)

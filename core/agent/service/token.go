@@ -97,7 +97,7 @@ func (s *Service) idToken(ctx context.Context, r proto.Request) (proto.Reply, er
 	if err != nil {
 		return proto.Reply{}, err
 	}
-	if !l.allowIDTok && !s.opts.AlwaysAllowIDToken {
+	if limitOf(ctx) != nil || !l.allowIDTok && !s.opts.AlwaysAllowIDToken {
 		if err := s.allowed(ctx, l, "an id token", wantOf(r)); err != nil {
 			return proto.Reply{}, err
 		}
@@ -161,7 +161,8 @@ func (s *Service) whyNot(ctx context.Context, name string) error {
 
 // mayHave asks the person where the login or the agent wants that.
 func (s *Service) mayHave(ctx context.Context, l loaded, w want) error {
-	if !l.confirm && !s.opts.Switches.Confirm {
+	limit := limitOf(ctx)
+	if !l.confirm && !s.opts.Switches.Confirm && (limit == nil || !limit.Confirm) {
 		return nil
 	}
 	return s.allowed(ctx, l, "an access token", w)
