@@ -126,8 +126,8 @@ func denied(err error) error {
 	return err
 }
 
-// passwordEntry tells the agent how it may get at the account file's password when a provider replaces the refresh token
-// (oidc-agent's pw_entry). A password that was typed for this one file stays here.
+// passwordEntry tells the agent how it may get at the account file's password when a provider replaces the refresh
+// token (oidc-agent's pw_entry). A password that was typed for this one file stays here.
 func (s *session) passwordEntry(name string, p *place) (secret.Text, error) {
 	const memory, command, file, gpg = 1, 4, 16, 32
 	if p.dir == "" {

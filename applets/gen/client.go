@@ -94,8 +94,8 @@ func (s *session) setClient(ctx context.Context, d *draft) error {
 	return nil
 }
 
-// defaultRedirects are those of the original. The listener takes the first whose port is free; the scheme is for desktops
-// where none is.
+// defaultRedirects are those of the original. The listener takes the first whose port is free; the scheme is for
+// desktops where none is.
 func defaultRedirects() []string {
 	return []string{
 		"http://localhost:4242",
@@ -193,8 +193,8 @@ func (s *session) fallBack(d *draft, why error) error {
 	hint := d.byHand() + "; or name a public client in issuer.config and use --pub"
 	if s.env.Upstream {
 		s.say("Try using a public client ...")
-		s.env.Note("Dynamic client registration not successful for this issuer and could not find a public client for this " +
-			"issuer.")
+		s.env.Note("Dynamic client registration not successful for this issuer and could not find a public client " +
+			"for this issuer.")
 		s.env.Note("%s", hint)
 		return cli.Exit(cli.No)
 	}

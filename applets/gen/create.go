@@ -60,7 +60,7 @@ func (s *session) create(ctx context.Context) error {
 		return err
 	}
 	s.say("Generating account configuration ...")
-	rep, err := s.runFlow(ctx, d)
+	rep, err := s.runFlow(ctx, d, where)
 	if err != nil {
 		return s.about(d, err)
 	}

@@ -14,11 +14,16 @@ import (
 
 // runFlow has the agent run the flows and waits for the person where one is needed. The reply holds the login, or an
 // access token. The caller wipes it.
-func (s *session) runFlow(ctx context.Context, d draft) (proto.Reply, error) {
+func (s *session) runFlow(ctx context.Context, d draft, where *place) (proto.Reply, error) {
 	config, err := encode(d.cfg)
 	if err != nil {
 		return proto.Reply{}, err
 	}
+	entry, err := s.passwordEntry(d.cfg.Name, where)
+	if err != nil {
+		return proto.Reply{}, err
+	}
+	defer entry.Wipe()
 	if s.cmd.OPUser != "" {
 		if config, err = s.withPassword(ctx, config); err != nil {
 			return proto.Reply{}, err
@@ -28,7 +33,7 @@ func (s *session) runFlow(ctx context.Context, d draft) (proto.Reply, error) {
 	flows := s.flows(d)
 	s.detail("Asking for %q with the flows %v", d.cfg.AuthScope, flows)
 	rep, err := s.call(ctx, proto.Request{
-		Type: proto.TypeGen, Config: config, Flow: flows,
+		Type: proto.TypeGen, Config: config, Flow: flows, PWEntry: entry,
 		NoWebserver: s.cmd.NoWebserver, NoScheme: s.cmd.NoScheme, OnlyAT: s.cmd.OnlyAT,
 	})
 	if err != nil {
@@ -162,38 +167,4 @@ func decode(config secret.Text) (login.Config, error) {
 		return cfg, fmt.Errorf("read the login from the agent: %w", err)
 	}
 	return cfg, nil
-}
-
-// reauthenticate logs in again with a login that the agent has.
-func (s *session) reauthenticate(ctx context.Context) error {
-	name, err := s.shortName(ctx)
-	if err != nil {
-		return err
-	}
-	s.say("Generating account configuration ...")
-	flows := s.cmd.Flow
-	if len(flows) == 0 && s.hasScreen() {
-		flows = []string{flowCode, flowDevice}
-	}
-	saved := s.saved(ctx, name)
-	where := &place{env: s.env, name: name}
-	defer where.wipe()
-	if err := s.planFile(ctx, where); err != nil {
-		return err
-	}
-	rep, err := s.call(ctx, proto.Request{
-		Type: proto.TypeReauthenticate, Account: name, Flow: flows,
-		NoWebserver: s.cmd.NoWebserver, NoScheme: s.cmd.NoScheme,
-	})
-	if err == nil {
-		rep, err = s.follow(ctx, rep)
-	}
-	defer rep.Wipe()
-	if err != nil {
-		return err
-	}
-	// The agent serves the new refresh token from memory. It is saved where the login is saved: in the keystore, and in
-	// an account file, if one is wanted.
-	where.keystore = saved
-	return s.keep(ctx, where, rep.Config)
 }

@@ -81,7 +81,7 @@ func (s *session) saved(ctx context.Context, name string) bool {
 
 // print shows a login with its secrets: an account file, or what the keystore has under the name.
 func (s *session) print(ctx context.Context) error {
-	config, err := s.export(ctx, s.cmd.Print)
+	config, err := s.shown(ctx)
 	if err != nil {
 		return err
 	}
@@ -95,6 +95,14 @@ func (s *session) print(ctx context.Context) error {
 		_, err = fmt.Fprintf(s.env.Stdout, "%s\n", shown)
 		return err
 	})
+}
+
+// shown is what --print prints. The original opens the file, and wants its password.
+func (s *session) shown(ctx context.Context) (secret.Text, error) {
+	if dir, isFile := s.accountFile(s.cmd.Print); s.env.Upstream && isFile {
+		return s.openFile(ctx, dir, s.cmd.Print)
+	}
+	return s.export(ctx, s.cmd.Print)
 }
 
 // export is the plain JSON of a login.

@@ -28,8 +28,8 @@ func (s *session) wantsMytoken() bool {
 	return s.set.PreferMytoken && !client && !other
 }
 
-// describeMytoken gathers what a login at a mytoken server needs: the server, the provider behind it, and a profile that
-// says what the mytoken may do.
+// describeMytoken gathers what a login at a mytoken server needs: the server, the provider behind it, and a profile
+// that says what the mytoken may do.
 func (s *session) describeMytoken(ctx context.Context, d *draft) error {
 	cfg := &d.cfg
 	cfg.MytokenURL = s.cmd.MytokenURL
@@ -69,7 +69,8 @@ func profileJSON(profile string) (json.RawMessage, error) {
 // chooseProvider offers the providers that the mytoken server knows.
 func (s *session) chooseProvider(ctx context.Context, cfg login.Config) (string, error) {
 	rep, err := s.call(ctx, proto.Request{
-		Type: proto.TypeMytokenProviders, Issuer: cfg.MytokenURL, ConfigEndpoint: cfg.ConfigEndpoint, CertPath: cfg.CertPath,
+		Type: proto.TypeMytokenProviders, Issuer: cfg.MytokenURL,
+		ConfigEndpoint: cfg.ConfigEndpoint, CertPath: cfg.CertPath,
 	})
 	defer rep.Wipe()
 	if err != nil {

@@ -47,8 +47,8 @@ func (s *session) askScopes(ctx context.Context, d draft) (string, error) {
 	return s.ask(ctx, "scope", "--scope", q)
 }
 
-// most are the scopes that the client can have at most, as far as anybody says: those its entry lists, else those of the
-// provider.
+// most are the scopes that the client can have at most, as far as anybody says: those its entry lists, else those of
+// the provider.
 func (d draft) most() []string {
 	if d.known.Scope != "" {
 		return strings.Fields(d.known.Scope)

@@ -29,8 +29,8 @@ type QROptions struct {
 	Colour        bool // say which colour is light; without it, a dark screen is assumed
 }
 
-// QR draws text as a QR code (ISO/IEC 18004) of half blocks, two modules to a character. The error is ErrNoRoom, or says
-// that the text is too long for one.
+// QR draws text as a QR code (ISO/IEC 18004) of half blocks, two modules to a character. The error is ErrNoRoom, or
+// says that the text is too long for one.
 func QR(text string, o QROptions) (string, error) {
 	if len(text) > maxQR {
 		return "", fmt.Errorf("%w: %d bytes of text", ErrNoRoom, len(text))
