@@ -84,17 +84,22 @@ func (s *session) renameFile(ctx context.Context, dir string, stored bool) error
 	if stored {
 		return nil
 	}
-	return s.reload(ctx, renamed)
+	return s.reload(ctx, renamed, &place{name: s.cmd.Rename, dir: dir, lock: key})
 }
 
 // reload has the agent serve a login of an account file under its new name, if it served it under the old one.
-func (s *session) reload(ctx context.Context, renamed secret.Text) error {
+func (s *session) reload(ctx context.Context, renamed secret.Text, where *place) error {
+	entry, err := s.passwordEntry(where.name, where)
+	if err != nil {
+		return err
+	}
+	defer entry.Wipe()
 	rep, err := s.call(ctx, proto.Request{Type: proto.TypeRemove, Account: s.cmd.Name})
 	rep.Wipe()
 	if err != nil {
 		return nil // it was not loaded, or there is no agent
 	}
-	rep, err = s.call(ctx, proto.Request{Type: proto.TypeAdd, Config: renamed, PlainAdd: true})
+	rep, err = s.call(ctx, proto.Request{Type: proto.TypeAdd, Config: renamed, PWEntry: entry, PlainAdd: true})
 	rep.Wipe()
 	if err != nil {
 		return fmt.Errorf("load %s: %w", s.cmd.Rename, err)

@@ -39,6 +39,7 @@ type world struct {
 	env map[string]string
 	dir string
 
+	stdin  string           // of the next runs
 	issuer string           // whose links the browser opens
 	visit  func(url string) // the browser
 }
@@ -150,7 +151,7 @@ func (w *world) runAs(upstream bool, args ...string) result {
 	r, errW := io.Pipe()
 	var out bytes.Buffer
 	env := &cli.Env{
-		Args: args, Command: "gen", Upstream: upstream, Stdin: strings.NewReader(""), Stdout: &out, Stderr: errW,
+		Args: args, Command: "gen", Upstream: upstream, Stdin: strings.NewReader(w.stdin), Stdout: &out, Stderr: errW,
 		Getenv: w.getenv, Environ: func() []string { return nil }, Now: time.Now, Dir: w.dir,
 	}
 	said := make(chan string)

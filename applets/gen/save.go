@@ -71,6 +71,11 @@ func (s *session) planFile(ctx context.Context, p *place) error {
 		return err
 	}
 	p.lock = l
+	if l.gpgKey != "" {
+		if _, err := s.seal(ctx, secret.FromString("{}"), l); err != nil {
+			return err // before anybody logs in
+		}
+	}
 	p.dir, err = s.accountDir()
 	return err
 }
