@@ -60,8 +60,8 @@ func (s *sockets) choose(c *Cmd, env *cli.Env) error {
 	return err
 }
 
-// activate takes the sockets that systemd has made, if it has: one with "control" in its name is the control socket, all
-// others are the agent's. A process that detaches is no service of systemd.
+// activate takes the sockets that systemd has made, if it has: one with "control" in its name, or in the name of its file,
+// is the control socket, all others are the agent's. A process that detaches is no service of systemd.
 func (s *sockets) activate(c *Cmd, env *cli.Env) error {
 	if !c.Console {
 		return nil
@@ -71,7 +71,8 @@ func (s *sockets) activate(c *Cmd, env *cli.Env) error {
 		return err
 	}
 	for _, a := range given {
-		if strings.Contains(a.Name, "control") && s.control == nil {
+		name := a.Name + " " + filepath.Base(a.Listener.Addr().String())
+		if strings.Contains(name, "control") && s.control == nil {
 			s.control = a.Listener
 			continue
 		}

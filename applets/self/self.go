@@ -16,6 +16,7 @@ import (
 type Cmd struct {
 	Version      versionCmd      `cmd:"" help:"Print version, Go version and platform."`
 	InstallLinks installLinksCmd `cmd:"" help:"Make the links under which the binary acts as its roles."`
+	InstallUnits installUnitsCmd `cmd:"" help:"Write the units that let systemd start the agent when somebody asks."`
 	Man          manCmd          `cmd:"" help:"Print a man page, or write all of them into a directory."`
 	Completion   completionCmd   `cmd:"" help:"Print a completion script for a shell."`
 	Keystore     KeystoreCmd     `cmd:"" help:"Take care of a keystore: make, check, copy, slots."`
