@@ -378,6 +378,27 @@ func TestStaleFileLives(t *testing.T) {
 		w.addFile("a", prompt) // with a token from before the keystore was open
 		w.force("a")
 	})
+	t.Run("keystore_is_locked_when_it_is_added_again", func(t *testing.T) {
+		w, _ := newFileWorld(t)
+		w.makeKeystore()
+		w.addFile("a", prompt)
+		w.force("a")
+		w.end(w.Service)
+		w.restart(Switches{})
+		before := w.refreshes()
+		rep := w.ask(proto.Request{Type: proto.TypeAdd, Config: w.openFile("a")})
+		if !strings.Contains(rep.Error, "old refresh token") || !strings.Contains(rep.Info.Text(), "--unlock") {
+			t.Errorf("%q, %q", rep.Error, rep.Info.Text())
+		}
+		if n := w.refreshes() - before; n != 0 {
+			t.Errorf("%d requests were sent", n)
+		}
+		w.writeFile("b", map[string]any{"name": "b", "refresh_token": w.refreshToken()})
+		w.addFile("b", prompt) // another one is no matter of the keystore
+		w.unlockKeystore()
+		w.addFile("a", prompt)
+		w.force("a")
+	})
 	t.Run("a_lifetime_is_kept", func(t *testing.T) {
 		w, _ := newFileWorld(t)
 		w.makeKeystore()

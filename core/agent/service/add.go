@@ -100,6 +100,9 @@ func (s *Service) addNew(ctx context.Context, cfg login.Config, how loading) (in
 	}
 	l := loaded{name: cfg.Name, issuer: cfg.Issuer, confirm: how.confirm, allowIDTok: how.allowIDTok}
 	l.expires = s.expiry(how)
+	if err := s.checkBehind(ctx, cfg); err != nil {
+		return "", err
+	}
 	if l, err = s.shelveAdded(ctx, cfg, l); err != nil {
 		return "", err
 	}

@@ -262,6 +262,7 @@ func (w *fileWriter) flush(ctx context.Context, name string) error {
 
 // warn says once that a file stays behind.
 func (w *fileWriter) warn(ctx context.Context, name string) {
+	w.s.noteBehind(ctx, name, w.row(name).token)
 	first := false
 	w.edit(name, func(r *fileRow) { first, r.warned = !r.warned, true })
 	if !first {
