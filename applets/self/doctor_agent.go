@@ -137,7 +137,8 @@ func (d *doctor) whoAnswers(ctx context.Context, f *findings, path string, pid i
 		PID     int    `json:"pid"` // ours only
 	}
 	if rep.Err() != nil || rep.Info.Into(&st) != nil {
-		f.add(sevWarning, "version", path, "an agent of an old kind answers: it does not say its version", "")
+		f.add(sevWarning, "version", path, "an agent of an old kind answers: it does not say its version",
+			"replace it: eval $(oidcbox agent)")
 		return nil
 	}
 	if st.PID != 0 {
@@ -221,7 +222,7 @@ func (d *doctor) control(ctx context.Context, f *findings, pids []int) []knownLo
 		return nil
 	}
 	if err != nil {
-		f.add(sevFault, "control", path, "the control socket does not work: "+err.Error(), "restart the agent")
+		f.add(sevFault, "control", path, "the control socket does not work: "+oneLine(err), "restart the agent")
 		return nil
 	}
 	f.ok("control", path, "the control socket answers; only processes of yours are let in, and it is never forwarded")
@@ -240,7 +241,8 @@ func (d *doctor) control(ctx context.Context, f *findings, pids []int) []knownLo
 	}
 	list, err := cl.Logins(ctx)
 	if err != nil {
-		f.add(sevWarning, "logins", "", "the agent does not list its logins: "+err.Error(), "")
+		f.add(sevWarning, "logins", "", "the agent does not list its logins: "+oneLine(err),
+			"look at its log; restart it if that does not help")
 		return nil
 	}
 	return d.logins(f, list)

@@ -66,7 +66,7 @@ func (d *doctor) keystorePlace(f *findings, path string) {
 	name, local, err := filesystem.Type(filepath.Dir(path))
 	switch {
 	case err != nil:
-		f.add(sevWarning, "place", path, "its file system is not known: "+err.Error(), "")
+		f.add(sevWarning, "place", path, "its file system is not known: "+oneLine(err), "look with df whether it answers")
 	case local:
 		f.ok("place", path, "on a local file system ("+name+")")
 	default:
@@ -132,7 +132,7 @@ func (d *doctor) files(_ context.Context, f *findings) {
 func (d *doctor) accountDir(f *findings, dir string) {
 	fi, err := os.Stat(dir)
 	if err != nil {
-		f.add(sevFault, "directory", dir, err.Error(), "")
+		f.add(sevFault, "directory", dir, oneLine(err), "make it yours: chown, chmod 700")
 		return
 	}
 	if m := fi.Mode().Perm(); m&0o022 != 0 {
@@ -143,7 +143,7 @@ func (d *doctor) accountDir(f *findings, dir string) {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		f.add(sevFault, "directory", dir, err.Error(), "")
+		f.add(sevFault, "directory", dir, oneLine(err), "make it yours: chown, chmod 700")
 		return
 	}
 	accounts, _ := login.List(dir)

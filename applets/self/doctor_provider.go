@@ -120,7 +120,7 @@ func (d *doctor) provider(ctx context.Context, f *findings, t target, logins str
 		CAFile: t.cert, UserAgent: "oidcbox-doctor", Getenv: d.env.Getenv, Timeout: providerWait,
 	})
 	if err != nil {
-		f.add(sevFault, "ca", about, err.Error(), "mend cert_path of the login, or SSL_CERT_FILE")
+		f.add(sevFault, "ca", about, oneLine(err), "mend cert_path of the login, or SSL_CERT_FILE")
 		return
 	}
 	defer hc.CloseIdle()

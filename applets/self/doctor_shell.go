@@ -71,7 +71,7 @@ func isDirectory(path string) bool {
 func (d *doctor) programs(_ context.Context, f *findings) {
 	own, err := binary()
 	if err != nil {
-		f.add(sevWarning, "self", "", err.Error(), "")
+		f.add(sevWarning, "self", "", oneLine(err), "install the program again")
 		return
 	}
 	var ours, others, missing []string

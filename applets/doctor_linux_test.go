@@ -1,0 +1,117 @@
+package applets
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// diagnosis is what "self doctor --json" prints.
+type diagnosis struct {
+	Faults   int `json:"faults"`
+	Findings []struct {
+		ID, Severity, About, Text, Next string
+	} `json:"findings"`
+}
+
+// doctor runs the doctor of a house, with a command in front of it where there is one.
+func (h *house) doctor(front ...string) diagnosis {
+	h.tb.Helper()
+	args := append(front, h.bin, "self", "doctor", "--json")
+	o := h.exec(args[0], args[1:]...)
+	var d diagnosis
+	if err := json.Unmarshal([]byte(o.out), &d); err != nil || (o.code == 1) != (d.Faults > 0) || o.code > 1 {
+		h.tb.Fatalf("%v: %v %d\n%s%s", args, err, o.code, o.out, o.errOut)
+	}
+	for _, f := range d.Findings {
+		if f.Next == "" && (f.Severity == "warning" || f.Severity == "fault") {
+			h.tb.Errorf("%s does not say what to do", f.ID)
+		}
+	}
+	return d
+}
+
+func (d diagnosis) has(severity, id, about string) bool {
+	for _, f := range d.Findings {
+		if f.Severity == severity && f.ID == id && strings.Contains(f.About, about) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestDoctorStaleFile: the provider has replaced the refresh token, and the password of the account file is not at hand.
+func TestDoctorStaleFile(t *testing.T) {
+	h := newHouse(t)
+	h.startAgent()
+	h.gen("mine")
+	exported := h.must("self", "keystore", "export", "mine", "--dir", h.path("home/.config/oidc-agent"),
+		"--pw-file", h.path("passphrase"))
+	h.must("add", "--remove", "mine")
+	h.endAgent()
+	if err := os.Remove(h.path("home/.local/state/oidcbox/keystore")); err != nil {
+		t.Fatal(err, exported)
+	}
+	h.startLockedAgent("--no-keystore")
+	h.write("once", "correct horse battery staple\n")
+	h.must("add", "--pw-file", h.path("once"), "mine")
+	if err := os.Remove(h.path("once")); err != nil {
+		t.Fatal(err)
+	}
+	h.must("token", "--force-new", "mine")
+	if d := h.doctor(); !d.has("warning", "login.stale-file", "mine") {
+		t.Errorf("%+v", d)
+	}
+	// What it says to do helps.
+	h.must("add", "--pw-file", h.path("passphrase"), "--pw-store", "mine")
+	for end := time.Now().Add(30 * time.Second); h.doctor().has("warning", "login.stale-file", "mine"); {
+		if time.Now().After(end) {
+			t.Fatal("the file stays behind")
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// TestDoctorLimits: what the shell allows is what an agent started from it would have.
+func TestDoctorLimits(t *testing.T) {
+	prlimit, err := exec.LookPath("prlimit")
+	if err != nil {
+		t.Skip("prlimit is not installed")
+	}
+	h := bareHouse(t)
+	d := h.doctor(prlimit, "--nofile=100:100", "--memlock=0:0")
+	if !d.has("warning", "limits.files", "") || !d.has("warning", "limits.memlock", "") {
+		t.Errorf("%+v", d)
+	}
+	if d := h.doctor(); d.has("warning", "limits.files", "") {
+		t.Errorf("%+v", d)
+	}
+}
+
+// TestDoctorSlots: with two ways to unlock nothing is said about one.
+func TestDoctorSlots(t *testing.T) {
+	h := bareHouse(t)
+	h.startAgent()
+	if d := h.doctor(); !d.has("note", "keystore.slots", "keystore") || !d.has("ok", "keystore.holder", "") {
+		t.Errorf("%+v", d)
+	}
+	h.write("key", strings.Repeat("k", 64))
+	h.must("self", "keystore", "slot", "add", "keyfile", h.path("key"))
+	if d := h.doctor(); !d.has("ok", "keystore.slots", "keystore") {
+		t.Errorf("%+v", d)
+	}
+	h.endAgent()
+	if d := h.doctor(); !d.has("ok", "keystore.slots", "keystore") || !d.has("note", "agent.none", "") {
+		t.Errorf("%+v", d)
+	}
+	// No agent, and another command that has the file.
+	if err := os.Chmod(h.path("home/.local/state/oidcbox"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if d := h.doctor(); !d.has("fault", "keystore.unsafe", "keystore") {
+		t.Errorf("%+v", d)
+	}
+}
