@@ -2,9 +2,12 @@ package applets
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -113,5 +116,62 @@ func TestDoctorSlots(t *testing.T) {
 	}
 	if d := h.doctor(); !d.has("fault", "keystore.unsafe", "keystore") {
 		t.Errorf("%+v", d)
+	}
+}
+
+// TestDoctorAsNobody: a person without privileges, whose limit leaves no memory to lock. The tests may run as root, whom
+// no limit holds.
+func TestDoctorAsNobody(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can become somebody else")
+	}
+	const nobody = 65534
+	bin, err := oneBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "doctor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	own := filepath.Join(dir, "box") // its name is that of the sockets' directory
+	b, err := os.ReadFile(bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, content := range map[string][]byte{own: b, filepath.Join(dir, "pass"): []byte("correct horse battery\n")} {
+		if err := os.WriteFile(path, content, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(path, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Chmod(filepath.Join(dir, "pass"), 0o600), os.Chown(dir, nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	const script = `ulimit -l 0
+./box agent --console --passphrase-file pass --pid-file pid 2>log &
+agent=$!
+while ! ./box agent --status >/dev/null 2>&1 && kill -0 $agent; do sleep 0.05; done
+./box self doctor
+kill $agent
+wait $agent || { cat log; exit 1; }`
+	cmd := exec.Command("sh", "-c", script)
+	cmd.Dir = dir
+	cmd.Env = []string{"HOME=" + dir, "XDG_RUNTIME_DIR=" + dir, "TMPDIR=" + dir, "PATH=" + os.Getenv("PATH")}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{
+		"warning  the agent could not lock memory", "ok       the agent leaves no core file",
+		"warning  the limit of locked memory is 0 KiB", "nothing is broken; 2 warnings",
+	} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
 	}
 }

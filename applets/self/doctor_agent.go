@@ -254,7 +254,7 @@ func (d *doctor) process(f *findings, st control.Status) {
 		f.ok("memory", "", "the agent's keys are in locked memory: they are never swapped out")
 	} else {
 		f.add(sevWarning, "memory", "", "the agent could not lock memory: its keys may be written to swap",
-			"raise the limit (ulimit -l, or LimitMEMLOCK= in the unit) to at least 64 KiB and restart the agent")
+			"raise the limit (ulimit -l, or LimitMEMLOCK= in the unit) to at least 32 KiB and restart the agent")
 	}
 	switch traceable, known := processReadable(st.PID); {
 	case !known:

@@ -82,7 +82,7 @@ func processReadable(pid int) (readable, known bool) {
 
 // What this program needs.
 const (
-	needLocked  = 64 << 10
+	needLocked  = 32 << 10 // as core/secret/vault says
 	needAddress = 1300 << 20
 	needFiles   = 256
 )
@@ -96,7 +96,7 @@ func (d *doctor) limits(_ context.Context, f *findings) {
 		text     string
 		next     string
 	}{
-		{"memlock", unix.RLIMIT_MEMLOCK, needLocked, "locked memory", "ulimit -l 64, or memlock in /etc/security/limits.conf"},
+		{"memlock", unix.RLIMIT_MEMLOCK, needLocked, "locked memory", "ulimit -l 32, or memlock in /etc/security/limits.conf"},
 		{
 			"address-space", unix.RLIMIT_AS, needAddress, "address space",
 			"ulimit -v unlimited: with much less no program of ours starts",
