@@ -273,7 +273,9 @@ func TestUsage(t *testing.T) {
 		{[]string{"--no-keystore", "--keystore", "x"}, 64},
 	} {
 		r := h.run("oidc-agent", c.args...)
-		if r.code != c.code || r.out != "" || !strings.HasPrefix(r.errOut, "Error: ") {
+		said := strings.HasPrefix(r.errOut, "Error: ") ||
+			strings.HasPrefix(r.errOut, "oidc-agent: ") && strings.Contains(r.errOut, "\nTry `oidc-agent --help' or ")
+		if r.code != c.code || r.out != "" || !said {
 			t.Errorf("%v: exit code %d, %q %q", c.args, r.code, r.out, r.errOut)
 		}
 	}

@@ -28,7 +28,8 @@ type Error struct {
 	Hint string
 	Err  error // nil: exit quietly with Code
 
-	exact bool // Code is not ours to change
+	exact    bool // Code is not ours to change
+	misspelt bool // the command line does not parse
 }
 
 func (e *Error) Error() string {
@@ -69,6 +70,12 @@ func Report(env *Env, err error) int {
 		code = upstreamCode(e.Code)
 	}
 	if e.Err == nil {
+		return code
+	}
+	if env.Upstream && e.misspelt {
+		// GNU argp says it in this form.
+		_, _ = fmt.Fprintf(env.Stderr, "%[1]s: %[2]s\nTry `%[1]s --help' or `%[1]s --usage' for more information.\n",
+			env.Name, Printable(err.Error()))
 		return code
 	}
 	// err, not e: what wraps the coded error belongs to the message.

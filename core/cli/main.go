@@ -175,5 +175,5 @@ func usageError(g Grammar, err error) error {
 			}
 		}
 	}
-	return Fail(Usage, err, fmt.Sprintf("try '%s --help'", name))
+	return &Error{Code: Usage, Hint: fmt.Sprintf("try '%s --help'", name), Err: err, misspelt: true}
 }

@@ -35,6 +35,9 @@ func (s *Service) reply(ctx context.Context, r proto.Request) proto.Reply {
 		s.opts.Log.DebugContext(ctx, "request failed", "req", r.Type, "err", err)
 	}
 	rep = failure(err, nameIn(r))
+	if r.Type == proto.TypeLoadedAccounts {
+		rep.Info = nil // the original's Go library takes nothing but a list there, not even beside an error
+	}
 	rep.Issuer = s.providerOf(err, r)
 	return rep
 }
