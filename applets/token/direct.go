@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -41,7 +42,7 @@ func (c *Cmd) direct(env *cli.Env) (*direct, error) {
 	d := &direct{env: env, issuer: c.Account, client: flow.ClientConfig{ID: c.ClientID, OAuth2: true}}
 	var err error
 	if c.ClientSecretFile != "" {
-		if d.client.Secret, err = readSecret(within(env, c.ClientSecretFile)); err != nil {
+		if d.client.Secret, err = readSecret(env, within(env, c.ClientSecretFile)); err != nil {
 			return nil, cli.Fail(cli.Usage, fmt.Errorf("read --client-secret-file: %w", err), "")
 		}
 	}
@@ -60,12 +61,15 @@ func (d *direct) close() {
 }
 
 // readSecret is the first line of a file.
-func readSecret(path string) (secret.Text, error) {
+func readSecret(env *cli.Env, path string) (secret.Text, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return secret.Text{}, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		env.Warn("others on this machine can get at the client secret in %s: its mode is %#o", path, info.Mode().Perm())
+	}
 	b, err := io.ReadAll(io.LimitReader(f, maxSecretFile))
 	defer clear(b)
 	if err != nil {
@@ -115,7 +119,8 @@ func (d *direct) Grant(ctx context.Context, r control.GrantRequest) (control.Gra
 	toks, err := d.run(ctx, cl, r)
 	defer toks.Wipe()
 	if err != nil {
-		return control.Granted{}, d.explain(err)
+		return control.Granted{}, d.explain(fmt.Errorf("client %s, scope %q, audience %q: %w",
+			d.client.ID, r.Scope, r.Audience, err))
 	}
 	out := control.Granted{
 		Token: control.Token{

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/agent/control"
+	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/token/bearer"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
@@ -63,10 +65,17 @@ func (c *Cmd) fresh(ctx context.Context, env *cli.Env, valid time.Duration) (bea
 	return bearer.Fresh{Token: r.value, Expires: r.expiry()}, nil
 }
 
-// needsPerson reports whether trying again is of no use by itself. That no agent runs may change with the next minute.
+// needsPerson reports whether trying again is of no use by itself: the login has ended or is gone, or somebody said no.
+// That no agent runs may change with the next minute, and what has no code is of this machine: a full disk.
 func needsPerson(err error) bool {
 	var e *cli.Error
-	return errors.As(err, &e) && (e.Code == cli.Human || e.Code == cli.Denied)
+	switch {
+	case !errors.As(err, &e), e.Code == cli.Temporary:
+		return false
+	case errors.Is(err, proto.ErrNoAgent), errors.Is(err, control.ErrNoAgent):
+		return false
+	}
+	return true
 }
 
 // event is what --watch --json prints, one line for each.

@@ -169,7 +169,10 @@ func (s *Service) keepLogin(ctx context.Context, cfg login.Config) (where string
 		if err := sh.keeper.Forget(ctx, cfg.Name); err != nil {
 			return "", err
 		}
-		return control.SavedKeystore, s.save(ctx, cfg)
+		if err = s.save(ctx, cfg); err == nil {
+			return control.SavedKeystore, nil
+		}
+		s.opts.Log.WarnContext(ctx, "login goes to memory: the keystore did not take it", "login", cfg.Name, "err", err)
 	}
 	if err := s.memory().keeper.Forget(ctx, cfg.Name); err != nil {
 		return "", err

@@ -7,7 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,31 +27,59 @@ var (
 type source struct {
 	t     *testing.T
 	path  string
-	begin time.Time
+	mu    sync.Mutex
 	fails error
-	calls []time.Duration // when
-	valid []time.Duration // what was asked for
+	valid []time.Duration // what was asked for, call by call
 	said  []string
 }
 
+// fail makes it fail from now on; nil ends that.
+func (s *source) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fails = err
+}
+
+// asked is what it was asked for.
+func (s *source) asked() []time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.valid)
+}
+
+// words is what the watch said.
+func (s *source) words() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Join(s.said, " ")
+}
+
+func (s *source) hear(e Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.said = append(s.said, e.Kind)
+}
+
 func newSource(t *testing.T) *source {
-	return &source{t: t, path: filepath.Join(t.TempDir(), "token"), begin: time.Now()}
+	return &source{t: t, path: filepath.Join(t.TempDir(), "token")}
 }
 
 func (s *source) get(_ context.Context, valid time.Duration) (Fresh, error) {
-	s.calls, s.valid = append(s.calls, time.Since(s.begin)), append(s.valid, valid)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.valid = append(s.valid, valid)
 	if s.fails != nil {
 		return Fresh{}, s.fails
 	}
 	return Fresh{
-		Token: secret.FromString(fmt.Sprintf("token%d", len(s.calls))), Expires: time.Now().Add(time.Hour),
+		Token: secret.FromString(fmt.Sprintf("token%d", len(s.valid))), Expires: time.Now().Add(time.Hour),
 	}, nil
 }
 
 func (s *source) watch() Watch {
 	return Watch{
 		Path: s.path, Get: s.get, Ended: func(err error) bool { return errors.Is(err, errOver) },
-		Event: func(e Event) { s.said = append(s.said, e.Kind) },
+		Event: s.hear,
 	}
 }
 
@@ -78,8 +109,8 @@ func TestWatchRenews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(t)
 		stop := s.start(s.watch())
-		if s.holds() != "token1" || s.valid[0] != time.Minute {
-			t.Errorf("holds %q after asking for %v", s.holds(), s.valid)
+		if s.holds() != "token1" || s.asked()[0] != time.Minute {
+			t.Errorf("holds %q after asking for %v", s.holds(), s.asked())
 		}
 		after(37 * time.Minute) // two thirds of an hour, less 5 % and more
 		if s.holds() != "token1" {
@@ -90,13 +121,13 @@ func TestWatchRenews(t *testing.T) {
 			t.Errorf("holds %q", s.holds())
 		}
 		// One that lives longer than what is in the file, so that a token somebody else got will do.
-		if v := s.valid[1]; v < 16*time.Minute || v > 24*time.Minute {
+		if v := s.asked()[1]; v < 16*time.Minute || v > 24*time.Minute {
 			t.Errorf("asked for %v", v)
 		}
 		if err := stop(); err != nil || s.holds() != "token2" {
 			t.Errorf("stopped with %v, holds %q", err, s.holds())
 		}
-		if got := strings.Join(s.said, " "); got != "stored stored stopped" {
+		if got := s.words(); got != "stored stored stopped" {
 			t.Error(got)
 		}
 	})
@@ -107,24 +138,24 @@ func TestWatchOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(t)
 		stop := s.start(s.watch())
-		s.fails = errAway
+		s.fail(errAway)
 		after(59 * time.Minute)
 		if s.holds() != "token1" {
 			t.Errorf("a valid token is gone: %q", s.holds())
 		}
-		if n := len(s.calls); n < 15 || n > 35 {
+		if n := len(s.asked()); n < 15 || n > 35 {
 			t.Errorf("%d attempts before the end", n)
 		}
 		after(90 * time.Second)
 		if s.holds() != "" {
 			t.Error("a dead token is there")
 		}
-		calls := len(s.calls)
+		calls := len(s.asked())
 		after(time.Hour)
-		if n := len(s.calls) - calls; n < 50 || n > 70 {
+		if n := len(s.asked()) - calls; n < 50 || n > 70 {
 			t.Errorf("%d attempts in an hour", n)
 		}
-		s.fails = nil
+		s.fail(nil)
 		after(70 * time.Second)
 		if !strings.HasPrefix(s.holds(), "token") {
 			t.Error("not renewed when the provider was back")
@@ -132,7 +163,7 @@ func TestWatchOutage(t *testing.T) {
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
-		if said := strings.Join(s.said, " "); strings.Count(said, EventExpired) != 1 || !strings.HasSuffix(said, "stored stopped") {
+		if said := s.words(); strings.Count(said, EventExpired) != 1 || !strings.HasSuffix(said, "stored stopped") {
 			t.Error(said)
 		}
 	})
@@ -145,7 +176,7 @@ func TestWatchEnd(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- s.watch().Run(t.Context()) }()
 		synctest.Wait()
-		s.fails = errOver
+		s.fail(errOver)
 		after(59 * time.Minute)
 		if s.holds() == "" {
 			t.Error("a valid token is gone")
@@ -154,7 +185,7 @@ func TestWatchEnd(t *testing.T) {
 		if err := <-done; !errors.Is(err, ErrEnded) || !errors.Is(err, errOver) || s.holds() != "" {
 			t.Errorf("ended with %v, holds %q", err, s.holds())
 		}
-		if said := strings.Join(s.said, " "); strings.Count(said, EventEnded) != 1 || !strings.Contains(said, EventExpired) {
+		if said := s.words(); strings.Count(said, EventEnded) != 1 || !strings.Contains(said, EventExpired) {
 			t.Error(said)
 		}
 	})
@@ -165,9 +196,9 @@ func TestWatchLoginAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(t)
 		stop := s.start(s.watch())
-		s.fails = errOver
+		s.fail(errOver)
 		after(50 * time.Minute)
-		s.fails = nil
+		s.fail(nil)
 		after(2 * time.Minute)
 		if s.holds() == "token1" || s.holds() == "" {
 			t.Errorf("holds %q", s.holds())
@@ -180,11 +211,12 @@ func TestWatchLoginAgain(t *testing.T) {
 
 func TestWatchNoFirstToken(t *testing.T) {
 	s := newSource(t)
-	s.fails = errAway
-	if err := s.watch().Run(t.Context()); !errors.Is(err, errAway) || len(s.calls) != 1 || len(s.said) != 0 {
-		t.Errorf("%v after %d attempts, said %v", err, len(s.calls), s.said)
+	s.fail(errAway)
+	if err := s.watch().Run(t.Context()); !errors.Is(err, errAway) || len(s.asked()) != 1 || s.words() != "" {
+		t.Errorf("%v after %d attempts, said %v", err, len(s.asked()), s.words())
 	}
-	s.fails, s.path = nil, filepath.Join(s.path, "no", "such", "directory")
+	s.fail(nil)
+	s.path = filepath.Join(s.path, "no", "such", "directory")
 	if err := s.watch().Run(t.Context()); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
@@ -205,7 +237,7 @@ func TestWatchUnknownLife(t *testing.T) {
 		if s.holds() != "token3" {
 			t.Errorf("holds %q", s.holds())
 		}
-		s.fails = errOver
+		s.fail(errOver)
 		after(10 * time.Minute)
 		// Nobody knows whether it is dead: it stays.
 		if err := <-done; !errors.Is(err, ErrEnded) || s.holds() != "token3" {
@@ -235,10 +267,10 @@ func TestWatchRenewNow(t *testing.T) {
 func TestWatchSuspended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(t)
-		w, slept := s.watch(), time.Duration(0)
-		w.Now = func() time.Time { return time.Now().Add(slept) }
+		w, slept := s.watch(), atomic.Int64{}
+		w.Now = func() time.Time { return time.Now().Add(time.Duration(slept.Load())) }
 		stop := s.start(w)
-		slept = 50 * time.Minute
+		slept.Store(int64(50 * time.Minute))
 		after(nap + time.Second)
 		if s.holds() != "token2" {
 			t.Errorf("holds %q", s.holds())
