@@ -41,6 +41,8 @@ type Cmd struct {
 	// PwKeyring is of version 4. We have no entry in a keyring; its effect, that nobody is asked again, is that of PwStore.
 	PwKeyring bool `help:"As --pw-store. Version 4 of oidc-agent used the system's keyring."`
 
+	Remote bool `help:"Use the agent that OIDC_REMOTE_SOCK names, instead of one on this machine."`
+
 	PassphraseFile string `placeholder:"FILE" help:"With --unlock: passphrase of the keystore, first line of a file."`
 	PassphraseCmd  string `placeholder:"CMD" help:"With --unlock: passphrase of the keystore, first line a program prints."`
 	KeyFile        string `placeholder:"FILE" help:"With --unlock: key file of the keystore."`
@@ -75,7 +77,9 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	}
 	c.settings = settings.Add
 	c.SkipCheck = c.SkipCheck || c.settings.SkipCheck
-	return job(ctx, newAgent(env))
+	a := newAgent(env)
+	a.remote = c.Remote
+	return job(ctx, a)
 }
 
 var errNothing = errors.New("name a login, or one of --list, --loaded, --remove-all, --lock and --unlock")

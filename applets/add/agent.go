@@ -18,6 +18,7 @@ type agent struct {
 	env     *cli.Env
 	control control.Client
 	start   bool // one where nobody answers and one is wanted
+	remote  bool // the one that OIDC_REMOTE_SOCK names; it has no control socket here
 }
 
 func newAgent(env *cli.Env) *agent {
@@ -26,7 +27,7 @@ func newAgent(env *cli.Env) *agent {
 
 // there fails when no agent listens: nobody should think up or type a password for nothing.
 func (a *agent) there(ctx context.Context) error {
-	rep, err := proto.FindFor(a.env).Call(ctx, proto.Request{Type: proto.TypeCheck})
+	rep, err := a.caller().Agent.Call(ctx, proto.Request{Type: proto.TypeCheck})
 	rep.Wipe()
 	if errors.Is(err, proto.ErrNoAgent) && !a.started(ctx, err) {
 		return a.explain(err)
@@ -36,9 +37,9 @@ func (a *agent) there(ctx context.Context) error {
 
 // call asks and returns the answer if it is no failure.
 func (a *agent) call(ctx context.Context, req proto.Request) (proto.Reply, error) {
-	rep, err := relay.For(a.env).Call(ctx, req)
+	rep, err := a.caller().Call(ctx, req)
 	if errors.Is(err, proto.ErrNoAgent) && a.started(ctx, err) {
-		rep, err = relay.For(a.env).Call(ctx, req)
+		rep, err = a.caller().Call(ctx, req)
 	}
 	if err == nil {
 		err = rep.Err()
@@ -50,9 +51,18 @@ func (a *agent) call(ctx context.Context, req proto.Request) (proto.Reply, error
 	return rep, nil
 }
 
+// caller asks the agent.
+func (a *agent) caller() relay.Caller {
+	c := relay.For(a.env)
+	if a.remote {
+		c.Agent = proto.FindRemote(a.env)
+	}
+	return c
+}
+
 // started reports whether there is an agent now, where there was none.
 func (a *agent) started(ctx context.Context, err error) bool {
-	return a.start && start.Instead(ctx, a.env, err)
+	return a.start && !a.remote && start.Instead(ctx, a.env, err)
 }
 
 // explain gives an error its exit code and hint.
@@ -67,6 +77,9 @@ func (a *agent) explain(err error) error {
 // status is what the agent says over its control socket. ok is false when there is none, or when it belongs to another
 // agent than the one that answers requests: then this one has no keystore, as far as we can know.
 func (a *agent) status(ctx context.Context) (st control.Status, ok bool, err error) {
+	if a.remote {
+		return control.Status{}, false, nil
+	}
 	st, err = a.control.Status(ctx)
 	if errors.Is(err, control.ErrNoAgent) {
 		return control.Status{}, false, nil

@@ -40,7 +40,9 @@ func (c *Cmd) obtain(ctx context.Context, env *cli.Env, minValid int64) (result,
 	if c.Exchange || c.ClientCredentials {
 		return c.grant(ctx, env)
 	}
-	rep, err := relay.For(env).Call(ctx, c.request(env, minValid))
+	caller := relay.For(env)
+	caller.Agent = caller.Agent.OrRemote(env.Getenv)
+	rep, err := caller.Call(ctx, c.request(env, minValid))
 	if err != nil {
 		return result{}, proto.Explain(err, env.Upstream)
 	}

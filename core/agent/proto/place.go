@@ -47,6 +47,44 @@ func FindFor(env *cli.Env) Client {
 	return c
 }
 
+// remotePort is where an agent on another host is forwarded to, unless OIDC_REMOTE_SOCK says otherwise.
+const remotePort = 42424
+
+// FindRemote returns a client of the agent that OIDC_REMOTE_SOCK names as host[:port], port 42424 by default. It has to
+// be brought to this machine, with ssh -L, and the process that listens here must be ours or root's (sock.DialLoopback).
+// Without the variable there is no agent.
+func FindRemote(env *cli.Env) Client {
+	c := FindFor(env)
+	c.Dial = func(ctx context.Context) (net.Conn, error) { return dialRemote(ctx, env.Getenv) }
+	return c
+}
+
+// OrRemote is c, or the agent of FindRemote where nobody answers at c's. It is for requests for tokens; what loads logins
+// says which agent it means.
+func (c Client) OrRemote(getenv func(string) string) Client {
+	near := c.Dial
+	c.Dial = func(ctx context.Context) (net.Conn, error) {
+		conn, err := near(ctx)
+		if errors.Is(err, sock.ErrNobody) && getenv("OIDC_REMOTE_SOCK") != "" {
+			return dialRemote(ctx, getenv)
+		}
+		return conn, err
+	}
+	return c
+}
+
+func dialRemote(ctx context.Context, getenv func(string) string) (net.Conn, error) {
+	place := getenv("OIDC_REMOTE_SOCK")
+	if place == "" {
+		return nil, fmt.Errorf("OIDC_REMOTE_SOCK is not set: %w", sock.ErrNobody)
+	}
+	c, err := sock.DialLoopback(ctx, place, remotePort)
+	if err != nil {
+		return nil, fmt.Errorf("OIDC_REMOTE_SOCK: %w", err)
+	}
+	return c, nil
+}
+
 // Sockets returns the paths where an agent is looked for, best first: $OIDC_SOCK alone when it is set, else the socket
 // of oidc-agent-service and that of our agent.
 func Sockets(getenv func(string) string) []string {

@@ -5,6 +5,7 @@ package sock
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -210,7 +211,7 @@ func TestUnsafeDirectories(t *testing.T) {
 		if err := os.Chmod(dir, mode); err != nil {
 			t.Fatal(err)
 		}
-		c, err := Dial(t.Context(), path)
+		c, err := dialBoth(t.Context(), path)
 		if err == nil {
 			_ = c.Close()
 		}
@@ -229,7 +230,7 @@ func TestUnsafeDirectories(t *testing.T) {
 
 func TestPathTooLong(t *testing.T) {
 	path := "/" + strings.Repeat("x", 107)
-	if _, err := Dial(t.Context(), path); !errors.Is(err, ErrPathTooLong) {
+	if _, err := dialBoth(t.Context(), path); !errors.Is(err, ErrPathTooLong) {
 		t.Errorf("dial: %v", err)
 	}
 	if _, err := Listen(path, ListenOptions{}); !errors.Is(err, ErrPathTooLong) {
@@ -240,7 +241,7 @@ func TestPathTooLong(t *testing.T) {
 func TestDialNobody(t *testing.T) {
 	dir := shortDir(t)
 	for _, path := range []string{filepath.Join(dir, "none"), filepath.Join(dir, "no", "dir")} {
-		if _, err := Dial(t.Context(), path); !errors.Is(err, ErrNobody) {
+		if _, err := dialBoth(t.Context(), path); !errors.Is(err, ErrNobody) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
@@ -337,12 +338,12 @@ func TestForeignOwners(t *testing.T) {
 		}
 	}
 	chown(path, stranger)
-	if _, err := Dial(t.Context(), path); !errors.Is(err, ErrForeign) {
+	if _, err := dialBoth(t.Context(), path); !errors.Is(err, ErrForeign) {
 		t.Errorf("socket of a stranger: %v", err)
 	}
 	chown(path, 0)
 	chown(dir, stranger)
-	if _, err := Dial(t.Context(), path); !errors.Is(err, ErrForeign) {
+	if _, err := dialBoth(t.Context(), path); !errors.Is(err, ErrForeign) {
 		t.Errorf("directory of a stranger: %v", err)
 	}
 	if _, err := Listen(filepath.Join(dir, "t"), ListenOptions{}); !errors.Is(err, ErrForeign) {
@@ -394,7 +395,7 @@ func TestForeignListener(t *testing.T) {
 	if err := errors.Join(os.Chown(path, 0, 0), os.Chown(dir, 0, 0)); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Dial(t.Context(), path)
+	_, err = dialBoth(t.Context(), path)
 	if !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), "served by uid 12345") {
 		t.Errorf("error is %v", err)
 	}
@@ -531,4 +532,19 @@ func TestActivationOfAChild(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v\n%s", err, out.String())
 	}
+}
+
+// dialBoth is Dial, and sees to it that DialPatient says the same.
+func dialBoth(ctx context.Context, path string) (net.Conn, error) {
+	c, err := Dial(ctx, path)
+	patient, other := DialPatient(ctx, path)
+	if other == nil {
+		_ = patient.Close()
+	}
+	for _, e := range []error{ErrForeign, ErrNobody, ErrNotSocket, ErrPathTooLong} {
+		if errors.Is(err, e) != errors.Is(other, e) {
+			return nil, fmt.Errorf("Dial says %v, DialPatient says %v", err, other)
+		}
+	}
+	return c, err
 }
