@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
@@ -68,6 +69,9 @@ func (s *session) discover(ctx context.Context, d *draft) error {
 	var note string
 	if cfg.ConfigEndpoint != "" {
 		d.md, err = provider.DiscoverAt(ctx, hc, cfg.ConfigEndpoint)
+		if err == nil && cfg.Issuer != "" && !login.SameIssuer(d.md.Issuer, cfg.Issuer) {
+			err = &provider.IssuerError{Want: cfg.Issuer, Got: d.md.Issuer}
+		}
 	} else {
 		d.md, note, err = provider.DiscoverTyped(ctx, hc, cfg.Issuer)
 	}
