@@ -41,6 +41,7 @@ type world struct {
 
 	stdin  string           // of the next runs
 	issuer string           // whose links the browser opens
+	link   string           // what they look like below it
 	visit  func(url string) // the browser
 }
 
@@ -65,7 +66,7 @@ func newWorld(t *testing.T, edit ...func(*issuer.Options)) *world {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	w := &world{t: t, dir: dir, op: issuertest.Start(t, edit...)}
-	w.issuer, w.visit = w.op.URL, w.follow
+	w.issuer, w.visit, w.link = w.op.URL, w.follow, `/(authorize|auth|device)\?\S+`
 	for _, d := range []string{"home", "run"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o700); err != nil {
 			t.Fatal(err)
@@ -164,7 +165,7 @@ func (w *world) runAs(upstream bool, args ...string) result {
 }
 
 func (w *world) browse(said io.Reader) string {
-	link := regexp.MustCompile(regexp.QuoteMeta(w.issuer) + `/(authorize|auth|device)\?\S+`)
+	link := regexp.MustCompile(regexp.QuoteMeta(w.issuer) + w.link)
 	b := make([]byte, 4096)
 	var all string
 	visited := false

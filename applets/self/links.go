@@ -16,6 +16,7 @@ type installLinksCmd struct {
 	box           `kong:"-"`
 	Dir           string `placeholder:"DIR" help:"Where the links go; the directory of the binary when not given."`
 	UpstreamNames bool   `help:"Also make the links with the names of the programs they replace (oidc-token ...)."`
+	Desktop       bool   `help:"Also write a desktop file, for logins whose redirect goes to the scheme of oidc-agent."`
 	Force         bool   `help:"Replace a link of that name that leads elsewhere. A real file is never replaced."`
 	Remove        bool   `help:"Remove the links instead: those that lead to this binary, nothing else."`
 }
@@ -33,7 +34,7 @@ func (c *installLinksCmd) Run(_ context.Context, env *cli.Env) error {
 	}
 	names := c.names()
 	if c.Remove {
-		return removeLinks(env, dir, target, names)
+		return errors.Join(removeLinks(env, dir, target, names), c.removeDesktop(env))
 	}
 	todo, err := c.plan(dir, target, names)
 	if err != nil {
@@ -48,7 +49,17 @@ func (c *installLinksCmd) Run(_ context.Context, env *cli.Env) error {
 	if len(todo) == 0 {
 		env.Note("all links are there already")
 	}
+	if c.Desktop {
+		return installDesktop(env, target)
+	}
 	return nil
+}
+
+func (c *installLinksCmd) removeDesktop(env *cli.Env) error {
+	if !c.Desktop {
+		return nil
+	}
+	return removeDesktop(env)
 }
 
 // binary is the file itself, links resolved: a link must not lead to another link that may go away.
