@@ -16,7 +16,7 @@ func TestMytoken(t *testing.T) {
 	server := mytokentest.Start(t, func(o *mytokentest.Options) { o.Approve = true })
 	w.issuer = server.URL
 	w.link = `/c/\S+`
-	r := w.must("demo", "--mytoken-url="+server.URL, "--mytoken-profile", "agent", "--issuer", server.Issuer(), "--prompt", "none", "--pw-file", "pw")
+	r := w.must("demo", "--mytoken-url="+server.URL, "--mytoken-profile", "agent", "--prompt", "none", "--pw-file", "pw")
 	if strings.Contains(r.errOut, "enter the code") || strings.Contains(r.out, "Registering") {
 		t.Errorf("%s\n%s", r.out, r.errOut)
 	}
