@@ -104,11 +104,16 @@ type outcome struct {
 
 func run(t *testing.T, socket string, upstream bool, args ...string) outcome {
 	t.Helper()
+	return runIn(t, map[string]string{"OIDC_SOCK": socket}, upstream, args...)
+}
+
+func runIn(t *testing.T, vars map[string]string, upstream bool, args ...string) outcome {
+	t.Helper()
 	var out, errOut bytes.Buffer
 	env := &cli.Env{
-		Stdout: &out, Stderr: &errOut, Upstream: upstream,
+		Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errOut, Upstream: upstream,
 		Now:    func() time.Time { return time.Unix(expires-100, 0) },
-		Getenv: func(k string) string { return map[string]string{"OIDC_SOCK": socket}[k] },
+		Getenv: func(k string) string { return vars[k] },
 	}
 	g := cli.Grammar{Name: "oidcbox token", Argp: true}
 	if upstream {
@@ -411,5 +416,36 @@ func TestJobsDoNotMix(t *testing.T) {
 		if got := run(t, filepath.Join(t.TempDir(), "none"), false, strings.Fields(line)...); got.code != cli.Usage || got.out != "" {
 			t.Errorf("oidcbox token %s: %+v", line, got)
 		}
+	}
+}
+
+// TestUsualMinimum: the setting counts where the command line says nothing, "-t 0" included.
+func TestUsualMinimum(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "config")
+	const text = `{"oidc-agent":{},"oidc-gen":{},"oidc-add":{},"oidc-token":{"default-min-lifetime":60,"default_mytoken_profile":"mine"}}`
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	vars := map[string]string{"OIDC_SOCK": serve(t), "OIDC_USER_CONFIG": config, "HOME": t.TempDir()}
+	for line, want := range map[string]string{
+		"acc":        "access_token.acc..60...oidc-token\n",
+		"-t 0 acc":   "access_token.acc..0...oidc-token\n",
+		"-t 5 acc":   "access_token.acc..5...oidc-token\n",
+		"-f acc":     "access_token.acc..-1...oidc-token\n",
+		"-m acc":     "mt.mine\n",
+		"-mhers acc": "mt.hers\n",
+	} {
+		for _, upstream := range []bool{false, true} {
+			if got := runIn(t, vars, upstream, strings.Fields(line)...); got != (outcome{0, want, ""}) {
+				t.Errorf("%s: %+v", line, got)
+			}
+		}
+	}
+	// A file that makes no sense is said and costs no token.
+	if err := os.WriteFile(config, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := runIn(t, vars, true, "acc"); got.code != 0 || got.out != "access_token.acc..0...oidc-token\n" || got.errOut == "" {
+		t.Errorf("got %+v", got)
 	}
 }
