@@ -295,6 +295,17 @@ func TestMytokenRenewed(t *testing.T) {
 	w.must(proto.Request{Type: proto.TypeAdd, Config: mtAccount(srv, "kit", mt, nil)})
 	w.must(proto.Request{Type: proto.TypeDelete, Config: mtAccount(srv, "other", mt, nil)})
 	w.must(proto.Request{Type: proto.TypeAccessToken, Account: "kit", MinValid: proto.ForceNew})
+
+	t.Run("for_a_mytoken", func(t *testing.T) {
+		mt := srv.Mint()
+		w.must(proto.Request{Type: proto.TypeAdd, Config: mtAccount(srv, "two", mt, nil)})
+		w.must(proto.Request{Type: proto.TypeDelete, Config: mtAccount(srv, "other", mt, nil)})
+		r := subtoken("")
+		r.Account = "two"
+		if m := members(t, w.must(r)); m["mytoken"] == "" {
+			t.Fatal("no mytoken")
+		}
+	})
 }
 
 // TestMytokenRevoked: a mytoken is ended at its server, and the provider behind it never sees it.

@@ -15,19 +15,30 @@ import (
 // fetchOrRenew is fetch, and where the login turns out to have ended and the person can be asked, a new login and another
 // fetch. Without somebody to ask the error comes at once.
 func (s *Service) fetchOrRenew(ctx context.Context, l loaded, key cacheKey, scopes []string) (granted, error) {
-	g, err := s.fetch(ctx, l, key, scopes)
+	var g granted
+	err := s.orRenew(ctx, l, func() (err error) {
+		g, err = s.fetch(ctx, l, key, scopes)
+		return err
+	})
+	return g, err
+}
+
+// orRenew tries something with the login l; where that turns out to have ended and the person can be asked, it is tried
+// once more after a new login.
+func (s *Service) orRenew(ctx context.Context, l loaded, try func() error) error {
+	err := try()
 	if err == nil || s.opts.NoReauthenticate || !hasEnded(err, l.name) || !s.canAsk(ctx, prompt.Link) {
-		return g, err
+		return err
 	}
 	again := s.desk.once(ctx, "log in "+l.name, func(ctx context.Context) error { return s.renew(ctx, l) })
 	if errors.Is(again, ErrLocked) {
-		return granted{}, again
+		return again
 	}
 	if again != nil {
 		s.opts.Log.InfoContext(ctx, "login not renewed", "login", l.name, "err", again)
-		return granted{}, err
+		return err
 	}
-	return s.fetch(ctx, l, key, scopes)
+	return try()
 }
 
 // hasEnded reports whether an error is one that a new login mends, by the marks that the original goes by.

@@ -46,7 +46,12 @@ func (s *Service) mytoken(ctx context.Context, r proto.Request) (proto.Reply, er
 	if asked.Name == "" {
 		asked.Name = "mytoken requested by " + orElse(oneLine(r.Hint), mytokenApplication)
 	}
-	return s.submytoken(ctx, l.name, cfg.MytokenURL, asked)
+	var rep proto.Reply
+	err = s.orRenew(ctx, l, func() (err error) {
+		rep, err = s.submytoken(ctx, l.name, cfg.MytokenURL, asked)
+		return err
+	})
+	return rep, err
 }
 
 func notMytoken(name string) error {
