@@ -125,6 +125,8 @@ func (c *Cmd) unlocking(ctx context.Context, env *cli.Env, cred keystore.Credent
 		return control.Unlock{KeyFile: absolute(env, slot.Path)}, nil
 	case keystore.KindKeyring:
 		return control.Unlock{Keyring: true}, nil
+	case keystore.KindSSHAgent:
+		return control.Unlock{SSHAgent: slot.Path}, nil
 	}
 	return control.Unlock{}, cli.Failf(cli.Usage, "a credential of kind %s is for the agent's own start", slot.Kind)
 }

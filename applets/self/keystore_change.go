@@ -105,6 +105,8 @@ func (c *keystoreCreateCmd) create(ctx context.Context, env *cli.Env, path strin
 type keystoreUnlockCmd struct {
 	Key     keystoreKey `embed:""`
 	Keyring bool        `help:"Unlock with the key in the keyring of the desktop."`
+
+	SSHAgent bool `name:"ssh-agent" help:"Unlock with a signature of the ssh-agent at SSH_AUTH_SOCK."`
 }
 
 // Run hands a credential to the agent. Files are read by the agent, passphrases here.
@@ -131,8 +133,14 @@ func (c *keystoreUnlockCmd) Run(ctx context.Context, env *cli.Env) error {
 }
 
 func (c *keystoreUnlockCmd) credential(ctx context.Context, env *cli.Env, path string) (control.Unlock, error) {
-	if c.Keyring {
+	switch {
+	case c.Keyring && c.SSHAgent:
+		return control.Unlock{}, cli.Failf(cli.Usage, "choose one of --keyring and --ssh-agent")
+	case c.Keyring:
 		return control.Unlock{Keyring: true}, nil
+	case c.SSHAgent:
+		socket, err := sshAgent(env)
+		return control.Unlock{SSHAgent: socket}, err
 	}
 	cred, found, err := keystore.FindCredential(c.Key.options(env, nil))
 	if err != nil {
@@ -190,6 +198,9 @@ func (c *keystoreRekeyCmd) Run(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 	o := keystore.RekeyOptions{Keep: []keystore.Credential{u.cred, keystore.Keyring("", "")}, DropOthers: c.DropOthers}
+	if socket := env.Getenv(keystore.EnvSSHAgent); socket != "" {
+		o.Keep = append(o.Keep, keystore.SSHAgent(absolute(env, socket)))
+	}
 	for _, f := range c.KeepPassphraseFile {
 		o.Keep = append(o.Keep, keystore.PassphraseFile(absolute(env, f)))
 	}
@@ -210,12 +221,13 @@ func (c *keystoreRekeyCmd) Run(ctx context.Context, env *cli.Env) error {
 type keystoreSlotAddCmd struct {
 	At                keystoreAt  `embed:""`
 	Key               keystoreKey `embed:""`
-	Kind              string      `arg:"" enum:"passphrase,keyfile,systemd,keyring" help:"One of ${enum}."`
+	Kind              string      `arg:"" enum:"passphrase,keyfile,systemd,keyring,ssh-agent" help:"One of ${enum}."`
 	File              string      `arg:"" optional:"" help:"The key file. It is made when it is not there."`
 	Label             string      `placeholder:"TEXT" help:"What to call the slot."`
 	NewPassphraseFile string      `placeholder:"FILE" help:"Take the new passphrase from this file instead of asking."`
 	Dir               string      `placeholder:"DIR" help:"Directory of the credential instead of $CREDENTIALS_DIRECTORY."`
 	Name              string      `default:"oidcbox-keystore" help:"Name of the systemd credential."`
+	SSHKey            string      `name:"ssh-key" placeholder:"KEY" help:"Fingerprint or comment of the ssh-agent's key, when it has several."`
 }
 
 // Run adds the slot in the agent when it has the keystore, else in the file.
@@ -227,11 +239,17 @@ func (c *keystoreSlotAddCmd) Run(ctx context.Context, env *cli.Env) error {
 	if (c.Kind == keystore.KindKeyFile.String()) != (c.File != "") {
 		return cli.Failf(cli.Usage, "a file is named for a slot of kind keyfile, and for no other")
 	}
+	if c.SSHKey != "" && c.Kind != keystore.KindSSHAgent.String() {
+		return cli.Failf(cli.Usage, "--ssh-key is for a slot of kind ssh-agent")
+	}
 	agent, state, err := holder(ctx, env, path)
 	if err != nil {
 		return err
 	}
 	harden(env)
+	if c.Kind == keystore.KindSSHAgent.String() {
+		env.Warn("every host that this ssh-agent is forwarded to, and who is root there, can unlock the keystore too")
+	}
 	// The old key first: a person should not think up a passphrase for a keystore that does not open.
 	if agent != nil && state == control.KeystoreOpen {
 		return c.addByAgent(ctx, env, agent)
@@ -262,7 +280,11 @@ func (c *keystoreSlotAddCmd) addByAgent(ctx context.Context, env *cli.Env, agent
 		return explain(err)
 	}
 	defer n.Passphrase.Wipe()
-	s, err := agent.AddSlot(ctx, control.NewSlot{Kind: c.Kind, Label: c.Label, Passphrase: n.Passphrase, KeyFile: n.Path})
+	fresh := control.NewSlot{Kind: c.Kind, Label: c.Label, Passphrase: n.Passphrase, KeyFile: n.Path}
+	if n.Kind == keystore.KindSSHAgent {
+		fresh.KeyFile, fresh.SSHAgent, fresh.SSHKey = "", n.Path, n.Name
+	}
+	s, err := agent.AddSlot(ctx, fresh)
 	if err != nil {
 		return err
 	}
@@ -280,10 +302,22 @@ func (c *keystoreSlotAddCmd) slot(ctx context.Context, env *cli.Env) (n keystore
 		if n.Dir == "" {
 			n.Dir = env.Getenv("CREDENTIALS_DIRECTORY")
 		}
+	case keystore.KindSSHAgent:
+		n.Name = c.SSHKey
+		n.Path, err = sshAgent(env)
 	case keystore.KindPassphrase:
 		n.Passphrase, err = c.newPassphrase(ctx, env)
 	}
 	return n, err
+}
+
+// sshAgent is the socket of the person's ssh-agent.
+func sshAgent(env *cli.Env) (string, error) {
+	socket := env.Getenv(keystore.EnvSSHAgent)
+	if socket == "" {
+		return "", cli.Fail(cli.NotFound, errors.New("there is no ssh-agent: SSH_AUTH_SOCK is not set"), "")
+	}
+	return absolute(env, socket), nil
 }
 
 func (c *keystoreSlotAddCmd) newPassphrase(ctx context.Context, env *cli.Env) (secret.Text, error) {

@@ -54,6 +54,7 @@ type slotInfo struct {
 	Name    string    `json:"credential,omitempty"`
 	Service string    `json:"keyring_service,omitempty"`
 	User    string    `json:"keyring_user,omitempty"`
+	Key     string    `json:"ssh_key,omitempty"` // fingerprint
 }
 
 // Run looks at the file without a key. Its slots can only be read when nobody has it, or through the agent that has it.
@@ -156,7 +157,7 @@ func printSlots(w io.Writer, slots []slotInfo) error {
 func ownSlot(s keystore.Slot) slotInfo {
 	return slotInfo{
 		ID: s.ID, Kind: s.Kind.String(), Label: s.Label, Created: s.Created, Time: s.Cost.Time, Memory: s.Cost.Memory,
-		Threads: s.Cost.Threads, Name: s.Name, Service: s.Service, User: s.User,
+		Threads: s.Cost.Threads, Name: s.Name, Service: s.Service, User: s.User, Key: s.Key,
 	}
 }
 

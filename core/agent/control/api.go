@@ -113,12 +113,13 @@ type Unlock struct {
 	Passphrase secret.Text
 	KeyFile    string // absolute path of a key file
 	Keyring    bool   // the slot kept by the OS keyring
+	SSHAgent   string // path of the socket of an ssh-agent
 }
 
 // count is how many members are set.
 func (u Unlock) count() int {
 	n := 0
-	for _, set := range []bool{!u.Passphrase.Empty(), u.KeyFile != "", u.Keyring} {
+	for _, set := range []bool{!u.Passphrase.Empty(), u.KeyFile != "", u.Keyring, u.SSHAgent != ""} {
 		if set {
 			n++
 		}
@@ -138,7 +139,7 @@ type LoadOptions struct {
 // Slot is one way into the keystore.
 type Slot struct {
 	ID      string    `json:"id"`
-	Kind    string    `json:"kind"` // "passphrase", "keyfile", "systemd", "keyring"
+	Kind    string    `json:"kind"` // "passphrase", "keyfile", "systemd", "keyring", "ssh-agent"
 	Label   string    `json:"label,omitempty"`
 	Created time.Time `json:"created,omitzero"`
 }
@@ -149,6 +150,8 @@ type NewSlot struct {
 	Label      string
 	Passphrase secret.Text
 	KeyFile    string
+	SSHAgent   string // path of the socket
+	SSHKey     string // fingerprint or comment; "" for the only one
 }
 
 // Question is one question for a person. Its members are those of prompt.Question.

@@ -48,7 +48,7 @@ func (c Client) Create(ctx context.Context, passphrase secret.Text) error {
 // Unlock opens the keystore.
 func (c Client) Unlock(ctx context.Context, u Unlock) error {
 	return expose(u.Passphrase, func(b []byte) error {
-		body := unlockBody{Passphrase: b, KeyFile: u.KeyFile, Keyring: u.Keyring}
+		body := unlockBody{Passphrase: b, KeyFile: u.KeyFile, Keyring: u.Keyring, SSHAgent: u.SSHAgent}
 		return c.call(ctx, http.MethodPost, "/v1/unlock", body, nil)
 	})
 }
@@ -104,7 +104,9 @@ func (c Client) Slots(ctx context.Context) ([]Slot, error) {
 func (c Client) AddSlot(ctx context.Context, n NewSlot) (Slot, error) {
 	var s Slot
 	err := expose(n.Passphrase, func(b []byte) error {
-		body := slotBody{Kind: n.Kind, Label: n.Label, KeyFile: n.KeyFile, Passphrase: b}
+		body := slotBody{
+			Kind: n.Kind, Label: n.Label, KeyFile: n.KeyFile, Passphrase: b, SSHAgent: n.SSHAgent, SSHKey: n.SSHKey,
+		}
 		return c.call(ctx, http.MethodPost, "/v1/slots", body, &s)
 	})
 	return s, err

@@ -53,7 +53,7 @@ func (b *backend) Create(_ context.Context, p secret.Text) error {
 }
 
 func (b *backend) Unlock(_ context.Context, u Unlock) error {
-	return b.note("unlock %s|%s|%v", b.keep(u.Passphrase), u.KeyFile, u.Keyring)
+	return b.note("%s", strings.TrimSpace(fmt.Sprintf("unlock %s|%s|%v %s", b.keep(u.Passphrase), u.KeyFile, u.Keyring, u.SSHAgent)))
 }
 
 func (b *backend) Lock(context.Context) error { return b.note("lock") }
@@ -173,6 +173,7 @@ func TestEveryCall(t *testing.T) {
 	check(c.Unlock(ctx, Unlock{Passphrase: pw}))
 	check(c.Unlock(ctx, Unlock{KeyFile: "/k"}))
 	check(c.Unlock(ctx, Unlock{Keyring: true}))
+	check(c.Unlock(ctx, Unlock{SSHAgent: "/ssh"}))
 	check(c.Lock(ctx))
 	l, err := c.Logins(ctx)
 	check(err)
@@ -212,6 +213,14 @@ func TestEveryCall(t *testing.T) {
 		t.Errorf("new slot is %+v", slot)
 	}
 	check(c.RemoveSlot(ctx, "1"))
+	q, err := c.Question(ctx, "q/1")
+	check(err)
+	if q.ID != "q/1" || q.Kind != "select" || !reflect.DeepEqual(q.Choices, []string{"a", "b"}) || q.Seconds != 120 {
+		t.Errorf("question is %+v", q)
+	}
+	check(c.Attend(ctx, "q/1"))
+	check(c.Answer(ctx, AnswerRequest{ID: "q/1", Text: pw, Yes: true, Chosen: []string{"b"}}))
+	check(c.Answer(ctx, AnswerRequest{ID: "q/1", Cancelled: true}))
 	tok, err := c.Token(ctx, TokenRequest{Login: "a", Scope: "s", MinValid: -1})
 	check(err)
 	if tok.Access.Expose() != "at" || tok.Expires.Unix() != 5 || tok.Issuer != "https://op.example.org" {
@@ -253,9 +262,10 @@ func TestEveryCall(t *testing.T) {
 	}
 	check(c.Shutdown(ctx))
 	want := []string{
-		"status", `create pass "word"`, `unlock pass "word"||false`, "unlock |/k|false", "unlock ||true", "lock", "logins",
+		"status", `create pass "word"`, `unlock pass "word"||false`, "unlock |/k|false", "unlock ||true", "unlock ||false /ssh", "lock", "logins",
 		`save {"name":"a"}`, `import {"name":"i"} false true`, "load a b/c true 3600", "export a", "remove a?b", "backup", "slots",
-		`add slot passphrase  pass "word"`, "remove slot 1", "token a s -1",
+		`add slot passphrase  pass "word"`, "remove slot 1", "question q/1", "attend q/1",
+		`answer q/1 pass "word" true [b] false`, "answer q/1  false [] true", "token a s -1",
 		`grant exchange a s x y [https://r] pass "word"`, "revoke a  true", "share /s [a] 60 true",
 		"unshare /s", "shares", "shutdown",
 	}

@@ -139,10 +139,10 @@ func (h handler) unlock(w http.ResponseWriter, r *http.Request) error {
 	if err := read(r, &body); err != nil {
 		return err
 	}
-	u := Unlock{Passphrase: secret.New(body.Passphrase), KeyFile: body.KeyFile, Keyring: body.Keyring}
+	u := Unlock{Passphrase: secret.New(body.Passphrase), KeyFile: body.KeyFile, Keyring: body.Keyring, SSHAgent: body.SSHAgent}
 	defer u.Passphrase.Wipe()
 	if u.count() != 1 {
-		return cli.Failf(cli.Usage, "give one of passphrase, key file and keyring")
+		return cli.Failf(cli.Usage, "give one of passphrase, key file, keyring and ssh-agent")
 	}
 	return reply(w, infoBody{}, h.b.Unlock(r.Context(), u))
 }
@@ -228,7 +228,10 @@ func (h handler) addSlot(w http.ResponseWriter, r *http.Request) error {
 	if err := read(r, &body); err != nil {
 		return err
 	}
-	n := NewSlot{Kind: body.Kind, Label: body.Label, KeyFile: body.KeyFile, Passphrase: secret.New(body.Passphrase)}
+	n := NewSlot{
+		Kind: body.Kind, Label: body.Label, KeyFile: body.KeyFile, Passphrase: secret.New(body.Passphrase),
+		SSHAgent: body.SSHAgent, SSHKey: body.SSHKey,
+	}
 	defer n.Passphrase.Wipe()
 	s, err := h.b.AddSlot(r.Context(), n)
 	return reply(w, s, err)

@@ -20,6 +20,7 @@ type (
 		Passphrase []byte `json:"passphrase,omitempty"`
 		KeyFile    string `json:"key_file,omitempty"`
 		Keyring    bool   `json:"keyring,omitempty"`
+		SSHAgent   string `json:"ssh_agent,omitempty"`
 	}
 	createBody struct {
 		Passphrase []byte `json:"passphrase"`
@@ -29,6 +30,8 @@ type (
 		Label      string `json:"label,omitempty"`
 		Passphrase []byte `json:"passphrase,omitempty"`
 		KeyFile    string `json:"key_file,omitempty"`
+		SSHAgent   string `json:"ssh_agent,omitempty"`
+		SSHKey     string `json:"ssh_key,omitempty"`
 	}
 	answerBody struct {
 		Text      []byte   `json:"text,omitempty"`

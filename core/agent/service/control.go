@@ -57,6 +57,8 @@ func (a Admin) Unlock(ctx context.Context, u control.Unlock) error {
 		cred = keystore.KeyFile(u.KeyFile)
 	case u.Keyring:
 		cred = keystore.Keyring("", "")
+	case u.SSHAgent != "":
+		cred = keystore.SSHAgent(u.SSHAgent)
 	}
 	return coded(a.s.OpenKeystore(ctx, cred))
 }
@@ -348,14 +350,16 @@ func (a Admin) Slots(ctx context.Context) (list []control.Slot, err error) {
 
 // AddSlot adds a way into the keystore.
 func (a Admin) AddSlot(ctx context.Context, n control.NewSlot) (slot control.Slot, err error) {
-	kind, ok := kindOf(n.Kind)
+	kind, ok := keystore.ParseKind(n.Kind)
 	if !ok {
 		return slot, cli.Failf(cli.Usage, "unknown kind of key slot %q", n.Kind)
 	}
 	err = a.withKeystore(func(ks *keystore.Keystore) error {
-		s, err := ks.AddSlot(ctx, keystore.NewSlot{
-			Kind: kind, Label: n.Label, Passphrase: n.Passphrase, Path: n.KeyFile,
-		})
+		fresh := keystore.NewSlot{Kind: kind, Label: n.Label, Passphrase: n.Passphrase, Path: n.KeyFile}
+		if kind == keystore.KindSSHAgent {
+			fresh.Path, fresh.Name = n.SSHAgent, n.SSHKey
+		}
+		s, err := ks.AddSlot(ctx, fresh)
 		slot = slotOf(s)
 		return err
 	})
@@ -379,17 +383,6 @@ func (a Admin) withKeystore(fn func(*keystore.Keystore) error) error {
 
 func slotOf(s keystore.Slot) control.Slot {
 	return control.Slot{ID: s.ID, Kind: s.Kind.String(), Label: s.Label, Created: s.Created}
-}
-
-func kindOf(name string) (keystore.Kind, bool) {
-	for _, k := range []keystore.Kind{
-		keystore.KindPassphrase, keystore.KindKeyFile, keystore.KindCredential, keystore.KindKeyring,
-	} {
-		if k.String() == name {
-			return k, true
-		}
-	}
-	return 0, false
 }
 
 // Token gives an access token.

@@ -42,8 +42,8 @@ type CredentialOptions struct {
 }
 
 // FindCredential chooses how to unlock without asking a person: the one of the three flags that is set, else
-// $OIDCBOX_PASSPHRASE_FILE, else the systemd credential oidcbox-keystore if it is there, else the keyring if the file
-// has a slot for it. false when there is none. Nothing is read yet: that happens in Open.
+// $OIDCBOX_PASSPHRASE_FILE, else the systemd credential oidcbox-keystore if it is there, else the keyring and the
+// ssh-agent at $SSH_AUTH_SOCK, as far as the file has slots for them. false when there is none. Nothing is read yet: that happens in Open.
 func FindCredential(o CredentialOptions) (Credential, bool, error) {
 	flags := 0
 	for _, v := range []string{o.PassphraseFile, o.PassphraseCmd, o.KeyFile} {
@@ -70,14 +70,41 @@ func FindCredential(o CredentialOptions) (Credential, bool, error) {
 			return SystemdCredential(dir, CredentialName), true, nil
 		}
 	}
-	if slices.ContainsFunc(o.Slots, func(s Slot) bool { return s.Kind == KindKeyring }) {
-		c := Keyring("", "")
+	c := o.bySlot()
+	return c, !c.None(), nil
+}
+
+// bySlot is what the slots of the file call for by themselves: the keyring, and an ssh-agent that is there. Nobody has
+// such a slot without having asked for it.
+func (o CredentialOptions) bySlot() (c Credential) {
+	has := func(k Kind) bool { return slices.ContainsFunc(o.Slots, func(s Slot) bool { return s.Kind == k }) }
+	if has(KindKeyring) {
+		c = Keyring("", "")
 		if o.Quiet {
 			c.key = quietly(c.key)
 		}
-		return c, true, nil
 	}
-	return Credential{}, false, nil
+	if socket := o.Getenv(EnvSSHAgent); socket != "" && has(KindSSHAgent) {
+		c = either(c, SSHAgent(socket))
+	}
+	return c
+}
+
+// either opens what one of two credentials opens. A new slot is made of the first.
+func either(a, b Credential) Credential {
+	if a.None() {
+		return b
+	}
+	return Credential{
+		kinds: slices.Concat(a.kinds, b.kinds), slot: a.slot,
+		key: func(ctx context.Context, s Slot) (secret.Text, error) {
+			if slices.Contains(a.kinds, s.Kind) {
+				return a.key(ctx, s)
+			}
+			return b.key(ctx, s)
+		},
+		forget: func() { a.Forget(); b.Forget() },
+	}
 }
 
 // PassphraseFile opens passphrase slots with the first line of a file, which others must not be able to read. A pipe

@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"crypto/ed25519"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ const (
 	KindKeyFile    Kind = 2 // random bytes in a file
 	KindCredential Kind = 3 // random bytes that systemd hands to a service
 	KindKeyring    Kind = 4 // random bytes in the keyring of the operating system
+	KindSSHAgent   Kind = 5 // signature of an Ed25519 key in an ssh-agent
 )
 
 // String is the word used in commands and in JSON. It goes into the derivation of a slot's key, so it is part of the
@@ -32,6 +34,8 @@ func (k Kind) String() string {
 		return "systemd"
 	case KindKeyring:
 		return "keyring"
+	case KindSSHAgent:
+		return "ssh-agent"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }
@@ -49,6 +53,9 @@ type params struct {
 	salt  [saltSize]byte
 	cost  vault.Params
 	names []string // credential: its name. keyring: service, user. key file: none
+	// ssh-agent: what is signed, and by which key.
+	challenge [challengeSize]byte
+	public    [ed25519.PublicKeySize]byte
 }
 
 func (p params) encode(k Kind) []byte {
@@ -57,6 +64,9 @@ func (p params) encode(k Kind) []byte {
 		b = binary.BigEndian.AppendUint32(b, p.cost.Time)
 		b = binary.BigEndian.AppendUint32(b, p.cost.Memory)
 		return append(b, p.cost.Threads)
+	}
+	if k == KindSSHAgent {
+		return append(append(b, p.challenge[:]...), p.public[:]...)
 	}
 	for _, n := range p.names {
 		b = append(b, byte(len(n)))
@@ -87,6 +97,9 @@ func parseParams(k Kind, b []byte) (params, error) {
 		names = 1
 	case KindKeyring:
 		names = 2
+	case KindSSHAgent:
+		copy(p.challenge[:], r.take(len(p.challenge)))
+		copy(p.public[:], r.take(len(p.public)))
 	default:
 		return params{}, fmt.Errorf("%v is not known", k)
 	}
@@ -105,7 +118,7 @@ func parseParams(k Kind, b []byte) (params, error) {
 
 // ParseKind reverses String.
 func ParseKind(s string) (Kind, bool) {
-	for k := KindPassphrase; k <= KindKeyring; k++ {
+	for k := KindPassphrase; k <= KindSSHAgent; k++ {
 		if k.String() == s {
 			return k, true
 		}

@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -23,6 +24,11 @@ type Slot struct {
 	Cost vault.Params
 	// Service and User name the entry of a keyring slot; Name the credential of a credential slot.
 	Service, User, Name string
+	// Key is the fingerprint of the key of an ssh-agent slot.
+	Key string
+
+	challenge [challengeSize]byte
+	public    [ed25519.PublicKeySize]byte
 }
 
 // NewSlot says how a new slot gets its key. Fill in the fields of its Kind.
@@ -38,6 +44,8 @@ type NewSlot struct {
 	Dir, Name string // KindCredential: $CREDENTIALS_DIRECTORY and the name in it
 
 	Service, User string // KindKeyring; a new random key is kept there. Empty: "oidcbox" and the keystore's id
+
+	// KindSSHAgent: Path is the socket, Name the fingerprint or the comment of the key; "" is the only one there is.
 }
 
 func (s *slot) describe() Slot {
@@ -53,6 +61,8 @@ func (s *slot) describe() Slot {
 		d.Name = p.names[0]
 	case KindKeyring:
 		d.Service, d.User = p.names[0], p.names[1]
+	case KindSSHAgent:
+		d.Key, d.challenge, d.public = fingerprint(p.public[:]), p.challenge, p.public
 	}
 	return d
 }
@@ -76,7 +86,15 @@ func (m madeSlot) takeBack(err error) {
 func makeSlot(ctx context.Context, h *header, n NewSlot, now time.Time) (madeSlot, error) {
 	s := slot{kind: n.Kind, label: n.Label, created: now.UTC().Truncate(time.Second)}
 	_, _ = rand.Read(s.id[:]) // never fails
-	s.params = n.params(h).encode(n.Kind)
+	p := n.params(h)
+	if n.Kind == KindSSHAgent {
+		public, err := chooseSSHKey(ctx, n)
+		if err != nil {
+			return madeSlot{}, fmt.Errorf("new key slot: %w", err)
+		}
+		p.challenge, p.public = newChallenge(), [ed25519.PublicKeySize]byte(public)
+	}
+	s.params = p.encode(n.Kind)
 	if err := errors.Join(checkLabel(n.Label), checkParams(s.kind, s.params)); err != nil {
 		return madeSlot{}, fmt.Errorf("new key slot: %w: %w", ErrUnfit, err)
 	}
@@ -123,6 +141,9 @@ func (n NewSlot) key(ctx context.Context, s Slot) (key secret.Text, undo func(),
 		return key, undo, err
 	case KindKeyring:
 		return makeKeyringEntry(ctx, s.Service, s.User)
+	case KindSSHAgent:
+		key, err = makeSignature(ctx, n.Path, s)
+		return key, undo, err
 	}
 	return key, undo, fmt.Errorf("%v is not known: %w", n.Kind, ErrUnfit)
 }
