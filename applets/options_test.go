@@ -86,7 +86,7 @@ func grammar(t *testing.T, r cli.Role) (options, words []string) {
 // unlisted are options that are no part of a program's command line: help, which all have, and what a process says to
 // another one of the same program.
 func unlisted(option string) bool {
-	return slices.Contains([]string{"--help", "-h", "--background", "--for-shell", "--until", "--well-known", "--agent-option"}, option)
+	return slices.Contains([]string{"--help", "-h", "--background", "--for-shell", "--until", "--handover", "--well-known", "--agent-option"}, option)
 }
 
 // upstreamRole is the role of a program of the original, if it is there.

@@ -23,13 +23,14 @@ type Cmd struct {
 	NoScheme           bool   `help:"Do not use the redirect URI scheme of desktops."`
 	WithGroup          string `optvalue:"oidc-agent" placeholder:"GROUP" help:"Let the members of a group use the agent."`
 
-	SocketPath string `short:"a" aliases:"bind-address,bind_address" placeholder:"PATH" help:"Where to listen; DIR/ and XXXXXX as in mktemp are understood."`
-	JSON       bool   `name:"json" help:"Print JSON instead of shell lines."`
-	Quiet      bool   `help:"Leave out the echo line."`
-	PIDFile    string `name:"pid-file" placeholder:"PATH" help:"Write the pid there."`
-	Console    bool   `short:"d" help:"Stay in the foreground."`
-	Debug      bool   `short:"g" help:"Log what happens; never secrets."`
-	LogStderr  bool   `help:"Log to standard error instead of the system log."`
+	SocketPath      string `short:"a" aliases:"bind-address,bind_address" placeholder:"PATH" help:"Where to listen; DIR/ and XXXXXX as in mktemp are understood."`
+	JSON            bool   `name:"json" help:"Print JSON instead of shell lines."`
+	Quiet           bool   `help:"Leave out the echo line."`
+	PIDFile         string `name:"pid-file" placeholder:"PATH" help:"Write the pid there."`
+	RestartOnUpdate bool   `help:"Go on as the new program when this one is replaced; the keystore stays open, logins in memory delay it."`
+	Console         bool   `short:"d" help:"Stay in the foreground."`
+	Debug           bool   `short:"g" help:"Log what happens; never secrets."`
+	LogStderr       bool   `help:"Log to standard error instead of the system log."`
 
 	Keystore       string `placeholder:"PATH" help:"Keystore file instead of the usual one." xor:"keystore"`
 	NoKeystore     bool   `help:"Use no keystore: logins live in memory." xor:"keystore"`
@@ -45,6 +46,7 @@ type Cmd struct {
 	Background bool `hidden:""`
 	ForShell   int  `hidden:""` // pid of the shell, for the name of the socket
 	Until      int  `hidden:""` // end when this process has ended
+	Handover   int  `hidden:""` // descriptor of what the program before this one has left
 	WellKnown  bool `hidden:""` // serve the well-known socket as well, with --socket-path
 
 	settings login.AgentSettings

@@ -110,7 +110,8 @@ func (c *Cmd) argv() []string {
 func withoutInternal(args []string) []string {
 	out := []string{}
 	for _, a := range args {
-		if a == "--background" || strings.HasPrefix(a, "--for-shell=") || strings.HasPrefix(a, "--until=") {
+		if a == "--background" || strings.HasPrefix(a, "--for-shell=") || strings.HasPrefix(a, "--until=") ||
+			strings.HasPrefix(a, "--handover=") {
 			continue
 		}
 		out = append(out, a)

@@ -63,6 +63,19 @@ func become(_ context.Context, env *cli.Env, argv, more []string) error {
 	return nil
 }
 
+// replaceProcess makes this process run another program, which gets the files under the numbers they have here.
+func replaceProcess(path string, argv, environ []string, files []*os.File) error {
+	for _, f := range files {
+		if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, 0); err != nil {
+			return fmt.Errorf("run the new program: %w", err)
+		}
+	}
+	if err := unix.Exec(path, argv, environ); err != nil {
+		return fmt.Errorf("run the new program: %w", err)
+	}
+	return nil
+}
+
 func terminate(pid int) error { return unix.Kill(pid, unix.SIGTERM) }
 
 // running is also false for a process that has ended and that nobody has collected.

@@ -45,6 +45,10 @@ func become(ctx context.Context, env *cli.Env, argv, more []string) error {
 	return nil
 }
 
+// replaceProcess does not exist here: a process cannot become another program, and a running program's file cannot be
+// replaced either.
+func replaceProcess(string, []string, []string, []*os.File) error { return errors.ErrUnsupported }
+
 func terminate(pid int) error {
 	p, err := os.FindProcess(pid)
 	if err != nil {

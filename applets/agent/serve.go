@@ -39,30 +39,48 @@ type daemon struct {
 	file  service.File // nil for no keystore
 	socks sockets
 	warn  []string
+	stop  func()
+
+	program      program   // that runs, for --restart-on-update
+	before, next *handover // of the program before, for the next one; nil mostly
 }
 
-// serve is the agent: from an empty process to the answer of the last client.
+// serve is the agent. When its program was replaced and that is asked for, it goes on as the new one.
 func (c *Cmd) serve(ctx context.Context, env *cli.Env) error {
+	next, err := c.serveOnce(ctx, env)
+	if next != nil && errors.Is(err, errUpdated) {
+		return next.become(env)
+	}
+	return err
+}
+
+// serveOnce is from an empty process to the answer of the last client. next is for the program that goes on.
+func (c *Cmd) serveOnce(ctx context.Context, env *cli.Env) (next *handover, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	settings, settingsErr := login.FindSettings(env.Getenv)
 	c.configure(settings.Agent)
 	d := &daemon{cmd: c, env: env, log: c.logger(env)}
 	if settingsErr != nil {
 		stop()
-		return d.announceFailure(cli.Fail(cli.No, settingsErr, "correct the file, or set OIDC_USER_CONFIG=/dev/null to do without it"))
+		const hint = "correct the file, or set OIDC_USER_CONFIG=/dev/null to do without it"
+		return nil, d.announceFailure(cli.Fail(cli.No, settingsErr, hint))
 	}
+	d.stop = stop
 	late, cancel := lateAfter(ctx)
 	defer cancel()
 	defer d.close(late)
 	defer stop() // begins the time that close has
 	if err := d.prepare(ctx, stop); err != nil {
-		return d.announceFailure(err)
+		return nil, d.announceFailure(err)
 	}
-	if err := d.announce(); err != nil {
-		return err
+	if d.before == nil {
+		if err := d.announce(); err != nil {
+			return nil, err
+		}
 	}
 	debug.FreeOSMemory() // what starting needed
-	return d.run(ctx, late)
+	err = d.run(ctx, late)
+	return d.next, err
 }
 
 // lateAfter returns a context that ends when everything has to end: stopTime after ctx has, or when the agent is told a
@@ -92,8 +110,21 @@ func (d *daemon) prepare(ctx context.Context, stop func()) error {
 		d.warning(err.Error())
 	}
 	var err error
+	if d.before, err = d.cmd.takeOver(d.env); err != nil {
+		return err
+	}
+	if d.cmd.RestartOnUpdate {
+		if d.program, err = findProgram(); err != nil {
+			return fmt.Errorf("find this program, to see when it is replaced: %w", err)
+		}
+	}
 	if d.vault, err = vault.New(vault.Prefer, d.warning); err != nil {
 		return err
+	}
+	if d.before != nil {
+		if err := d.socks.inherit(d.before); err != nil {
+			return err
+		}
 	}
 	if err := d.socks.choose(d.cmd, d.env); err != nil {
 		return placeError(err)
@@ -101,7 +132,11 @@ func (d *daemon) prepare(ctx context.Context, stop func()) error {
 	if err := d.newService(stop); err != nil {
 		return err
 	}
-	if err := d.openKeystore(ctx); err != nil {
+	open := d.openKeystore
+	if d.before != nil {
+		open = func(ctx context.Context) error { return d.resume(ctx, d.before) }
+	}
+	if err := open(ctx); err != nil {
 		return err
 	}
 	// The sockets come last: who finds one can use the agent.
@@ -157,6 +192,9 @@ func (d *daemon) run(ctx, late context.Context) error {
 	if d.cmd.Until > 0 {
 		g.Go(func() error { return waitForExit(ctx, d.cmd.Until) })
 	}
+	if d.cmd.RestartOnUpdate {
+		g.Go(func() error { return d.watchProgram(ctx) })
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- g.Wait() }()
 	select {
@@ -166,6 +204,9 @@ func (d *daemon) run(ctx, late context.Context) error {
 		}
 		return err
 	case <-late.Done():
+		if d.next != nil {
+			return errUpdated
+		}
 		return nil
 	}
 }

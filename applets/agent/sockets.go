@@ -30,6 +30,12 @@ type sockets struct {
 // choose finds the paths and makes the directory.
 func (s *sockets) choose(c *Cmd, env *cli.Env) error {
 	s.group = -1
+	if s.path != "" { // of the program before
+		if c.WithGroup != "" {
+			return s.openToGroup(c.WithGroup)
+		}
+		return nil
+	}
 	if err := s.activate(c, env); err != nil || s.path != "" {
 		return err
 	}
