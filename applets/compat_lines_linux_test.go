@@ -58,7 +58,6 @@ func genLines() []compatLine {
 		"oidc-gen -p nobody --pw-file=DIR/pw",
 		"oidc-gen -u three"+genQuietly,
 		"oidc-gen two --reauthenticate -w device"+genQuietly,
-		"oidc-gen three --rename=drei"+genQuietly,
 		"oidc-add -l",
 		"oidc-add -a",
 	)
@@ -116,7 +115,14 @@ func addLines() []compatLine {
 		compatLine{line: "oidc-add -X", typed: []string{"password", "open sesame"}},
 		compatLine{line: "oidc-add -X", typed: []string{"password", "open sesame"}},
 	)
-	return append(lines, plainLines("oidc-token one", "oidc-add -R", "oidc-add -a", "oidc-add --pw-file=DIR/pw two")...)
+	return append(lines, plainLines(
+		"oidc-token -t 1 one",
+		"oidc-gen three --rename=drei"+genQuietly,
+		"oidc-gen -l",
+		"oidc-add -R",
+		"oidc-add -a",
+		"oidc-add --pw-file=DIR/pw two",
+	)...)
 }
 
 // troubleLines are those where the provider is not as it should be.
