@@ -72,7 +72,8 @@ func (c *RevokeEverythingCmd) Run(ctx context.Context, env *cli.Env) error {
 	return c.report(env, ends)
 }
 
-// agent is the one that has the logins, with its keystore open. Where none runs, one is started for as long as this takes.
+// agent is the one that has the logins, with its keystore open. Where none runs, one is started for as long as this
+// takes.
 func (c *RevokeEverythingCmd) agent(ctx context.Context, env *cli.Env) (a control.Client, done func(), err error) {
 	a, done = control.Client{Path: control.Place(env.Getenv)}, func() {}
 	st, err := a.Status(ctx)
@@ -113,8 +114,8 @@ func (c *RevokeEverythingCmd) unlock(ctx context.Context, env *cli.Env, a contro
 	return nil
 }
 
-// noteFiles names the account files that are no logins of the agent: their refresh tokens are sealed with passwords that
-// nobody has given.
+// noteFiles names the account files that are no logins of the agent: their refresh tokens are sealed with passwords
+// that nobody has given.
 func noteFiles(env *cli.Env, list []control.Login) {
 	names, err := login.DirectoryOf(env.Getenv, env.Dir).Names()
 	if err != nil {
@@ -174,8 +175,8 @@ func revokeAll(ctx context.Context, agent control.Granter, list []control.Login)
 	return ends
 }
 
-// finish deletes clients and removes logins. A login whose client somebody else still needs stays until the next time: it
-// knows how the client is deleted.
+// finish deletes clients and removes logins. A login whose client somebody else still needs stays until the next time:
+// it knows how the client is deleted.
 func finish(ctx context.Context, agent control.Granter, ends []ending) {
 	needed := func(e ending) bool {
 		return slices.ContainsFunc(ends, func(o ending) bool {

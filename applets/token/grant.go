@@ -115,7 +115,8 @@ func (c *Cmd) subjectOfLogin(ctx context.Context, env *cli.Env) (secret.Text, er
 	return rep.AccessToken.Clone(), nil
 }
 
-// readToken reads a token from a file, - for standard input. The name is not repeated: people put the token itself there.
+// readToken reads a token from a file, - for standard input. The name is not repeated: people put the token itself
+// there.
 func readToken(env *cli.Env, name string) (secret.Text, error) {
 	if name != alone {
 		t, err := bearer.ReadFile(within(env, name))
@@ -172,7 +173,8 @@ func explainControl(err error) error {
 func (c *Cmd) noteSaved(env *cli.Env, g control.Granted) {
 	switch g.Saved {
 	case control.SavedKeystore:
-		env.Note("login %s is in the keystore; get a fresh token when it is needed with: oidcbox token %s", c.SaveAs, c.SaveAs)
+		env.Note("login %s is in the keystore; get a fresh token when it is needed with: oidcbox token %s",
+			c.SaveAs, c.SaveAs)
 	case control.SavedMemory:
 		env.Warn("the agent's keystore is not open: login %s ends with the agent", c.SaveAs)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/oidcbox/oidcbox/core/token/jose"
 )
 
-// inside is what a token says of itself, when it is a JWT. Nobody has checked the signature: it is used to see whether the
-// provider gave what was asked for, and for nothing else.
+// inside is what a token says of itself, when it is a JWT. Nobody has checked the signature: it is used to see whether
+// the provider gave what was asked for, and for nothing else.
 type inside struct {
 	claims.Token
 	jwt bool
@@ -47,8 +47,8 @@ func less(scope, audience string, r result) []string {
 	return out
 }
 
-// missingScopes compares with what the provider said, and with what is in the token; where neither says anything, RFC 6749
-// 5.1 has the scope granted as asked.
+// missingScopes compares with what the provider said, and with what is in the token; where neither says anything, RFC
+// 6749 5.1 has the scope granted as asked.
 func missingScopes(asked []string, said string, in inside) []string {
 	answer := strings.Fields(said)
 	return slices.DeleteFunc(asked, func(want string) bool {
@@ -72,8 +72,8 @@ func covered(have []string, want string) bool {
 	return slices.ContainsFunc(have, func(h string) bool { return claims.CoversScope(h, want) })
 }
 
-// capability reports whether services decide by this scope, so that it has to be in the token itself. The others ask for
-// claims or for a kind of token.
+// capability reports whether services decide by this scope, so that it has to be in the token itself. The others ask
+// for claims or for a kind of token.
 func capability(scope string) bool {
 	name, _, _ := strings.Cut(scope, ":")
 	return strings.HasPrefix(name, "storage.") || strings.HasPrefix(name, "compute.") || name == "host.auth"
@@ -87,8 +87,8 @@ func missingAudiences(asked []string, in inside) []string {
 	return slices.DeleteFunc(asked, func(want string) bool { return slices.Contains(in.Audience, want) })
 }
 
-// judge looks at what was granted. Under our own names less than was asked for is a failure: a job that cannot do its work
-// should not begin. oidc-token, as its users know it, says so and goes on.
+// judge looks at what was granted. Under our own names less than was asked for is a failure: a job that cannot do its
+// work should not begin. oidc-token, as its users know it, says so and goes on.
 func (c *Cmd) judge(env *cli.Env, r result) error {
 	if r.member != "access_token" {
 		return nil
@@ -116,7 +116,7 @@ func (c *Cmd) noteScopes(env *cli.Env, r result) {
 		n = len(in.Scopes)
 	}
 	if n > few {
-		env.Note("this token has all %d scopes of the login; ask for fewer with --scope, or always with: oidc-gen --default-scope",
-			n)
+		env.Note("this token has all %d scopes of the login; "+
+			"ask for fewer with --scope, or always with: oidc-gen --default-scope", n)
 	}
 }

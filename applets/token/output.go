@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -99,7 +100,8 @@ type storedFile struct {
 func (c *Cmd) place(env *cli.Env) (string, error) {
 	uid := os.Geteuid()
 	if uid < 0 && env.Getenv(bearer.EnvFile) == "" {
-		return "", cli.Fail(cli.Usage, fmt.Errorf("there is no usual place for a token here"), "name a file with "+bearer.EnvFile)
+		err := errors.New("there is no usual place for a token here")
+		return "", cli.Fail(cli.Usage, err, "name a file with "+bearer.EnvFile)
 	}
 	path := bearer.Path(env.Getenv, uid)
 	if !filepath.IsAbs(path) {

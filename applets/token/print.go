@@ -106,8 +106,8 @@ func (c *Cmd) assignments(out []byte, values [3][]byte) []byte {
 }
 
 // appendQuoted appends a word for a shell. Tokens and issuers are made of harmless characters and stay as they are, as
-// scripts expect; a provider that sends others must not get at the shell. A shell expands "~" at the start of a word and
-// after a colon.
+// scripts expect; a provider that sends others must not get at the shell. A shell expands "~" at the start of a word
+// and after a colon.
 func appendQuoted(out, word []byte) []byte {
 	harmless := len(word) > 0
 	for _, b := range word {

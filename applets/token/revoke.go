@@ -72,8 +72,8 @@ func (c *Cmd) condemned(env *cli.Env) (t secret.Text, where string, err error) {
 	return t, where, nil
 }
 
-// loginFor finds the login whose client got a token, by what is in the token. That nobody has checked it does no harm: it
-// only chooses among the person's own logins, and their providers.
+// loginFor finds the login whose client got a token, by what is in the token. That nobody has checked it does no harm:
+// it only chooses among the person's own logins, and their providers.
 func loginFor(ctx context.Context, env *cli.Env, req control.RevokeRequest) (string, error) {
 	in := look(req.Token)
 	if !in.jwt || in.Issuer == "" {

@@ -1,8 +1,8 @@
 // Package token is the role that gives access tokens: oidc-token, and under our own name what else a token is needed
 // for: a file that programs find or that is kept fresh, exchange, client credentials, revocation.
 //
-// It asks the agent; only with a client that is given in files it asks a provider itself. It opens no keystore and resolves
-// no name before it has to, because scripts call it in loops.
+// It asks the agent; only with a client that is given in files it asks a provider itself. It opens no keystore and
+// resolves no name before it has to, because scripts call it in loops.
 //
 // Not a public API.
 package token

@@ -16,8 +16,8 @@ const (
 	maxCached         = 1024
 )
 
-// cacheKey is what makes two requests want the same token. Lists are in the form of setOf. The serial tells a login from
-// an earlier one of its name, whose refresh may still be under way.
+// cacheKey is what makes two requests want the same token. Lists are in the form of setOf. The serial tells a login
+// from an earlier one of its name, whose refresh may still be under way.
 type cacheKey struct {
 	login, scope, audience string
 	serial                 uint64

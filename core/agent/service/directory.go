@@ -175,8 +175,8 @@ func (d *directory) mayDelete(uri string) bool {
 	return false
 }
 
-// spelled is the issuer of a login as its provider writes it: services compare it byte for byte, and account files have a
-// slash at the end for the sake of version 4.
+// spelled is the issuer of a login as its provider writes it: services compare it byte for byte, and account files have
+// a slash at the end for the sake of version 4.
 func (s *Service) spelled(ctx context.Context, cfg login.Config) string {
 	if cfg.MytokenURL != "" {
 		return cfg.Issuer
@@ -235,8 +235,8 @@ func extraFor(issuer string) func(request string) url.Values {
 	}
 }
 
-// audienceStyle is how the provider wants to hear an audience, as far as somebody said so. INDIGO IAM takes "audience" at
-// a refresh, and "resource" only where the authorization had it already.
+// audienceStyle is how the provider wants to hear an audience, as far as somebody said so. INDIGO IAM takes "audience"
+// at a refresh, and "resource" only where the authorization had it already.
 func (s *Service) audienceStyle(ctx context.Context, issuer string, audience []string) flow.AudienceStyle {
 	style := flow.AudienceResource
 	if i, ok := s.opts.Issuers().Find(issuer); ok && i.AudienceStyle != "" {

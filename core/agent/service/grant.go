@@ -87,16 +87,16 @@ func (s *Service) clientOf(ctx context.Context, name string) (login.Config, load
 	return cfg, l, nil
 }
 
-// explainGrant helps with what a provider says to a grant: another login of the person, which a refresh would need, does
-// not.
+// explainGrant helps with what a provider says to a grant: another login of the person, which a refresh would need,
+// does not.
 func explainGrant(err error, r control.GrantRequest) error {
 	var fe *flow.Error
 	if !errors.As(err, &fe) || fe.Code == "" || flow.Temporary(err) {
 		return err
 	}
 	p := explain(err, r.Login)
-	p.help = fmt.Sprintf("Asked for by %s with the client of login %s at %s: scope %q, audience %q.", r.Kind, r.Login, fe.Issuer, r.Scope,
-		r.Audience)
+	p.help = fmt.Sprintf("Asked for by %s with the client of login %s at %s: scope %q, audience %q.",
+		r.Kind, r.Login, fe.Issuer, r.Scope, r.Audience)
 	switch fe.Code {
 	case "invalid_grant", "invalid_token", "invalid_request":
 		if r.Kind == control.GrantExchange {

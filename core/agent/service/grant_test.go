@@ -56,8 +56,8 @@ func TestExchange(t *testing.T) {
 	}
 }
 
-// TestExchangeKept: the refresh token of an exchange becomes a login of its own, in memory without a keystore, and stays
-// out of what is answered.
+// TestExchangeKept: the refresh token of an exchange becomes a login of its own, in memory without a keystore, and
+// stays out of what is answered.
 func TestExchangeKept(t *testing.T) {
 	for _, saved := range []string{control.SavedMemory, control.SavedKeystore} {
 		t.Run(saved, func(t *testing.T) {

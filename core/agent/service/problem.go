@@ -66,7 +66,8 @@ func explain(err error, name string) *problem {
 
 // ofProvider reports whether err is what a provider said, or that it could not be reached.
 func ofProvider(err error) bool {
-	return errors.As(err, new(*flow.Error)) || errors.As(err, new(*httpc.Error)) || errors.Is(err, custody.ErrLoginAgain) ||
+	return errors.As(err, new(*flow.Error)) || errors.As(err, new(*httpc.Error)) ||
+		errors.Is(err, custody.ErrLoginAgain) ||
 		errors.As(err, new(*provider.IssuerError)) || errors.As(err, new(*provider.StatusError))
 }
 

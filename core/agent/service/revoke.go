@@ -48,10 +48,7 @@ func (s *Service) revokeLogin(ctx context.Context, r control.RevokeRequest) (con
 	}
 	ctx, cancel := context.WithTimeout(ctx, workTimeout)
 	defer cancel()
-	if l, ok := s.logins.get(r.Login); ok {
-		l.place.Lock()
-		defer l.place.Unlock()
-	}
+	defer s.holdAlone(r.Login)()
 	sh, err := s.holder(ctx, r.Login)
 	if err != nil {
 		return control.Revoked{}, err
@@ -66,29 +63,49 @@ func (s *Service) revokeLogin(ctx context.Context, r control.RevokeRequest) (con
 	}
 	defer cfg.Wipe()
 	if !out.Nothing {
-		if out.Confirmed, err = s.endToken(ctx, cfg, cfg.RefreshToken, "refresh_token"); err != nil {
+		out.Confirmed, err = s.endToken(ctx, cfg, cfg.RefreshToken, "refresh_token")
+		// What the provider says is still active is not gone.
+		if err != nil || out.Confirmed == control.ConfirmedActive {
 			return out, err
 		}
-	}
-	if out.Confirmed == control.ConfirmedActive {
-		return out, nil // nothing is gone yet
 	}
 	s.tokens.forget(r.Login)
 	if err := sh.keeper.Forget(ctx, r.Login); err != nil {
 		return out, err
 	}
 	s.opts.Log.InfoContext(ctx, "login revoked", "login", r.Login, "confirmed", out.Confirmed)
+	return out, s.clearUp(ctx, r, cfg, &out)
+}
+
+// clearUp deletes the client of a login that is revoked, and the login, as far as that was asked for.
+func (s *Service) clearUp(
+	ctx context.Context, r control.RevokeRequest, cfg login.Config, out *control.Revoked,
+) error {
 	if r.DeleteClient {
-		s.endClient(ctx, cfg, &out)
+		s.endClient(ctx, cfg, out)
 	}
 	if !r.Remove || out.Client == control.ClientFailed {
-		return out, nil
+		return nil
 	}
-	if err := s.drop(ctx, r.Login); err != nil {
-		return out, err
+	err := s.drop(ctx, r.Login)
+	out.Removed = err == nil
+	return err
+}
+
+// holdAlone waits for the refreshes of a login and keeps new ones from beginning until release is called. A login that is
+// not served has none.
+func (s *Service) holdAlone(name string) (release func()) {
+	for {
+		l, ok := s.logins.get(name)
+		if !ok {
+			return func() {}
+		}
+		l.place.Lock()
+		if now, ok := s.logins.get(name); ok && now.place == l.place {
+			return l.place.Unlock
+		}
+		l.place.Unlock()
 	}
-	out.Removed = true
-	return out, nil
 }
 
 // endToken revokes a token and asks what the provider says of it afterwards.

@@ -45,8 +45,8 @@ func (w *world) loadPlain(name, issuer string) {
 	})})
 }
 
-// TestEveryRefusalIsNamed: whatever the provider says, or does not say, the answer has a text that people know, names the
-// provider, and repeats no secret, also when the provider does.
+// TestEveryRefusalIsNamed: whatever the provider says, or does not say, the answer has a text that people know, names
+// the provider, and repeats no secret, also when the provider does.
 func TestEveryRefusalIsNamed(t *testing.T) {
 	w := newWorld(t)
 	echo := `private-refresh-token private-client-secret`

@@ -57,7 +57,9 @@ func (s *Service) accessToken(ctx context.Context, r proto.Request) (proto.Reply
 }
 
 func accessReply(t token) proto.Reply {
-	rep := proto.Reply{Status: proto.StatusSuccess, AccessToken: t.access, Issuer: t.issuer, Scope: t.scope, Narrowed: t.less}
+	rep := proto.Reply{
+		Status: proto.StatusSuccess, AccessToken: t.access, Issuer: t.issuer, Scope: t.scope, Narrowed: t.less,
+	}
 	if !t.expires.IsZero() {
 		rep.ExpiresAt = t.expires.Unix()
 	}

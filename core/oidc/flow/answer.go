@@ -109,8 +109,8 @@ func readTokens(o jose.Object, asked time.Time) (Tokens, error) {
 	return t, nil
 }
 
-// ownExpiry is what an access token says of its end, when it is a JWT: providers may leave out expires_in. It is used to
-// know when to ask for the next one, and nothing is decided by it.
+// ownExpiry is what an access token says of its end, when it is a JWT: providers may leave out expires_in. It is used
+// to know when to ask for the next one, and nothing is decided by it.
 func ownExpiry(at string, asked time.Time) time.Time {
 	m, err := jose.Parse([]byte(at))
 	if err != nil {

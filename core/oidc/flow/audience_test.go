@@ -53,8 +53,8 @@ func everyRequest(t *testing.T, f *fake, c *flow.Client, audience []string) map[
 
 const answerOfAll = `{"access_token":"at","token_type":"Bearer","device_code":"d","user_code":"U","verification_uri":"https://x.example/"}`
 
-// TestAudienceInEveryRequest: the audience goes the same way in every request of a login, so that what a person agreed to
-// is what is asked for later.
+// TestAudienceInEveryRequest: the audience goes the same way in every request of a login, so that what a person agreed
+// to is what is asked for later.
 func TestAudienceInEveryRequest(t *testing.T) {
 	f := newFake(t)
 	both := []string{"https://se.example", "se"}

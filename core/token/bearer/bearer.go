@@ -41,12 +41,12 @@ const (
 const white = " \f\n\r\t\v"
 
 // Find returns the bearer token of this process and where it was: BEARER_TOKEN, the file in BEARER_TOKEN_FILE,
-// $XDG_RUNTIME_DIR/bt_u<uid>, /tmp/bt_u<uid>, in this order. uid is the effective one; where a system has none (-1), only
-// the variables are looked at.
+// $XDG_RUNTIME_DIR/bt_u<uid>, /tmp/bt_u<uid>, in this order. uid is the effective one; where a system has none (-1),
+// only the variables are looked at.
 //
-// A place that is absent or empty leads on to the next one, except a file that BEARER_TOKEN_FILE names and that cannot be
-// read. What is no token is ErrNotToken, a file that cannot be trusted ErrUntrusted, both without a look at later places;
-// nothing at any of them is ErrNone. No error shows what was read.
+// A place that is absent or empty leads on to the next one, except a file that BEARER_TOKEN_FILE names and that cannot
+// be read. What is no token is ErrNotToken, a file that cannot be trusted ErrUntrusted, both without a look at later
+// places; nothing at any of them is ErrNone. No error shows what was read.
 func Find(getenv func(string) string, uid int) (token secret.Text, where string, err error) {
 	return places{shared: sharedDir}.find(getenv, uid)
 }
@@ -88,8 +88,8 @@ func (p places) usual(getenv func(string) string, uid int) []string {
 	return []string{filepath.Join(p.shared, name)}
 }
 
-// Path is the file where Find will look for a token: the one in BEARER_TOKEN_FILE, else bt_u<uid> in XDG_RUNTIME_DIR, or in
-// /tmp where that is not set.
+// Path is the file where Find will look for a token: the one in BEARER_TOKEN_FILE, else bt_u<uid> in XDG_RUNTIME_DIR,
+// or in /tmp where that is not set.
 func Path(getenv func(string) string, uid int) string {
 	if path := getenv(EnvFile); path != "" {
 		return path

@@ -12,9 +12,9 @@ import (
 )
 
 // Store puts token, and a line end, into the file at path: mode 0600, and whole or not at all. Whoever reads the file
-// meanwhile, and whoever dies in the middle of it, finds the old token or the new one. What cannot be sent as a token is
-// refused with ErrNotToken, a directory where others could exchange the file with ErrUntrusted. A symbolic link at path is
-// replaced, not followed.
+// meanwhile, and whoever dies in the middle of it, finds the old token or the new one. What cannot be sent as a token
+// is refused with ErrNotToken, a directory where others could exchange the file with ErrUntrusted. A symbolic link at
+// path is replaced, not followed.
 func Store(path string, token secret.Text) error {
 	if err := store(path, token); err != nil {
 		return fmt.Errorf("store the token in %s: %w", path, bare(err))

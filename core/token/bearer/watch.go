@@ -51,10 +51,10 @@ type Event struct {
 
 // Watch keeps a token file fresh while a job runs. Path and Get have to be set.
 //
-// It renews at a share of the token's life and tries again, ever more slowly but several times within what is left, when
-// that fails. What the file holds is always a token that is valid or whose lifetime nobody knows: one that has expired is
-// removed, so that programs say "no token" and not "wrong token". When only a person can help, the token that is still
-// valid stays until it expires, and a login that comes back meanwhile is used; then Run ends.
+// It renews at a share of the token's life and tries again, ever more slowly but several times within what is left,
+// when that fails. What the file holds is always a token that is valid or whose lifetime nobody knows: one that has
+// expired is removed, so that programs say "no token" and not "wrong token". When only a person can help, the token
+// that is still valid stays until it expires, and a login that comes back meanwhile is used; then Run ends.
 type Watch struct {
 	Path string
 	// Get obtains a token that lives longer than valid, if there is one.
@@ -77,9 +77,9 @@ type watch struct {
 	told    bool // that only a person can help
 }
 
-// Run stores the first token, and then renews it until ctx ends, which is no error: the file stays as it is. The error is
-// that of Get or Store when there is no first token, and ErrEnded with the last one when the login has ended and its last
-// token has expired.
+// Run stores the first token, and then renews it until ctx ends, which is no error: the file stays as it is. The error
+// is that of Get or Store when there is no first token, and ErrEnded with the last one when the login has ended and its
+// last token has expired.
 func (w Watch) Run(ctx context.Context) error {
 	if w.Share <= 0 || w.Share >= 1 {
 		w.Share = defaultShare
@@ -173,8 +173,8 @@ func (r *watch) pause() time.Duration {
 	return max(spread(pause), leastPause)
 }
 
-// retry is the time until the next attempt: twice the last one, and short enough for several within what is left. It ends
-// when the token does, so that this is noticed.
+// retry is the time until the next attempt: twice the last one, and short enough for several within what is left. It
+// ends when the token does, so that this is noticed.
 func (r *watch) retry() time.Duration {
 	r.backoff = min(max(2*r.backoff, leastPause), mostBackoff)
 	pause := spread(r.backoff)
