@@ -119,6 +119,25 @@ func TestDoctorSlots(t *testing.T) {
 	}
 }
 
+// TestDoctorForwarded: behind the socket is a process of the name that sshd has.
+func TestDoctorForwarded(t *testing.T) {
+	h := bareHouse(t)
+	b, err := os.ReadFile(h.bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := h.bin
+	h.bin = h.path("sshd")
+	if err := os.WriteFile(h.bin, b, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	h.startLockedAgent("--no-keystore")
+	h.bin = own
+	if d := h.doctor(); !d.has("note", "agent.forwarded", h.socket()) {
+		t.Errorf("%+v", d)
+	}
+}
+
 // TestDoctorAsNobody: a person without privileges, whose limit leaves no memory to lock. The tests may run as root, whom
 // no limit holds.
 func TestDoctorAsNobody(t *testing.T) {

@@ -118,6 +118,22 @@ func TestMytokenJourney(t *testing.T) {
 	if o.code != 0 || !strings.Contains(o.out, "kit: loaded, in the keystore") || !strings.Contains(o.out, srv.URL) {
 		t.Errorf("doctor: %+v", o)
 	}
+
+	srv.EndAll()
+	if o := h.run("token", "--force-new", "kit"); o.code != 6 || !strings.Contains(o.errOut, "oidcbox gen --reauthenticate kit") {
+		t.Fatalf("of a login that has ended: %+v", o)
+	}
+	if d := h.doctor(); !d.has("fault", "login.ended", "kit") {
+		t.Errorf("doctor: %+v", d)
+	}
+	term = newTerminal(t)
+	if err := term.follow(t, h.command("gen", "--reauthenticate", "--no-url-call", "kit"), srv.URL); err != nil {
+		t.Fatalf("reauthenticate: %v\n%s", err, term.text())
+	}
+	h.must("token", "--force-new", "kit")
+	h.killAgent()
+	h.startAgent()
+	h.must("token", "--force-new", "kit")
 }
 
 // TestMytokenAccountFile: an account file as oidc-agent 5 writes it for a login at a mytoken server, encrypted and loaded

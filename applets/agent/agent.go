@@ -50,6 +50,7 @@ type Cmd struct {
 	WellKnown  bool `hidden:""` // serve the well-known socket as well, with --socket-path
 
 	settings login.AgentSettings
+	newLogin login.GenSettings // where new logins are set up
 
 	Command []string `arg:"" optional:"" passthrough:"partial" help:"Run this with the agent; the agent ends with it."`
 }
@@ -73,8 +74,9 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 }
 
 // configure takes what no option says from the settings. An option wins: --lifetime=0 is for ever whatever they say.
-func (c *Cmd) configure(s login.AgentSettings) {
-	c.settings = s
+func (c *Cmd) configure(all login.Settings) {
+	s := all.Agent
+	c.settings, c.newLogin = s, all.Gen
 	if c.Lifetime == nil {
 		seconds := int64(s.Lifetime / time.Second)
 		c.Lifetime = &seconds
@@ -92,6 +94,14 @@ func (c *Cmd) configure(s login.AgentSettings) {
 	c.NoWebserver = c.NoWebserver || !s.Webserver
 	c.NoScheme = c.NoScheme || !s.CustomScheme
 	c.Debug = c.Debug || s.Debug
+}
+
+// mytoken is the server that the settings prefer for new logins.
+func (c *Cmd) mytoken() service.MytokenChoice {
+	if !c.newLogin.PreferMytoken {
+		return service.MytokenChoice{}
+	}
+	return service.MytokenChoice{Server: c.newLogin.MytokenServer, Profile: c.newLogin.MytokenProfile}
 }
 
 // switches are those of the service.

@@ -58,7 +58,7 @@ func (c *Cmd) serve(ctx context.Context, env *cli.Env) error {
 func (c *Cmd) serveOnce(ctx context.Context, env *cli.Env) (next *handover, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	settings, settingsErr := login.FindSettings(env.Getenv)
-	c.configure(settings.Agent)
+	c.configure(settings)
 	d := &daemon{cmd: c, env: env, log: c.logger(env)}
 	if settingsErr != nil {
 		stop()
@@ -162,7 +162,7 @@ func (d *daemon) newService(stop func()) error {
 		Asker:    d.asker(),
 		Listen:   func(path string) (net.Listener, error) { return listenShare(d.env, path) },
 		Shutdown: stop, Version: d.env.Version, PID: os.Getpid(), Socket: d.socks.path,
-		Switches: d.cmd.switches(d.env),
+		Switches: d.cmd.switches(d.env), Mytoken: d.cmd.mytoken(),
 	})
 	return err
 }

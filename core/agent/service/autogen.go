@@ -4,19 +4,24 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/prompt"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/secret"
 )
 
 // autogen sets up a login for an issuer that has none, with a client that is there already, if the person wants it.
 // none is the error where that cannot be.
 func (s *Service) autogen(ctx context.Context, w want, none error) (loaded, error) {
+	if s.opts.NoAutogen || !s.canAsk(ctx, prompt.Confirm) || !s.canAsk(ctx, prompt.Link) {
+		return loaded{}, none
+	}
 	iss, _ := s.opts.Issuers().Find(w.issuer)
-	client, ok := s.clientFor(iss, w.issuer)
-	if s.opts.NoAutogen || !ok || !s.canAsk(ctx, prompt.Confirm) || !s.canAsk(ctx, prompt.Link) {
+	client, ok := s.clientFor(ctx, iss, w.issuer)
+	if !ok {
 		return loaded{}, none
 	}
 	err := s.desk.once(ctx, "gen "+strings.TrimSuffix(w.issuer, "/"), func(ctx context.Context) error {
@@ -31,8 +36,11 @@ func (s *Service) autogen(ctx context.Context, w want, none error) (loaded, erro
 	return loaded{}, notBrought(err, none)
 }
 
-// clientFor is the client for a new login: the person's own, else a public one.
-func (s *Service) clientFor(iss login.Issuer, issuer string) (login.Client, bool) {
+// clientFor is the client for a new login: the mytoken server that the person prefers, his own client, else a public one.
+func (s *Service) clientFor(ctx context.Context, iss login.Issuer, issuer string) (login.Client, bool) {
+	if s.mytokenKnows(ctx, issuer) {
+		return login.Client{ID: mytokenClientID, Secret: secret.FromString(mytokenClientID), Flows: []string{flowMytoken}}, true
+	}
 	if iss.UserClient != nil && iss.UserClient.ID != "" {
 		return *iss.UserClient, true
 	}
@@ -83,6 +91,9 @@ func (s *Service) generate(ctx context.Context, w want, iss login.Issuer, client
 }
 
 func (s *Service) newLogin(name string, w want, iss login.Issuer, client login.Client) login.Config {
+	if slices.Contains(client.Flows, flowMytoken) {
+		return s.newMytokenLogin(name, w.issuer, client)
+	}
 	cfg := login.Config{
 		Name: name, Issuer: w.issuer, ClientID: client.ID, ClientSecret: client.Secret.Clone(), AuthScope: client.Scope,
 		RedirectURIs: client.RedirectURIs, PublicClient: iss.UserClient == nil, CertPath: iss.CertPath,

@@ -326,3 +326,20 @@ func TestMytokenRevoked(t *testing.T) {
 		t.Fatalf("a client of the provider for a mytoken: %v", err)
 	}
 }
+
+// TestMytokenAutogen: nobody has a login for the issuer, and the person prefers a mytoken server.
+func TestMytokenAutogen(t *testing.T) {
+	w, srv := withMytoken(t)
+	p := &person{yes: true, open: srv.Agree}
+	w.opts.Asker, w.opts.Mytoken = p, MytokenChoice{Server: srv.URL, Profile: "agent"}
+	w.opts.Issuers = func() login.Catalogue { return login.Catalogue{} }
+	if rep := w.must(proto.Request{Type: proto.TypeAccessToken, Issuer: mytokentest.Provider}); rep.AccessToken.Empty() {
+		t.Fatal("no token")
+	}
+	if len(w.loadedNames()) != 1 || len(p.asked) < 2 {
+		t.Fatalf("%v %+v", w.loadedNames(), p.asked)
+	}
+	t.Run("not_its_provider", func(t *testing.T) {
+		w.refused(proto.Request{Type: proto.TypeAccessToken, Issuer: "https://elsewhere.example"}, proto.TextNotLoaded)
+	})
+}

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -159,4 +160,31 @@ func (s *Service) mytokenProviders(ctx context.Context, r proto.Request) (proto.
 		list = proto.Info("[]")
 	}
 	return proto.Reply{Status: proto.StatusSuccess, Info: list}, nil
+}
+
+// mytokenKnows reports whether the mytoken server that the person prefers for new logins has this provider.
+func (s *Service) mytokenKnows(ctx context.Context, issuer string) bool {
+	if s.opts.Mytoken.Server == "" {
+		return false
+	}
+	srv, err := s.servers.find(ctx, where{issuer: s.opts.Mytoken.Server})
+	if err != nil {
+		s.opts.Log.InfoContext(ctx, "preferred mytoken server not asked", "server", s.opts.Mytoken.Server, "err", err)
+		return false
+	}
+	_, ok := srv.Provider(issuer)
+	return ok
+}
+
+// newMytokenLogin is a login to be set up at the mytoken server that the person prefers.
+func (s *Service) newMytokenLogin(name, issuer string, client login.Client) login.Config {
+	cfg := login.Config{
+		Name: name, Issuer: issuer, MytokenURL: s.opts.Mytoken.Server, ClientID: client.ID, ClientSecret: client.Secret,
+	}
+	if p := s.opts.Mytoken.Profile; strings.HasPrefix(strings.TrimSpace(p), "{") && json.Valid([]byte(p)) {
+		cfg.MytokenProfile = json.RawMessage(p)
+	} else if p != "" {
+		cfg.MytokenProfile, _ = json.Marshal(p) // a string can be encoded
+	}
+	return cfg
 }

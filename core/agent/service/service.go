@@ -57,6 +57,8 @@ type Options struct {
 	Asker prompt.Asker
 	// Issuers returns what is known of issuers now; nil: nothing is. It is called for many requests, so it must be quick.
 	Issuers func() login.Catalogue
+	// Mytoken is where logins are set up that nobody names a client for, if the person prefers that.
+	Mytoken MytokenChoice
 	// Shutdown makes the process end.
 	Shutdown func()
 	// Listen makes a socket to share at a path, or at one of its choice for ""; nil: there are none. Its listener has the
@@ -67,6 +69,12 @@ type Options struct {
 	PID     int
 	Socket  string // for status answers
 	Switches
+}
+
+// MytokenChoice is a mytoken server for new logins. The zero value is none.
+type MytokenChoice struct {
+	Server  string
+	Profile string // a name, or a JSON object
 }
 
 // Switches are the agent's command-line options that its answers depend on.

@@ -10,6 +10,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/agent/prompt"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/mytoken/mytokentest"
+	"github.com/oidcbox/oidcbox/core/secret"
 )
 
 // person answers every question and keeps them.
@@ -30,6 +31,9 @@ func (p *person) Ask(_ context.Context, q prompt.Question) (prompt.Answer, error
 	}
 	if q.Kind == prompt.Link && p.open != nil {
 		p.open(q.Label)
+	}
+	if q.Kind == prompt.Input {
+		return prompt.Answer{Text: secret.FromString("typed")}, nil
 	}
 	return prompt.Answer{Yes: p.yes}, nil
 }

@@ -33,6 +33,15 @@ func (s *Server) Revoked(mt string) bool {
 	return ok && s.tokens[jti].revoked
 }
 
+// EndAll ends every mytoken that there is.
+func (s *Server) EndAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.tokens {
+		t.revoked = true
+	}
+}
+
 // Current reports whether mt would be taken: the newest of its line, and not ended.
 func (s *Server) Current(mt string) bool {
 	s.mu.Lock()
