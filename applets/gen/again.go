@@ -2,6 +2,7 @@ package gen
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
@@ -23,6 +24,9 @@ func (s *session) reauthenticate(ctx context.Context) error {
 	s.say("Generating account configuration ...")
 	rep, err := s.loginAgain(ctx, name)
 	defer rep.Wipe()
+	if err != nil && !s.env.Upstream && isRefusal(err) {
+		err = fmt.Errorf("log in again with %s: %w", name, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -20,11 +20,12 @@ var embedded []byte
 type Catalogue struct {
 	issuers []Issuer
 	lines   []PublicClient
+	params  []Parameter
 }
 
 // LoadCatalogue joins the files of the directories, the person's first ("" for none), over the embedded list:
-// issuer.config, issuer.config.d and pubclients.config. What makes no sense is left out and named in the error, which
-// wraps ErrIssuers; the catalogue is good beside it.
+// issuer.config, issuer.config.d, pubclients.config and custom_parameters.config. What makes no sense is left out and
+// named in the error, which wraps ErrIssuers; the catalogue is good beside it.
 func LoadCatalogue(dirs ...string) (Catalogue, error) {
 	var (
 		entries []issuerEntry
@@ -40,12 +41,16 @@ func LoadCatalogue(dirs ...string) (Catalogue, error) {
 	}
 	list, mergeErr := merge(append(entries, known...))
 	lines, linesErr := LoadPublicClients(dirs...)
-	c := Catalogue{issuers: list, lines: lines}
+	params, paramsErr := loadParameters(dirs...)
+	c := Catalogue{issuers: list, lines: lines, params: params}
 	if err := errors.Join(append(faults, mergeErr)...); err != nil {
-		return c, errors.Join(fmt.Errorf("%w: %w", ErrIssuers, err), linesErr)
+		return c, errors.Join(fmt.Errorf("%w: %w", ErrIssuers, err), linesErr, paramsErr)
 	}
-	return c, linesErr
+	return c, errors.Join(linesErr, paramsErr)
 }
+
+// Parameters returns those that a person adds to requests; see [Parameter.For].
+func (c Catalogue) Parameters() []Parameter { return slices.Clone(c.params) }
 
 // All returns the issuers in the order in which they are offered to people: those with the most accounts first, then
 // those of files, then the embedded ones.

@@ -83,7 +83,7 @@ func stampsOf(dirs []string) []stamp {
 		if dir == "" {
 			continue
 		}
-		for _, name := range []string{issuerFile, pubclientFile, issuerFile + ".d"} {
+		for _, name := range []string{issuerFile, pubclientFile, parameterFile, issuerFile + ".d"} {
 			path := filepath.Join(dir, name)
 			info, err := os.Stat(path)
 			add(path, info, err)

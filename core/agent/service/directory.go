@@ -221,17 +221,29 @@ func (s *Service) clientAt(
 	}
 	return flow.New(a.http, md, cc, flow.Options{
 		Keys: a.keys, Now: s.opts.Now, Audience: s.audienceStyle(ctx, md.Issuer, audience),
-		Extra: extraFor(md.Issuer),
+		Extra: s.extraFor(ctx, md.Issuer, cfg.Name),
 	}), nil
 }
 
-// extraFor are parameters that one provider needs beside those of the standards.
-func extraFor(issuer string) func(request string) url.Values {
+// extraFor are parameters that one provider needs beside those of the standards, and those that the person adds.
+func (s *Service) extraFor(ctx context.Context, issuer, name string) func(request string) url.Values {
 	return func(request string) url.Values {
-		if request == flow.RequestAuthURL && login.SameIssuer(issuer, googleIssuer) {
-			return url.Values{"access_type": {"offline"}}
+		form := url.Values{}
+		for _, p := range s.opts.Issuers().Parameters() {
+			if !p.For(request, issuer, name) || form.Has(p.Name) { // the person's own come first
+				continue
+			}
+			value, err := p.Value(s.opts.Getenv)
+			if err != nil {
+				s.opts.Log.WarnContext(ctx, "custom parameter left out", "login", name, "err", err)
+				continue
+			}
+			form.Set(p.Name, value)
 		}
-		return nil
+		if request == flow.RequestAuthURL && login.SameIssuer(issuer, googleIssuer) && !form.Has("access_type") {
+			form.Set("access_type", "offline")
+		}
+		return form
 	}
 }
 

@@ -4,9 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/agent/login"
+	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
@@ -63,5 +68,34 @@ func TestManyBundles(t *testing.T) {
 	_, err = first.keys.Candidates(ctx, "http://127.0.0.1:1", jose.Header{Alg: jose.ES256})
 	if err == nil || errors.Is(err, provider.ErrClosed) {
 		t.Errorf("keys that are in use: %v", err)
+	}
+}
+
+// TestCustomParameters: what a person adds goes into the requests it is for, and replaces nothing of the protocol.
+func TestCustomParameters(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	list := `[{"parameter":"claims_in_tokens","value":"token","for_issuer":["` + w.op.URL + `"],"request":["auth_url","device-init"]},
+		{"parameter":"state","value":"planted","for_issuer":["` + w.op.URL + `"],"request":["auth_url"]}]`
+	if err := os.WriteFile(filepath.Join(dir, "custom_parameters.config"), []byte(list), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := login.LoadCatalogue(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.opts.Issuers = func() login.Catalogue { return c }
+	rep := w.must(proto.Request{Type: proto.TypeGen, Config: w.account("a", nil), Flow: []string{"code"}})
+	u, err := url.Parse(rep.URI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := u.Query(); q.Get("claims_in_tokens") != "token" || len(q["state"]) != 1 || q.Get("state") != rep.State {
+		t.Errorf("%v", q)
+	}
+	w.must(proto.Request{Type: proto.TypeGen, Config: w.account("a", nil), Flow: []string{"device"}})
+	all := w.op.Requests()
+	if got := all[len(all)-1].Form.Get("claims_in_tokens"); got != "token" {
+		t.Errorf("the device request has %q", got)
 	}
 }

@@ -91,8 +91,9 @@ func refuseWithout(rep proto.Reply, client registration.Client, asked []string, 
 	missing := client.Missing(asked)
 	if slices.Contains(missing, scopeOffline) || slices.Contains(missing, scopeOpenID) && !md.OAuth2 {
 		rep.Status = proto.StatusFailure
-		rep.Error = "The registered client does not have all necessary scopes: " + joined(missing) + " missing"
-		rep.Info = proto.InfoText("Change the client at the provider, or use another one with: oidc-gen -m")
+		rep.Error = "Could not register the necessary scopes dynamically"
+		rep.Info = proto.InfoText("The registered client lacks the scopes: " + joined(missing) +
+			"\nChange the client at the provider, or use another one with: oidc-gen -m")
 		return rep
 	}
 	if len(missing) > 0 {

@@ -50,7 +50,8 @@ type Options struct {
 
 	// Accounts are the person's account files; nil: there are none.
 	Accounts Accounts
-	// Getenv is the environment of commands that print a password; nil: it is empty.
+	// Getenv is the environment: of commands that print a password, and for parameters that a person adds to requests;
+	// nil: it is empty.
 	Getenv func(string) string
 	// Asker asks the person whose agent it is, on the agent's own screen; nil: there is none. A client that has a terminal
 	// is asked to ask there instead.
@@ -135,6 +136,9 @@ type Service struct {
 func New(o Options) (*Service, error) {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Getenv == nil {
+		o.Getenv = func(string) string { return "" }
 	}
 	if o.Issuers == nil {
 		o.Issuers = func() login.Catalogue { return login.Catalogue{} }
