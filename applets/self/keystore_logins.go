@@ -29,8 +29,8 @@ type shelf interface {
 // closeTime bounds closing a keystore that this process has opened.
 const closeTime = 10 * time.Second
 
-// shelf returns the logins of the keystore at path: through the agent that has it open, else opened for the length of the
-// command. Call done at the end; its error is that of the last write.
+// shelf returns the logins of the keystore at path: through the agent that has it open, else opened for the length of
+// the command. Call done at the end; its error is that of the last write.
 func (f keystoreKey) shelf(ctx context.Context, env *cli.Env, path string) (s shelf, done func() error, err error) {
 	st, err := control.Client{Path: control.Place(env.Getenv)}.Status(ctx)
 	switch {

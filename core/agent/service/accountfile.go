@@ -55,8 +55,8 @@ func (w *fileWriter) open(ctx context.Context, name string) (opened, error) {
 }
 
 // asGiven stands in for the content of an OpenPGP message that cannot be opened without asking: what the client handed
-// over when it had opened it, as long as the file is the same. Writing it needs no passphrase. cause is the error when it
-// is not.
+// over when it had opened it, as long as the file is the same. Writing it needs no passphrase. cause is the error when
+// it is not.
 func (w *fileWriter) asGiven(ctx context.Context, sh *shelf, name string, cause error) (opened, error) {
 	f, err := w.s.opts.Accounts.Read(name)
 	r := w.row(name)

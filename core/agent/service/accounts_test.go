@@ -214,7 +214,7 @@ func TestWriteBackAtTheEnd(t *testing.T) {
 		w.force("a")
 	}
 	w.must(proto.Request{Type: proto.TypeRemove, Account: "a"})
-	if _, found, err := w.passwords.find(t.Context(), "a"); found || err != nil {
+	if _, found, err := w.passwords.entry(t.Context(), "a"); found || err != nil {
 		t.Errorf("the password outlives the login: %v, %v", found, err)
 	}
 	w.reload("a")
@@ -432,13 +432,46 @@ func TestStaleFileLives(t *testing.T) {
 	})
 }
 
+// TestPasswordForATime: one that was kept for a time is asked for again when that is over, and then kept for as long once
+// more. One that was never to be kept is not.
+func TestPasswordForATime(t *testing.T) {
+	w, _ := newFileWorld(t)
+	kept := func() string {
+		e, _, err := w.passwords.entry(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.Password
+	}
+	w.addFile("a", map[string]any{"type": 9, "password": filePassword, "expires_after": 60})
+	if kept() != filePassword {
+		t.Error("it is not there")
+	}
+	w.clock.add(61 * time.Second)
+	if kept() != "" {
+		t.Error("it is there after its time")
+	}
+	if err := w.passwords.keep(t.Context(), "a", secret.FromString(filePassword)); err != nil || kept() != filePassword {
+		t.Errorf("typed again, and not kept: %v", err)
+	}
+	w.clock.add(61 * time.Second)
+	if kept() != "" {
+		t.Error("it is there after its second time")
+	}
+	w.must(proto.Request{Type: proto.TypeRemove, Account: "a"})
+	w.addFile("a", map[string]any{"type": 8})
+	if err := w.passwords.keep(t.Context(), "a", secret.FromString(filePassword)); err != nil || kept() != "" {
+		t.Errorf("kept without being told to: %v", err)
+	}
+}
+
 // TestLockKeepsPasswords: they are put away with everything else, and are there again after unlock.
 func TestLockKeepsPasswords(t *testing.T) {
 	w, _ := newFileWorld(t)
 	w.addFile("a", map[string]any{"type": 9, "password": filePassword})
 	word := secret.FromString("sesame")
 	w.must(proto.Request{Type: proto.TypeLock, Password: word})
-	if _, found, err := w.passwords.find(t.Context(), "a"); found || err == nil {
+	if _, found, err := w.passwords.entry(t.Context(), "a"); found || err == nil {
 		t.Error("a locked agent has the password")
 	}
 	w.must(proto.Request{Type: proto.TypeUnlock, Password: word})

@@ -205,6 +205,8 @@ func (s *Service) bringFile(ctx context.Context, name string) error {
 		if err := s.keepPassword(ctx, name, pw); err != nil {
 			return err
 		}
+	} else if err := s.passwords.keep(ctx, name, pw); err != nil {
+		return err
 	}
 	_, err = s.addNew(ctx, cfg, loading{skipCheck: true})
 	return err

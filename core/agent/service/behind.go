@@ -14,8 +14,8 @@ import (
 // behindLife is how long a file that has fallen behind is remembered. No refresh token unused for so long is good.
 const behindLife = 366 * 24 * time.Hour
 
-// behindTable lists refresh tokens, by the ID that logs name them with, that lie in account files while the keystore has
-// newer ones. It can be read before the keystore is unlocked: an ID is of no use to anybody who does not have the token.
+// behindTable lists refresh tokens, by the ID that logs name them with, that lie in account files while the keystore
+// has newer ones. It can be read before the keystore is unlocked: an ID is of no use to who does not have the token.
 func behindTable() store.Table { return store.Table{Name: "agent-behind", Plain: true} }
 
 // noteBehind remembers that the file of a login in the keystore holds an old refresh token.

@@ -11,7 +11,9 @@ import (
 )
 
 // ImportLogin puts a login out of an account file into the keystore; see control.Importer.
-func (a Admin) ImportLogin(ctx context.Context, config secret.Text, o control.ImportOptions) (outcome string, err error) {
+func (a Admin) ImportLogin(
+	ctx context.Context, config secret.Text, o control.ImportOptions,
+) (outcome string, err error) {
 	err = a.inside(func() error {
 		cfg, err := parseConfig(config)
 		if err != nil {

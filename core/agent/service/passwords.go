@@ -156,7 +156,8 @@ func roomForEntry(tx store.WTx, name string) error {
 	return nil
 }
 
-// keep remembers a password that a person has just typed, for as long as a pw_entry with a time said, else not at all.
+// keep remembers a password that a person has just typed again, for the time that the login's pw_entry stated. Without
+// such an entry it is not kept.
 func (p *passwords) keep(ctx context.Context, name string, password secret.Text) error {
 	e, found, err := p.entry(ctx, name)
 	if err != nil || !found || e.Type&pwMemory == 0 || e.ExpiresAfter <= 0 {
@@ -195,20 +196,6 @@ func (p *passwords) forget(ctx context.Context, name string) error {
 		return fmt.Errorf("forget the password entry of %s: %w", name, err)
 	}
 	return nil
-}
-
-// find returns the first password that is at hand for a login, in the order memory, command, file; it never asks.
-// found is false when there is none. Whether it fits the file is for the caller to try: see unlock. The caller wipes it.
-func (p *passwords) find(ctx context.Context, name string) (password secret.Text, found bool, err error) {
-	var faults []error
-	for _, get := range p.places(ctx, name) {
-		pw, err := get(ctx)
-		if err == nil && !pw.Empty() {
-			return pw, true, nil
-		}
-		faults = append(faults, err)
-	}
-	return secret.Text{}, false, errors.Join(faults...)
 }
 
 // places are the ways to the password of a login that need no person, in the original's order.

@@ -29,8 +29,8 @@ const (
 //
 // The original's agent may hold the same login and write the same file, and it never reads a file again. So:
 //
-//  1. A file is changed only when the refresh token in it is one that ours has replaced. One that we have never seen was
-//     put there by somebody else: another agent that rotated, or a person who logged in again. It stays.
+//  1. A file is changed only when the refresh token in it is one that ours has replaced. One that we have never seen
+//     was put there by somebody else: another agent that rotated, or a person who logged in again. It stays.
 //  2. Only that one member changes, and only in the configuration of the same client at the same issuer.
 //  3. The file is read again just before it is replaced; when it has changed meanwhile everything begins anew. What
 //     remains is the moment between that look and the rename. Whoever loses in it is found out by rule 4.
@@ -272,8 +272,8 @@ func (w *fileWriter) warn(ctx context.Context, name string) {
 	if l, ok := w.s.logins.get(name); ok && l.stored {
 		kept = "in the keystore"
 	}
-	w.s.opts.Log.WarnContext(ctx, "the provider has replaced the refresh token, and no password for the account file is at "+
-		"hand to write the new one into it", "login", name, "kept", kept)
+	w.s.opts.Log.WarnContext(ctx, "the provider has replaced the refresh token, and no password for the account file is "+
+		"at hand to write the new one into it", "login", name, "kept", kept)
 }
 
 var (
