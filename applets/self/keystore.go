@@ -56,6 +56,7 @@ type keeper interface {
 	Slots(ctx context.Context) ([]control.Slot, error)
 	AddSlot(ctx context.Context, n control.NewSlot) (control.Slot, error)
 	RemoveSlot(ctx context.Context, id string) error
+	Rekey(ctx context.Context, r control.RekeyRequest) error
 }
 
 var _ keeper = control.Client{}

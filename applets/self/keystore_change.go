@@ -190,9 +190,82 @@ func (c *keystoreRekeyCmd) Run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	if err := wantFile(ctx, env, path); err != nil {
+	agent, state, err := holder(ctx, env, path)
+	if err != nil {
 		return err
 	}
+	if agent != nil && state == control.KeystoreOpen {
+		err = c.byAgent(ctx, env, agent, path)
+	} else {
+		err = c.inFile(ctx, env, path)
+	}
+	if err != nil {
+		return err
+	}
+	env.Note("%s has a new data key; older copies and backups still open with the old keys", path)
+	return nil
+}
+
+// byAgent hands the keys to the agent that has the keystore. It reads key files itself.
+func (c *keystoreRekeyCmd) byAgent(ctx context.Context, env *cli.Env, agent keeper, path string) error {
+	harden(env)
+	r := control.RekeyRequest{DropOthers: c.DropOthers}
+	if socket := env.Getenv(keystore.EnvSSHAgent); socket != "" {
+		r.SSHAgent = absolute(env, socket)
+	}
+	defer func() {
+		for _, p := range r.Passphrases {
+			p.Wipe()
+		}
+	}()
+	creds, err := c.keys(env, path)
+	if err != nil {
+		return explain(err)
+	}
+	for _, cred := range creds {
+		defer cred.Forget()
+		n, err := cred.NewSlot(ctx)
+		switch {
+		case err != nil:
+			return explain(err)
+		case n.Kind == keystore.KindKeyFile:
+			r.KeyFiles = append(r.KeyFiles, n.Path)
+		case n.Kind == keystore.KindPassphrase:
+			r.Passphrases = append(r.Passphrases, n.Passphrase)
+		}
+	}
+	return agent.Rekey(ctx, r)
+}
+
+// keys are those that were named; the passphrase is asked for where no key was.
+func (c *keystoreRekeyCmd) keys(env *cli.Env, path string) ([]keystore.Credential, error) {
+	cred, found, err := keystore.FindCredential(c.Key.options(env, nil))
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		pass, err := askPassphrase(env, path)
+		if err != nil {
+			return nil, err
+		}
+		cred = keystore.Passphrase(pass)
+	}
+	return append(c.kept(env), cred), nil
+}
+
+// kept are the keys of the --keep options.
+func (c *keystoreRekeyCmd) kept(env *cli.Env) []keystore.Credential {
+	var list []keystore.Credential
+	for _, f := range c.KeepPassphraseFile {
+		list = append(list, keystore.PassphraseFile(absolute(env, f)))
+	}
+	for _, f := range c.KeepKeyFile {
+		list = append(list, keystore.KeyFile(absolute(env, f)))
+	}
+	return list
+}
+
+func (c *keystoreRekeyCmd) inFile(ctx context.Context, env *cli.Env, path string) error {
 	u, err := c.Key.unlock(ctx, env, path, false)
 	if err != nil {
 		return err
@@ -201,21 +274,12 @@ func (c *keystoreRekeyCmd) Run(ctx context.Context, env *cli.Env) error {
 	if socket := env.Getenv(keystore.EnvSSHAgent); socket != "" {
 		o.Keep = append(o.Keep, keystore.SSHAgent(absolute(env, socket)))
 	}
-	for _, f := range c.KeepPassphraseFile {
-		o.Keep = append(o.Keep, keystore.PassphraseFile(absolute(env, f)))
-	}
-	for _, f := range c.KeepKeyFile {
-		o.Keep = append(o.Keep, keystore.KeyFile(absolute(env, f)))
-	}
+	o.Keep = append(o.Keep, c.kept(env)...)
 	err = u.Rekey(ctx, o)
 	for _, cred := range o.Keep {
 		cred.Forget()
 	}
-	if err := errors.Join(explain(err), u.close()); err != nil {
-		return err
-	}
-	env.Note("%s has a new data key; older copies and backups still open with the old keys", path)
-	return nil
+	return errors.Join(explain(err), u.close())
 }
 
 type keystoreSlotAddCmd struct {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -293,6 +294,15 @@ func (a *agent) AddSlot(_ context.Context, n control.NewSlot) (control.Slot, err
 	return control.Slot{ID: "00000001", Kind: n.Kind}, nil
 }
 
+func (a *agent) Rekey(_ context.Context, r control.RekeyRequest) error {
+	files := make([]string, 0, len(r.KeyFiles))
+	for _, f := range r.KeyFiles {
+		files = append(files, filepath.Base(f))
+	}
+	a.got = append(a.got, fmt.Sprintf("rekey %s %s %v", r.Passphrases[0].Expose(), strings.Join(files, " "), r.DropOthers))
+	return nil
+}
+
 func (a *agent) RemoveSlot(_ context.Context, id string) error {
 	a.got = append(a.got, "rm "+id)
 	return nil
@@ -347,12 +357,12 @@ func TestKeystoreWhileTheAgentHasIt(t *testing.T) {
 	h.must("backup", "second")
 	h.must("check", "--passphrase-file", pass)
 	h.must("lock")
-	h.fails(cli.Temporary, "end the agent", "rekey", "--passphrase-file", pass)
+	h.must("rekey", "--passphrase-file", pass, "--keep-key-file", "stick", "--drop-others")
 	h.fails(cli.Temporary, "end the agent", "restore", "copy", "--force")
 	a.state = control.KeystoreLocked
 	h.must("unlock", "--passphrase-file", pass)
 	h.must("unlock", "--key-file", pass)
-	want := "add passphrase battery staple.|add keyfile stick|rm 0badcafe|lock|unlock correct horse.|unlock pass"
+	want := "add passphrase battery staple.|add keyfile stick|rm 0badcafe|lock|rekey correct horse stick true|unlock correct horse.|unlock pass"
 	if got := strings.Join(a.got, "|"); got != want {
 		t.Errorf("the agent was asked\n%s, want\n%s", got, want)
 	}

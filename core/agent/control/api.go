@@ -51,6 +51,7 @@ type Backend interface {
 
 	Granter
 	Importer
+	Rekeyer
 	Sharer
 
 	// Shutdown makes the agent end once it has answered.

@@ -70,6 +70,10 @@ func (b *backend) ImportLogin(_ context.Context, c secret.Text, o ImportOptions)
 	return ImportSame, b.note("import %s %v %v", b.keep(c), o.Replace, o.DryRun)
 }
 
+func (b *backend) Rekey(_ context.Context, r RekeyRequest) error {
+	return b.note("rekey %s %s %v", b.keep(r.Passphrases[0]), r.KeyFiles, r.DropOthers)
+}
+
 func (b *backend) LoadLogin(_ context.Context, name string, o LoadOptions) (string, error) {
 	return "Lifetime set", b.note("load %s %v %d", name, o.Confirm, *o.Lifetime)
 }
@@ -221,6 +225,7 @@ func TestEveryCall(t *testing.T) {
 	check(c.Attend(ctx, "q/1"))
 	check(c.Answer(ctx, AnswerRequest{ID: "q/1", Text: pw, Yes: true, Chosen: []string{"b"}}))
 	check(c.Answer(ctx, AnswerRequest{ID: "q/1", Cancelled: true}))
+	check(c.Rekey(ctx, RekeyRequest{Passphrases: []secret.Text{pw}, KeyFiles: []string{"/k"}, DropOthers: true}))
 	tok, err := c.Token(ctx, TokenRequest{Login: "a", Scope: "s", MinValid: -1})
 	check(err)
 	if tok.Access.Expose() != "at" || tok.Expires.Unix() != 5 || tok.Issuer != "https://op.example.org" {
@@ -265,7 +270,7 @@ func TestEveryCall(t *testing.T) {
 		"status", `create pass "word"`, `unlock pass "word"||false`, "unlock |/k|false", "unlock ||true", "unlock ||false /ssh", "lock", "logins",
 		`save {"name":"a"}`, `import {"name":"i"} false true`, "load a b/c true 3600", "export a", "remove a?b", "backup", "slots",
 		`add slot passphrase  pass "word"`, "remove slot 1", "question q/1", "attend q/1",
-		`answer q/1 pass "word" true [b] false`, "answer q/1  false [] true", "token a s -1",
+		`answer q/1 pass "word" true [b] false`, "answer q/1  false [] true", `rekey pass "word" [/k] true`, "token a s -1",
 		`grant exchange a s x y [https://r] pass "word"`, "revoke a  true", "share /s [a] 60 true",
 		"unshare /s", "shares", "shutdown",
 	}

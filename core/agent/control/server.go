@@ -79,6 +79,7 @@ func Handler(b Backend) http.Handler {
 		"POST /v1/logins/{name}/load":    h.loadLogin,
 		"GET /v1/logins/{name}/config":   h.exportLogin,
 		"DELETE /v1/logins/{name}":       h.removeLogin,
+		"POST /v1/rekey":                 h.rekey,
 		"POST /v1/import":                h.importLogin,
 		"GET /v1/backup":                 h.backup,
 		"GET /v1/slots":                  h.slots,
