@@ -92,8 +92,8 @@ func (s *Service) clearUp(
 	return err
 }
 
-// holdAlone waits for the refreshes of a login and keeps new ones from beginning until release is called. A login that is
-// not served has none.
+// holdAlone waits for the refreshes of a login and keeps new ones from beginning until release is called. A login that
+// is not served has none.
 func (s *Service) holdAlone(name string) (release func()) {
 	for {
 		l, ok := s.logins.get(name)

@@ -62,7 +62,7 @@ type Watch struct {
 	// Ended reports that trying again cannot help without a person; nil: it always may.
 	Ended func(error) bool
 	Share float64         // of the life after which a token is renewed; 0 = two thirds
-	Least time.Duration   // what the token in the file should still live at any time; renewed sooner where Share is too late
+	Least time.Duration   // what the token in the file should still live at any time; renewed sooner if need be
 	Event func(Event)     // nil: nobody listens
 	Renew <-chan struct{} // renew now; nil: never
 	Now   func() time.Time
