@@ -44,7 +44,8 @@ const genQuietly = " --prompt=none --no-url-call --confirm-default --pw-file=DIR
 func genLines() []compatLine {
 	return plainLines(
 		"oidc-gen one --iss=ISSUER/ --scope=openid~profile~offline_access~storage.read:/ -w code"+genQuietly,
-		"oidc-gen two -m --iss=ISSUER/ --client-id=web --client-secret=web-secret --redirect-uri=http://localhost:8080 -w device"+
+		"oidc-gen two -m --iss=ISSUER/ --client-id=web --client-secret=web-secret -w device"+
+			" --redirect-uri=http://localhost:8080"+
 			" --dae=ISSUER/device_authorization --scope=openid~offline_access"+genQuietly,
 		"oidc-gen three -m --iss=ISSUER/ --client-id=web --client-secret=web-secret --redirect-uri=http://localhost:4242"+
 			" --rt-env=RT --scope=openid~profile~offline_access~storage.read:/"+genQuietly,
@@ -139,7 +140,9 @@ func troubleLines() []compatLine {
 	}
 	return []compatLine{
 		{line: "oidc-token -f two"},
-		{line: "oidc-token -f two", before: fault(issuer.Fault{Path: "/token", Status: http.StatusInternalServerError, Times: 1})},
+		{line: "oidc-token -f two", before: fault(issuer.Fault{
+			Path: "/token", Status: http.StatusInternalServerError, Times: 1,
+		})},
 		{line: "oidc-token -f two", before: fault(issuer.Fault{
 			Path: "/token", Status: http.StatusServiceUnavailable, Body: `{"error":"temporarily_unavailable"}`,
 		}), quiet: true},

@@ -330,7 +330,8 @@ func (w *compatWorld) requests() []string {
 		if n[r.Path] > 1 {
 			name += "#" + strconv.Itoa(n[r.Path])
 		}
-		if r.Path == "/token" && strings.HasSuffix(r.Form.Get("grant_type"), "device_code") && r.Status == http.StatusBadRequest {
+		asking := r.Path == "/token" && r.Form.Get("grant_type") == issuer.GrantDevice
+		if asking && r.Status == http.StatusBadRequest {
 			n[r.Path]--
 			continue // how often it asks whether the person has decided depends on the clock
 		}

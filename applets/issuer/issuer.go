@@ -31,7 +31,7 @@ const stopTime = time.Second
 // Cmd is the command line.
 type Cmd struct {
 	Listen         string        `default:"127.0.0.1:0" placeholder:"ADDR" help:"Address and port; port 0 takes any."`
-	Issuer         string        `placeholder:"URL" help:"Issuer URL in tokens and discovery; default: of ADDR, https of localhost with TLS."`
+	Issuer         string        `placeholder:"URL" help:"Issuer URL in tokens and discovery; default: that of ADDR."`
 	AllowRemote    bool          `help:"Let other machines in: anybody there can sign in as anybody."`
 	TLSCert        string        `name:"tls-cert" placeholder:"FILE" help:"PEM certificate chain: serve https."`
 	TLSKey         string        `name:"tls-key" placeholder:"FILE" help:"PEM key of --tls-cert."`
