@@ -309,6 +309,41 @@ func TestForwardedEndCannotAnswer(t *testing.T) {
 	}
 }
 
+// TestTerminalHangsUp: a terminal that is closed takes its question along; the next one is asked at once.
+func TestTerminalHangsUp(t *testing.T) {
+	d := newDesk(t, service.Switches{})
+	d.lockKeystore()
+	ptmx, tty, err := pty.Open()
+	if err != nil {
+		t.Skipf("no pseudo terminals here: %v", err)
+	}
+	cmd := exec.Command(os.Args[0], "wlcg")
+	cmd.Stdin, cmd.Stderr = tty, tty
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	cmd.Env = []string{playEnv + "=oidc-token"}
+	for k, v := range d.env {
+		cmd.Env = append(cmd.Env, k+"="+v)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = tty.Close()
+	_ = ptmx.SetReadDeadline(time.Now().Add(30 * time.Second))
+	b, n := make([]byte, 4096), 0
+	for !strings.Contains(string(b[:n]), "keystore: ") {
+		m, err := ptmx.Read(b[n:])
+		if n += m; err != nil {
+			t.Fatalf("%v after %q", err, b[:n])
+		}
+	}
+	_ = ptmx.Close()
+	_ = cmd.Wait()
+	_, out, code := d.typed("oidc-token", []string{"wlcg"}, step{when: "keystore: ", typed: passphrase + "\r"})
+	if code != 0 || !isToken(out) {
+		t.Errorf("exit code %d, %q", code, out)
+	}
+}
+
 // TestNoTerminalNoQuestion: a script gets the answer at once.
 func TestNoTerminalNoQuestion(t *testing.T) {
 	d := newDesk(t, service.Switches{})
