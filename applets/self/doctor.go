@@ -21,7 +21,7 @@ const (
 type doctorCmd struct {
 	box   `kong:"-"`
 	JSON  bool     `help:"Print JSON."`
-	Login []string `arg:"" optional:"" help:"Look at these logins only; all when none is named."`
+	Login []string `arg:"" optional:"" complete:"logins" help:"Look at these logins only; all when none is named."`
 }
 
 // severity is how bad a finding is.
