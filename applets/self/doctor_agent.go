@@ -180,7 +180,8 @@ func (d *doctor) agentCount(f *findings, pids []int) {
 		f.add(sevNote, "none", "", "no agent is running", "start one with: eval $(oidcbox agent)")
 	case len(pids) > 1:
 		f.add(sevWarning, "several", "",
-			fmt.Sprintf("%d agents are running (pids %s): a login loaded into one is not in the others", len(pids), joinInts(pids)),
+			fmt.Sprintf("%d agents are running (pids %s): a login loaded into one is not in the others", len(pids),
+				joinInts(pids)),
 			"end those you do not need: OIDCD_PID=PID oidcbox agent -k")
 	}
 }
@@ -227,8 +228,9 @@ func (d *doctor) control(ctx context.Context, f *findings, pids []int) []knownLo
 	}
 	f.ok("control", path, "the control socket answers; only processes of yours are let in, and it is never forwarded")
 	if !slices.Contains(pids, st.PID) {
-		f.add(sevWarning, "elsewhere", st.Socket, fmt.Sprintf("an agent of yours (pid %d) listens here, where clients of this "+
-			"shell do not look", st.PID), "OIDC_SOCK="+st.Socket+"; export OIDC_SOCK")
+		f.add(sevWarning, "elsewhere", st.Socket,
+			fmt.Sprintf("an agent of yours (pid %d) listens here, where clients of this shell do not look", st.PID),
+			"OIDC_SOCK="+st.Socket+"; export OIDC_SOCK")
 	}
 	if st.Version != d.box.version {
 		f.add(sevNote, "old-version", "", fmt.Sprintf("the agent is version %s, this program %s", st.Version, d.box.version),

@@ -41,7 +41,8 @@ func (d *doctor) environment(_ context.Context, f *findings) {
 	}
 	if get("OIDC_ENCRYPTION_PW") != "" {
 		f.add(sevWarning, "password", "OIDC_ENCRYPTION_PW",
-			"the password of your account files is in the environment: every process you start can read it", "unset OIDC_ENCRYPTION_PW; use --pw-file or --pw-cmd")
+			"the password of your account files is in the environment: every process you start can read it",
+			"unset OIDC_ENCRYPTION_PW; use --pw-file or --pw-cmd")
 	}
 	if get("OIDC_REMOTE_SOCK") != "" {
 		f.add(sevNote, "remote", "OIDC_REMOTE_SOCK",

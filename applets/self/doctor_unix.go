@@ -96,7 +96,10 @@ func (d *doctor) limits(_ context.Context, f *findings) {
 		text     string
 		next     string
 	}{
-		{"memlock", unix.RLIMIT_MEMLOCK, needLocked, "locked memory", "ulimit -l 32, or memlock in /etc/security/limits.conf"},
+		{
+			"memlock", unix.RLIMIT_MEMLOCK, needLocked, "locked memory",
+			"ulimit -l 32, or memlock in /etc/security/limits.conf",
+		},
 		{
 			"address-space", unix.RLIMIT_AS, needAddress, "address space",
 			"ulimit -v unlimited: with much less no program of ours starts",

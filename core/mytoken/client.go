@@ -151,7 +151,7 @@ func (c *Client) refused(q call, resp *httpc.Response) error {
 	}
 	if o, err := readObject(resp.Body); err == nil {
 		text := func(name string) string { s, _ := o.String(name); return s }
-		e.Code = cleanCode(text("error"))
+		e.Code = cleanCode(cleanText(text("error"), q.secrets))
 		e.Description = cleanText(text("error_description"), q.secrets)
 	}
 	return e

@@ -1,7 +1,7 @@
 // Package mytoken is the client of a mytoken server: what the server says of itself, getting a mytoken (by a login at a
-// provider, from another mytoken, for a transfer code), access tokens for a mytoken, what the server knows of a mytoken,
-// its profiles, and revocation. The objects a mytoken is made of (capabilities, restrictions, rotation) are values here;
-// members that this package does not know are kept when they are written again.
+// provider, from another mytoken, for a transfer code), access tokens for a mytoken, what the server knows of a
+// mytoken, its profiles, and revocation. The objects a mytoken is made of (capabilities, restrictions, rotation) are
+// values here; members that this package does not know are kept when they are written again.
 //
 // A [Client] belongs to one server. It keeps no mytokens: a server may replace the one that was used by any call, and
 // every answer hands that over as Update. [Client.Refresh] lets core/oidc/custody keep a mytoken as it keeps a refresh

@@ -38,7 +38,6 @@ var (
 const (
 	maxCode        = 64
 	maxDescription = 300
-	minSecret      = 4
 )
 
 // codeProvider is the error code for what the provider behind the server said.
@@ -146,11 +145,11 @@ func cleanCode(s string) string {
 
 // cleanText makes a server's text fit for one line: printable, short, without the secrets of the request.
 func cleanText(s string, secrets []secret.Text) string {
-	for _, t := range secrets {
-		if t.Len() >= minSecret {
-			s = strings.ReplaceAll(s, t.Expose(), "[secret]")
-		}
+	plain := make([]string, len(secrets))
+	for i, t := range secrets {
+		plain[i] = t.Expose()
 	}
+	s = flow.Mask(s, plain)
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool {
 		return unicode.IsSpace(r) || !unicode.IsPrint(r) || r == unicode.ReplacementChar
 	}), " ")

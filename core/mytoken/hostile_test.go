@@ -46,6 +46,8 @@ func TestHostileAnswers(t *testing.T) {
 		{"not_bearer", `{"access_token":"a","token_type":"DPoP"}`, 200},
 		{"error_with_200", `{"error":"invalid_token","error_description":"` + planted + `"}`, 200},
 		{"echo", `{"error":"invalid_request","error_description":"bad token ` + planted + `"}`, 400},
+		{"echo_as_the_code", `{"error":"` + planted + `"}`, 400},
+		{"echo_of_a_part", `{"error":"invalid_request","error_description":"bad token ` + planted[:20] + `..."}`, 400},
 		{"escape_codes", "{\"error\":\"x\\u001b[2J\",\"error_description\":\"\\u001b[2J\\u0007" + planted + "\"}", 400},
 		{"long", `{"error":"x","error_description":"` + strings.Repeat("a", 100_000) + `"}`, 400},
 		{"deep", strings.Repeat(`{"a":`, 100) + "1" + strings.Repeat("}", 100), 200},

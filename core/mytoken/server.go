@@ -77,7 +77,8 @@ func Discover(ctx context.Context, hc Getter, issuer string) (*Server, error) {
 	return nil, fmt.Errorf("find the mytoken server %s: %w", issuer, last)
 }
 
-// DiscoverAt fetches the configuration from a place that a person configured. issuer is what it has to name, "" for any.
+// DiscoverAt fetches the configuration from a place that a person configured. issuer is what it has to name, "" for
+// any.
 func DiscoverAt(ctx context.Context, hc Getter, document, issuer string) (*Server, error) {
 	s, err := fetch(ctx, hc, document)
 	if err != nil {
@@ -130,8 +131,8 @@ func fetch(ctx context.Context, hc Getter, target string) (*Server, error) {
 	return s, nil
 }
 
-// ParseServer reads a configuration document. issuer, token_endpoint and mytoken_endpoint are required; the endpoints of
-// an https server have to be https as well. The error wraps ErrServer.
+// ParseServer reads a configuration document. issuer, token_endpoint and mytoken_endpoint are required; the endpoints
+// of an https server have to be https as well. The error wraps ErrServer.
 func ParseServer(b []byte) (*Server, error) {
 	o, err := readObject(b)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/oidcbox/oidcbox/core/secret"
 )
 
-// Subtoken gets a mytoken from mt, which needs the capability create_mytoken. A server that cannot give the restrictions
-// asked for refuses instead of giving others. Issued.Update is set when mt was replaced by this.
+// Subtoken gets a mytoken from mt, which needs the capability create_mytoken. A server that cannot give the
+// restrictions asked for refuses instead of giving others. Issued.Update is set when mt was replaced by this.
 func (c *Client) Subtoken(ctx context.Context, mt secret.Text, r Request) (Issued, error) {
 	const op = "get a mytoken from another"
 	if err := usable(mt); err != nil {

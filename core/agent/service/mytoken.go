@@ -48,8 +48,8 @@ type consent struct {
 	wait   mytoken.Consent
 }
 
-// mytokenFlows runs the flows of a login at a mytoken server: its mytoken that was given, or a login on its pages, which
-// takes the place of every flow that asks a person.
+// mytokenFlows runs the flows of a login at a mytoken server: its mytoken that was given, or a login on its pages,
+// which takes the place of every flow that asks a person.
 func (s *Service) mytokenFlows(ctx context.Context, st setup) (proto.Reply, error) {
 	cl, err := s.mytokenClient(ctx, st.cfg)
 	if err != nil {
@@ -121,7 +121,9 @@ func mytokenRequest(profile json.RawMessage, usual string) (mytoken.Request, err
 	}
 	r, err := mytoken.ParseProfile(text)
 	if err != nil {
-		return mytoken.Request{}, &problem{text: proto.TextBadRequest + "mytoken_profile is not usable", help: firstLine(err.Error())}
+		return mytoken.Request{}, &problem{
+			text: proto.TextBadRequest + "mytoken_profile is not usable", help: firstLine(err.Error()),
+		}
 	}
 	if r.Empty() {
 		r.Include = []string{usual}
@@ -159,8 +161,8 @@ func (s *Service) pollConsent(ctx context.Context, w *waiter) (proto.Reply, erro
 	return s.outcomeReply(out)
 }
 
-// concludeMytoken makes a login of the mytoken that a person agreed to, and loads it. On the consent page everything can
-// be changed, the provider too, so what the mytoken says counts.
+// concludeMytoken makes a login of the mytoken that a person agreed to, and loads it. On the consent page everything
+// can be changed, the provider too, so what the mytoken says counts.
 func (s *Service) concludeMytoken(ctx context.Context, w *waiter, got mytoken.Issued) (outcome, error) {
 	st := w.setup
 	if st.onlyAT {

@@ -96,8 +96,8 @@ func oneLine(s string) string {
 	return s
 }
 
-// describeMytoken says, a line each, what a mytoken would be good for. Profiles of the server are looked up, so that the
-// person decides about what is in them.
+// describeMytoken says, a line each, what a mytoken would be good for. Profiles of the server are looked up, so that
+// the person decides about what is in them.
 func describeMytoken(ctx context.Context, cl *mytoken.Client, r mytoken.Request) []string {
 	ctx, cancel := context.WithTimeout(ctx, profileWait)
 	defer cancel()
@@ -215,8 +215,8 @@ func (u *submytokenUse) abandon() {
 	}
 }
 
-// mytokenAnswer is the server's answer as clients of the agent know it: a time in the place of a span, and whose mytoken
-// it is.
+// mytokenAnswer is the server's answer as clients of the agent know it: a time in the place of a span, and whose
+// mytoken it is.
 func mytokenAnswer(got mytoken.Issued, cfg login.Config) (secret.Text, error) {
 	var out []byte
 	err := got.JSON.Use(func(b []byte) error {

@@ -42,6 +42,9 @@ func describe(s string, secrets []string) string {
 	return cut + "..."
 }
 
+// Mask takes secrets out of a text that a provider chose: what it repeats of one, also when it stops in the middle.
+func Mask(s string, secrets []string) string { return mask(s, secrets) }
+
 // mask replaces what s repeats of a secret, also when it stops in the middle of it.
 func mask(s string, secrets []string) string {
 	for _, sec := range secrets {
