@@ -45,6 +45,10 @@ bench-agent:
 bench-verify:
     go test -run '^$' -bench Verify -benchmem ./core/token/...
 
+# play and check the session of docs/journey.txt, and record it anew (root)
+record:
+    .ci/record
+
 man dir="bin/man": build
     mkdir -p {{dir}} && bin/oidcbox self man --dir {{dir}}
 
