@@ -18,7 +18,7 @@ func TestUnits(t *testing.T) {
 	h := newHouse(t)
 	dir := h.path("units")
 	out := h.must("self", "install-units", "--dir", dir)
-	for _, name := range []string{"oidcbox-agent.service", "oidcbox-agent.socket"} {
+	for _, name := range []string{"oidcbox-agent.service", "oidcbox-agent.socket", "oidcbox-token@.service"} {
 		if !strings.Contains(out, filepath.Join(dir, name)) {
 			t.Errorf("%s is not in %q", name, out)
 		}
@@ -30,7 +30,8 @@ func TestUnits(t *testing.T) {
 	t.Run("systemd_takes_them", func(t *testing.T) {
 		services.Need(t, "systemd-analyze")
 		cmd := exec.Command("systemd-analyze", "verify", "--user", "--man=no", "--recursive-errors=no",
-			filepath.Join(dir, "oidcbox-agent.service"), filepath.Join(dir, "oidcbox-agent.socket"))
+			filepath.Join(dir, "oidcbox-agent.service"), filepath.Join(dir, "oidcbox-agent.socket"),
+			filepath.Join(dir, "oidcbox-token@.service"))
 		cmd.Env = h.environ()
 		if said, err := cmd.CombinedOutput(); err != nil || len(bytes.TrimSpace(said)) > 0 {
 			t.Errorf("%v\n%s", err, said)
