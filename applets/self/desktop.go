@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/oidcbox/oidcbox/core/cli"
 )
 
@@ -57,7 +55,7 @@ func installDesktop(env *cli.Env, binary string) error {
 		return fmt.Errorf("make the directory of desktop files: %w", err)
 	}
 	path := filepath.Join(dir, desktopName)
-	if err := renameio.WriteFile(path, []byte(desktopEntry(binary)), 0o644); err != nil {
+	if err := writeWhole(path, []byte(desktopEntry(binary))); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	fmt.Fprintf(env.Stdout, "%s\n", path)

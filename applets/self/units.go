@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/packaging"
 )
@@ -83,7 +81,7 @@ func writeUnit(path, name string) error {
 		return fmt.Errorf("%s: %w", exe, errUnitPath)
 	}
 	out := strings.ReplaceAll(string(text), "ExecStart="+packaging.UnitProgram+" ", "ExecStart="+exe+" ")
-	if err := renameio.WriteFile(path, []byte(out), 0o644); err != nil {
+	if err := writeWhole(path, []byte(out)); err != nil {
 		return fmt.Errorf("write unit: %w", err)
 	}
 	return nil
