@@ -40,6 +40,7 @@ type question struct {
 	text    string // shown before
 	label   string // in front of the answer, default included
 	def     string
+	guess   bool     // def is one: it counts only for somebody who has seen it
 	choices []choice // numbered; the number stands for the value
 }
 
@@ -78,12 +79,12 @@ func (s *session) askers() (texts, passwords asker) {
 // ask wants a value. Where nobody can be asked, def counts; without one the error names the option.
 func (s *session) ask(ctx context.Context, what, option string, q question) (string, error) {
 	if s.asks == nil {
-		return s.unasked(what, option, q.def)
+		return s.unasked(what, option, q)
 	}
 	line, err := s.asks.line(ctx, q)
 	switch {
 	case errors.Is(err, prompt.ErrNobody) || errors.Is(err, io.EOF):
-		return s.unasked(what, option, q.def)
+		return s.unasked(what, option, q)
 	case err != nil:
 		return "", fmt.Errorf("ask for %s: %w", what, err)
 	}
@@ -100,11 +101,11 @@ func (s *session) ask(ctx context.Context, what, option string, q question) (str
 }
 
 // unasked is the default, except that the original takes none where it may not ask.
-func (s *session) unasked(what, option, def string) (string, error) {
-	if def == "" || s.env.Upstream {
+func (s *session) unasked(what, option string, q question) (string, error) {
+	if q.def == "" || q.guess || s.env.Upstream {
 		return "", s.need(what, option)
 	}
-	return def, nil
+	return q.def, nil
 }
 
 // withDefault is a label that shows what an empty answer means.

@@ -232,5 +232,5 @@ func (s *session) refuseOr(code int, line, hint string) error {
 	if s.env.Upstream {
 		return s.refuse(cli.No, line)
 	}
-	return cli.Fail(code, errors.New(line), hint)
+	return cli.Fail(code, asPrinted(line), hint)
 }

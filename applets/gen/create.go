@@ -2,7 +2,6 @@ package gen
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -29,12 +28,11 @@ const (
 type draft struct {
 	cfg   login.Config
 	md    *provider.Metadata
-	entry login.Issuer  // what the catalogue says of the issuer
-	kind  clientKind    // where the client comes from
-	known login.Client  // the user's or the public one
-	asked string        // the scopes, as the person said it
-	flows []string      // that the client may use; none: all
-	stays *login.Config // what is parked in the agent
+	entry login.Issuer // what the catalogue says of the issuer
+	kind  clientKind   // where the client comes from
+	known login.Client // the user's or the public one
+	asked string       // the scopes, as the person said it
+	flows []string     // that the client may use; none: all
 }
 
 // create sets up a new login. Everything that can be found out beforehand is: where to save, what is missing. A person
@@ -208,7 +206,7 @@ func (s *session) redirects() ([]string, error) {
 }
 
 // errPort is the original's line.
-var errPort = errors.New("Port not in valid range") //nolint:staticcheck // as it is printed there
+const errPort = asPrinted("Port not in valid range")
 
 // customScheme is the redirect URI scheme for which a desktop calls oidc-gen --codeExchange.
 const customScheme = "edu.kit.data.oidc-agent:"

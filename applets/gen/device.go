@@ -69,10 +69,18 @@ func (s *session) notApproved(ctx context.Context) error {
 		return errors.New("interrupted")
 	}
 	if s.env.Upstream {
-		return errors.New("Device code is not valid any more!") //nolint:staticcheck // the original's line
+		return errCodeOver
 	}
 	return cli.Fail(cli.Temporary, errors.New("the login was not approved in time"), "run the same command again")
 }
+
+// errCodeOver is the original's line.
+const errCodeOver = asPrinted("Device code is not valid any more!")
+
+// asPrinted is an error whose text the original prints so.
+type asPrinted string
+
+func (e asPrinted) Error() string { return string(e) }
 
 // show says where to go and what to type there, with a picture of the link for the camera of a telephone.
 func (s *session) show(d deviceCode) {

@@ -17,7 +17,7 @@ import (
 // client somewhere.
 func (s *session) chooseIssuer(ctx context.Context, name string) (string, error) {
 	all := s.catalogue().All()
-	q := question{label: "Issuer"}
+	q := question{label: "Issuer", guess: true}
 	for _, i := range all {
 		q.choices = append(q.choices, choice{i.URL, i.Name})
 	}
@@ -27,9 +27,6 @@ func (s *session) chooseIssuer(ctx context.Context, name string) (string, error)
 		q.def = all[0].URL
 	}
 	q.label = withDefault(q.label, q.def)
-	if s.asks == nil {
-		q.def = "" // nobody has seen it
-	}
 	for range maxWrong {
 		answer, err := s.ask(ctx, "issuer url", "--issuer", q)
 		if err != nil || strings.Contains(answer, "://") {

@@ -76,7 +76,7 @@ func (s *session) chooseProvider(ctx context.Context, cfg login.Config) (string,
 	if err != nil {
 		return "", fmt.Errorf("ask %s for its providers: %w", cfg.MytokenURL, err)
 	}
-	q := question{label: "Issuer"}
+	q := question{label: "Issuer", guess: true}
 	for _, iss := range providersIn(rep.Info) {
 		i, _ := s.catalogue().Find(iss)
 		q.choices = append(q.choices, choice{iss, i.Name})

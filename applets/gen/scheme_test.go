@@ -171,3 +171,29 @@ func TestAnswersFromAFile(t *testing.T) {
 		t.Errorf("at the end of the file: %d %q", r.code, r.errOut)
 	}
 }
+
+// TestAnswersInWindows: with --prompt gui a program with the interface of oidc-prompt asks.
+func TestAnswersInWindows(t *testing.T) {
+	w := newWorld(t)
+	bin := w.path("bin")
+	if err := os.Mkdir(bin, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	script := "#!/bin/sh\necho \"$1 $3\" >>" + w.path("asked") + "\ncase \"$1\" in select-other) echo " + w.op.URL + ";; *) echo openid email;; esac\n"
+	if err := os.WriteFile(filepath.Join(bin, "oidc-prompt"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"demo", "--prompt", "gui", "-w", "device", "--no-save"}
+	if r := w.run(args...); r.code != cli.Usage || !strings.Contains(r.errOut, "--issuer") {
+		t.Errorf("without a screen: %d %q", r.code, r.errOut)
+	}
+	w.env["DISPLAY"], w.env["PATH"] = ":0", bin+":/usr/bin:/bin"
+	w.must(append(args, "--no-url-call")...)
+	asked, err := os.ReadFile(w.path("asked"))
+	if err != nil || !strings.HasPrefix(string(asked), "select-other ") || !strings.Contains(string(asked), "\ninput ") {
+		t.Errorf("%q, %v", asked, err)
+	}
+	if err := w.token("demo"); err != nil {
+		t.Error(err)
+	}
+}
