@@ -110,7 +110,18 @@ func TestDoctorSlots(t *testing.T) {
 	if d := h.doctor(); !d.has("ok", "keystore.slots", "keystore") || !d.has("note", "agent.none", "") {
 		t.Errorf("%+v", d)
 	}
-	// No agent, and another command that has the file.
+	// An agent that this shell does not find has the file.
+	h.startAgent()
+	there := h.runDir
+	h.runDir = h.path("elsewhere")
+	if err := os.Mkdir(h.runDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if d := h.doctor(); !d.has("note", "keystore.holder", "keystore") || !d.has("fault", "agent.dangling", h.socket()) {
+		t.Errorf("%+v", d)
+	}
+	h.runDir = there
+	h.endAgent()
 	if err := os.Chmod(h.path("home/.local/state/oidcbox"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +147,21 @@ func TestDoctorForwarded(t *testing.T) {
 	if d := h.doctor(); !d.has("note", "agent.forwarded", h.socket()) {
 		t.Errorf("%+v", d)
 	}
+}
+
+// TestDoctorGroup: who may use a socket is said.
+func TestDoctorGroup(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a socket to any group")
+	}
+	h := bareHouse(t)
+	h.startLockedAgent("--no-keystore", "--with-group=root")
+	for _, f := range h.doctor().Findings {
+		if f.ID == "agent.socket" && f.About == h.socket() && strings.Contains(f.Text, "you and the group root may use it") {
+			return
+		}
+	}
+	t.Error("the group is not named")
 }
 
 // TestDoctorAsNobody: a person without privileges, whose limit leaves no memory to lock. The tests may run as root, whom
