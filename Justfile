@@ -56,6 +56,10 @@ man dir="bin/man": build
 ci:
     .ci/run
 
+# the original's programs and ours, side by side; "show" prints all that was seen
+compat *args:
+    .ci/compat {{args}}
+
 # the long kill loops
 torture:
     .ci/full

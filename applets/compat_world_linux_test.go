@@ -344,6 +344,9 @@ func (w *compatWorld) requests() []string {
 				out = append(out, name+" "+key+"="+w.value(from, key))
 			}
 		}
+		for key, value := range r.JSON {
+			out = append(out, name+" "+key+"="+registered(string(value)))
+		}
 	}
 	slices.Sort(out)
 	return out
@@ -352,6 +355,13 @@ func (w *compatWorld) requests() []string {
 func withoutOffline(scope string) string {
 	words := strings.Fields(scope)
 	return strings.Join(slices.DeleteFunc(words, func(s string) bool { return s == "offline_access" }), " ")
+}
+
+// registered is a value of a registration: ports are drawn, and the name of this machine is in that of the client.
+func registered(value string) string {
+	host, _ := os.Hostname()
+	value = strings.ReplaceAll(value, "-"+host, "-HOST")
+	return regexp.MustCompile(`:\d{2,}`).ReplaceAllString(value, ":PORT")
 }
 
 func (w *compatWorld) value(form url.Values, key string) string {

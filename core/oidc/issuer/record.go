@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"maps"
 	"net/http"
@@ -22,10 +23,14 @@ type Request struct {
 	Path   string     `json:"path"` // below the issuer
 	Query  url.Values `json:"query,omitempty"`
 	Form   url.Values `json:"form,omitempty"`
+	JSON   Metadata   `json:"json,omitempty"` // of a registration
 	Auth   string     `json:"auth,omitempty"` // the scheme of the Authorization header
 	Agent  string     `json:"user_agent,omitempty"`
 	Status int        `json:"status"` // 0: no answer was sent
 }
+
+// Metadata is what a client registers: names and values as they came.
+type Metadata map[string]json.RawMessage
 
 const mostRequests = 1000
 
@@ -86,7 +91,8 @@ func (i *Issuer) entry(r *http.Request) Request {
 	e.Auth, _, _ = strings.Cut(r.Header.Get("Authorization"), " ")
 	q, _ := url.ParseQuery(r.URL.RawQuery)
 	e.Query = mask(q)
-	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	if kind != "application/x-www-form-urlencoded" && kind != "application/json" {
 		return e
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
@@ -98,7 +104,12 @@ func (i *Issuer) entry(r *http.Request) Request {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(body), rest), r.Body}
-	if len(body) <= maxForm {
+	switch {
+	case len(body) > maxForm:
+	case kind == "application/json":
+		_ = json.Unmarshal(body, &e.JSON)
+		delete(e.JSON, "client_secret")
+	default:
 		q, _ = url.ParseQuery(string(body))
 		e.Form = mask(q)
 	}
