@@ -121,7 +121,7 @@ func checkOptionTable(t *testing.T, program string, rows []optionRow) {
 	}
 	for _, row := range rows {
 		listed = append(listed, row.names...)
-		if !slices.Contains([]string{"yes", "ignored", "no", "open"}, row.here) {
+		if !slices.Contains([]string{"yes", "ignored", "no"}, row.here) {
 			t.Errorf("%v: %q is no state", row.names, row.here)
 		}
 		if (row.here == "no" || row.here == "ignored") && row.remark == "" {
