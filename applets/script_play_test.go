@@ -132,6 +132,27 @@ func awaitChange(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%s: as %s after %v", args[0], args[1], awaitTime)
 }
 
+// fault makes an endpoint of a development provider with --test-controls fail until further notice: "fault ISSUER JSON", or
+// "fault ISSUER none".
+func fault(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: fault ISSUER JSON|none")
+	}
+	method, body := http.MethodPost, args[1]
+	if body == "none" {
+		method, body = http.MethodDelete, ""
+	}
+	req, err := http.NewRequest(method, strings.TrimSpace(args[0])+"/_test/fault", strings.NewReader(body))
+	ts.Check(err)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := (&http.Client{Timeout: awaitTime}).Do(req)
+	ts.Check(err)
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusNoContent {
+		ts.Fatalf("fault %s: %s", args[1], resp.Status)
+	}
+}
+
 // setEnv puts the content of a file into a variable, without a prefix: "setenv VAR FILE [PREFIX]".
 func setEnv(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 3 {

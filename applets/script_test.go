@@ -50,7 +50,7 @@ func TestScripts(t *testing.T) {
 				Deadline:            time.Now().Add(scriptTime),
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"exitcode": exitCode, "nosecret": noSecret, "await": await, "setenv": setEnv, "damage": damage, "mode": fileMode,
-					"awaitchange": awaitChange,
+					"awaitchange": awaitChange, "fault": fault,
 				},
 			})
 		})

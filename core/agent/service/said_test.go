@@ -170,3 +170,23 @@ func TestScopedExpiry(t *testing.T) {
 		}
 	}
 }
+
+// TestLongerThanLives: a minimum that no token of the provider reaches gets a fresh one each time, and no error.
+func TestLongerThanLives(t *testing.T) {
+	w := newWorld(t)
+	asked := 0
+	op := says(t, func(rw http.ResponseWriter, r *http.Request) {
+		asked++
+		jsonAnswer(200, fmt.Sprintf(`{"access_token":"at%d","token_type":"Bearer","expires_in":600}`, asked))(rw, r)
+	})
+	w.loadPlain("l", op.URL)
+	for n, c := range []struct {
+		minValid int64
+		want     string
+	}{{0, "at1"}, {300, "at1"}, {3600, "at2"}, {3600, "at3"}, {0, "at3"}, {proto.ForceNew, "at4"}, {0, "at4"}} {
+		rep := w.must(proto.Request{Type: proto.TypeAccessToken, Account: "l", MinValid: c.minValid})
+		if got := rep.AccessToken.Expose(); got != c.want {
+			t.Errorf("request %d, at least %d s: %s, want %s", n, c.minValid, got, c.want)
+		}
+	}
+}
