@@ -166,6 +166,7 @@ func (d *desk) typed(name string, args []string, steps ...step) (screen, out str
 		d.t.Skipf("no pseudo terminals here: %v", err)
 	}
 	defer ptmx.Close()
+	_ = pty.Setsize(ptmx, &pty.Winsize{Rows: 60, Cols: 120})
 	cmd := exec.Command(os.Args[0], args...)
 	var stdout bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, &stdout, tty
@@ -264,7 +265,8 @@ func TestLoginAtTheTerminal(t *testing.T) {
 	screen, out, code := d.typed("oidcbox token", []string{"ended"}, step{when: "user_code=", do: func(screen string) {
 		d.op.ApproveDevice(link.FindString(screen), "alice")
 	}})
-	if code != 0 || !isToken(out) || !strings.Contains(screen, "The login ended at "+d.op.URL+" has ended") {
+	if code != 0 || !isToken(out) || !strings.Contains(screen, "The login ended at "+d.op.URL+" has ended") ||
+		!strings.Contains(screen, "▀") {
 		t.Errorf("exit code %d, %q\n%s", code, out, screen)
 	}
 	// Saved where it was.

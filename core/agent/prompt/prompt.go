@@ -20,7 +20,7 @@ const (
 	Multiple    Kind = "multiple"     // several lines; Choices are suggested
 	Select      Kind = "select"       // one of Choices
 	SelectOther Kind = "select-other" // one of Choices, or a line of the person's own
-	// Link shows where to log in. Label is the address. The question is over when its context is: an answer before that
+	// Link shows where to log in. Label is the address; Default is AnyDevice where a telephone will do. The question is over when its context is: an answer before that
 	// says only that the person has seen it.
 	Link Kind = "link"
 )
@@ -38,6 +38,9 @@ const (
 	Yes = "yes"
 	No  = "no"
 )
+
+// AnyDevice is the value of Question.Default for a Link that need not be opened on this machine.
+const AnyDevice = "any-device"
 
 // Question is one question. Texts may hold what strangers said: whoever shows them makes them safe for his screen.
 type Question struct {

@@ -16,7 +16,10 @@ import (
 const maxWrong = 3
 
 // Terminal asks at the controlling terminal of this process.
-type Terminal struct{}
+type Terminal struct {
+	NoColour bool
+	Dumb     bool // draws no pictures
+}
 
 var _ Asker = Terminal{}
 
@@ -55,7 +58,7 @@ func (t Terminal) introduce(q Question) error {
 		text += "\n"
 	}
 	if q.Kind == Link {
-		text += q.Label + "\n"
+		return t.link(q, text)
 	}
 	if q.Kind == Select || q.Kind == SelectOther {
 		for i, c := range q.Choices {
@@ -63,6 +66,18 @@ func (t Terminal) introduce(q Question) error {
 		}
 	}
 	return term.Show(text)
+}
+
+// link shows an address, also as a picture for a telephone where there is room.
+func (t Terminal) link(q Question, text string) error {
+	if err := term.Show(text + q.Label + "\n"); err != nil {
+		return err
+	}
+	web := strings.HasPrefix(q.Label, "https://") || strings.HasPrefix(q.Label, "http://")
+	if q.Default == AnyDevice && web && !t.Dumb {
+		_ = term.ShowQR(q.Label, !t.NoColour) // the address is there all the same
+	}
+	return term.Show("Waiting until that is done; Ctrl-C gives up.\n")
 }
 
 func (t Terminal) answer(ctx context.Context, q Question) (Answer, error) {

@@ -142,7 +142,10 @@ func (c Caller) terminal() prompt.Asker {
 	if c.Terminal != nil {
 		return c.Terminal
 	}
-	return prompt.Terminal{}
+	getenv := c.Env.Getenv
+	return prompt.Terminal{
+		NoColour: getenv("NO_COLOR") != "" || getenv("OIDC_AGENT_NOCOLOR") != "", Dumb: getenv("TERM") == "dumb",
+	}
 }
 
 // fetch reads the question from the control socket, never from the answer to the request: only our own agent may have one.

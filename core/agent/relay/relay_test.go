@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -77,6 +79,13 @@ func (a *agent) Answer(_ context.Context, r control.AnswerRequest) error {
 	return nil
 }
 
+// seen is what was noted.
+func (a *agent) seen() (answers []string, names map[string]bool, attends int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.answers), maps.Clone(a.names), a.attends
+}
+
 // terminal answers as a test says.
 type terminal func(ctx context.Context, q prompt.Question) (prompt.Answer, error)
 
@@ -143,8 +152,11 @@ func typing(words string) terminal {
 func TestNoQuestion(t *testing.T) {
 	a := &agent{}
 	c, _ := serve(t, a, typing("x"))
-	if rep, err := call(t, c); err != nil || rep.AccessToken.Expose() != "at" || a.attends != 0 {
-		t.Errorf("%+v, %v, %d", rep, err, a.attends)
+	if rep, err := call(t, c); err != nil || rep.AccessToken.Expose() != "at" {
+		t.Errorf("%+v, %v", rep, err)
+	}
+	if _, _, attends := a.seen(); attends != 0 {
+		t.Error("looked for a question")
 	}
 }
 
@@ -155,12 +167,13 @@ func TestQuestions(t *testing.T) {
 	if rep, err := call(t, c); err != nil || rep.AccessToken.Empty() {
 		t.Fatalf("%+v, %v", rep, err)
 	}
-	if got := strings.Join(a.answers, "|"); got != "q1 geheim|q1 geheim|q1 geheim" || a.attends != 3 {
-		t.Errorf("answered %q, attended %d", got, a.attends)
+	answers, names, attends := a.seen()
+	if got := strings.Join(answers, "|"); got != "q1 geheim|q1 geheim|q1 geheim" || attends != 3 {
+		t.Errorf("answered %q, attended %d", got, attends)
 	}
-	for name := range a.names {
-		if len(name) < 20 || len(a.names) != 1 {
-			t.Errorf("names %v", a.names)
+	for name := range names {
+		if len(name) < 20 || len(names) != 1 {
+			t.Errorf("names %v", names)
 		}
 	}
 }
@@ -168,8 +181,9 @@ func TestQuestions(t *testing.T) {
 func TestTooManyQuestions(t *testing.T) {
 	a := &agent{left: 1000}
 	c, _ := serve(t, a, typing("x"))
-	if _, err := call(t, c); err == nil || len(a.answers) != maxRounds {
-		t.Errorf("%v after %d answers", err, len(a.answers))
+	_, err := call(t, c)
+	if answers, _, _ := a.seen(); err == nil || len(answers) != maxRounds {
+		t.Errorf("%v after %d answers", err, len(answers))
 	}
 }
 
@@ -179,8 +193,9 @@ func TestPersonGivesUp(t *testing.T) {
 		return prompt.Answer{}, prompt.ErrCancelled
 	})
 	rep, err := call(t, c)
-	if err != nil || rep.Error != proto.TextCancelled || strings.Join(a.answers, "|") != "q1 cancelled" {
-		t.Errorf("%+v, %v, %q", rep, err, a.answers)
+	answers, _, _ := a.seen()
+	if err != nil || rep.Error != proto.TextCancelled || strings.Join(answers, "|") != "q1 cancelled" {
+		t.Errorf("%+v, %v, %q", rep, err, answers)
 	}
 }
 
@@ -196,8 +211,9 @@ func TestQuestionTakenBack(t *testing.T) {
 		<-ctx.Done()
 		return prompt.Answer{}, ctx.Err()
 	})
-	if rep, err := call(t, c); err != nil || rep.AccessToken.Empty() || len(a.answers) != 0 {
-		t.Errorf("%+v, %v, %q", rep, err, a.answers)
+	rep, err := call(t, c)
+	if answers, _, _ := a.seen(); err != nil || rep.AccessToken.Empty() || len(answers) != 0 {
+		t.Errorf("%+v, %v, %q", rep, err, answers)
 	}
 }
 
@@ -218,13 +234,14 @@ func TestOtherAgent(t *testing.T) {
 				c.Admin.Path = admin
 			}
 			rep, err := call(t, c)
-			if admin != "" && (err != nil || rep.AccessToken.Empty() || !a.names[""]) {
-				t.Errorf("%+v, %v, %v", rep, err, a.names)
+			_, names, _ := a.seen()
+			if admin != "" && (err != nil || rep.AccessToken.Empty() || !names[""]) {
+				t.Errorf("%+v, %v, %v", rep, err, names)
 			}
 			if admin == "" && err == nil {
 				t.Errorf("a question of no known kind: %+v", rep)
 			}
-			if asked || len(other.answers) != 0 {
+			if answers, _, _ := other.seen(); asked || len(answers) != 0 {
 				t.Error("asked all the same")
 			}
 		})

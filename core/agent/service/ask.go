@@ -100,12 +100,11 @@ func (s *Service) deliver(ctx context.Context, w way, q prompt.Question) (prompt
 	if !w.mayBeAsked(q.Kind) || !prompt.Can(s.opts.Asker, q.Kind) {
 		return prompt.Answer{}, prompt.ErrNobody
 	}
-	select {
-	case s.desk.windows <- struct{}{}:
-		defer func() { <-s.desk.windows }()
-	default:
-		return prompt.Answer{}, fmt.Errorf("%w: %w", prompt.ErrNobody, ErrTooMany)
+	free, err := s.desk.window(w.limit != nil)
+	if err != nil {
+		return prompt.Answer{}, fmt.Errorf("%w: %w", prompt.ErrNobody, err)
 	}
+	defer free()
 	if w.watch != nil {
 		watched, stop := w.watch(ctx)
 		defer stop()

@@ -312,6 +312,33 @@ func TestQuestionsAreBounded(t *testing.T) {
 	}
 }
 
+// TestGuestsLeaveRoom: what comes over a forwarded socket cannot keep the owner from being asked.
+func TestGuestsLeaveRoom(t *testing.T) {
+	p := newSlow()
+	w, _ := newAskWorld(t, p.fakePerson, Switches{})
+	w.add("b", nil)
+	far := w.Limited(Limit{Confirm: true})
+	ctx, cancel := context.WithCancel(t.Context())
+	var guests sync.WaitGroup
+	for range maxGuests {
+		guests.Go(func() { far.Handle(ctx, sock.Peer{}, askFor("b")) })
+		p.wait(t)
+	}
+	if rep := far.Handle(ctx, sock.Peer{}, askFor("b")); rep.Error != proto.TextForbidden {
+		t.Errorf("one more: %+v", rep)
+	}
+	asked := w.background(t.Context(), askFor("a"))
+	if q := p.wait(t); q.Kind != prompt.Password {
+		t.Errorf("asked %+v", q)
+	}
+	cancel()
+	guests.Wait()
+	p.go_ <- prompt.Answer{Text: secret.FromString(filePassword)}
+	if rep := await(t, asked); rep.Error != "" {
+		t.Error(rep.Error)
+	}
+}
+
 func TestCloseTakesQuestionsAway(t *testing.T) {
 	p := newSlow()
 	w, _ := newAskWorld(t, p.fakePerson, Switches{})

@@ -14,6 +14,7 @@ import (
 // Bounds of what a person is asked.
 const (
 	maxWindows = 4  // questions on the agent's own screen at a time
+	maxGuests  = 2  // of these, for sockets that others can reach: they must not keep the owner from being asked
 	maxPosted  = 16 // questions that wait for the terminal of a client
 	// postedLife is how long a client's terminal has for one answer.
 	postedLife = 120 * time.Second
@@ -30,6 +31,7 @@ var errNoQuestion = errors.New("there is no such question; it may have waited to
 // desk is where questions lie until a person has answered.
 type desk struct {
 	windows chan struct{} // holds one for each question on the screen
+	guests  chan struct{} // one of these as well
 	attend  time.Duration // attendTime, but for tests
 
 	mu     sync.Mutex
@@ -39,8 +41,32 @@ type desk struct {
 
 func newDesk() *desk {
 	return &desk{
-		windows: make(chan struct{}, maxWindows), attend: attendTime, posted: make(map[string]*posted), runs: make(map[string]*sharedRun),
+		windows: make(chan struct{}, maxWindows), guests: make(chan struct{}, maxGuests), attend: attendTime, posted: make(map[string]*posted), runs: make(map[string]*sharedRun),
 	}
+}
+
+// window takes a place on the screen, or fails with ErrTooMany. Give it back with free.
+func (d *desk) window(guest bool) (free func(), err error) {
+	places := []chan struct{}{d.windows}
+	if guest {
+		places = append(places, d.guests)
+	}
+	var taken []chan struct{}
+	free = func() {
+		for _, p := range taken {
+			<-p
+		}
+	}
+	for _, p := range places {
+		select {
+		case p <- struct{}{}:
+			taken = append(taken, p)
+		default:
+			free()
+			return nil, ErrTooMany
+		}
+	}
+	return free, nil
 }
 
 // posted is a question that waits at the control socket.

@@ -113,6 +113,9 @@ func (s *Service) follow(ctx context.Context, about string, q prompt.Question, r
 	}
 	defer f.end()
 	q.Kind, q.Label, q.Timeout = prompt.Link, f.link, f.life
+	if f.anywhere {
+		q.Default = prompt.AnyDevice
+	}
 	q.Text += f.text
 	s.gate.leave()
 	rep, err = s.watchLogin(ctx, about, q, f)
@@ -129,8 +132,10 @@ type followed struct {
 	text  string // what goes with the link
 	life  time.Duration
 	pause time.Duration // between two polls
-	poll  func(ctx context.Context) (proto.Reply, error)
-	end   func()
+	// anywhere says that the link can be opened on any device.
+	anywhere bool
+	poll     func(ctx context.Context) (proto.Reply, error)
+	end      func()
 }
 
 // following makes one of an answer that was accepted.
@@ -164,7 +169,7 @@ func (s *Service) followDevice(rep proto.Reply) (followed, error) {
 	key := deviceKey(code)
 	code.Wipe()
 	f := followed{
-		link: o.VerificationURI, life: followLife, pause: max(time.Second, time.Duration(o.Interval)*time.Second),
+		link: o.VerificationURI, life: followLife, anywhere: true, pause: max(time.Second, time.Duration(o.Interval)*time.Second),
 		text: "\nThe code is " + o.UserCode + ".\nOpen this page in a browser on any device, and enter the code:",
 		poll: func(ctx context.Context) (proto.Reply, error) {
 			w, ok := s.pending.get(key)
