@@ -138,6 +138,9 @@ func absolute(env *cli.Env, path string) string {
 	return filepath.Join(env.Dir, path)
 }
 
+// notTheSame is the original's sentence.
+const notTheSame = "Passwords do not match."
+
 // lockPassword is the agent's password, from the first place that was given or from the terminal; a new one is asked
 // for twice.
 func (c *Cmd) lockPassword(ctx context.Context, env *cli.Env, twice bool) (secret.Text, error) {
@@ -164,7 +167,7 @@ func (c *Cmd) lockPassword(ctx context.Context, env *cli.Env, twice bool) (secre
 	defer again.Wipe()
 	if !pw.Equal(again) {
 		pw.Wipe()
-		return secret.Text{}, errors.New("Passwords do not match.")
+		return secret.Text{}, errors.New(notTheSame)
 	}
 	return pw, nil
 }

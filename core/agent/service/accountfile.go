@@ -60,7 +60,7 @@ func (w *fileWriter) open(ctx context.Context, name string) (opened, error) {
 func (w *fileWriter) asGiven(ctx context.Context, sh *shelf, name string, cause error) (opened, error) {
 	f, err := w.s.opts.Accounts.Read(name)
 	r := w.row(name)
-	if err != nil || f.Format != login.PGP || f.Sum() != r.sum || r.token == "" {
+	if err != nil || f.Format != login.PGP || f.Sum() != r.sum || !r.proven {
 		return opened{}, cause
 	}
 	gpg, err := login.FindGPG(w.s.passwords.getenv)

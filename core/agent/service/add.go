@@ -145,7 +145,7 @@ func (s *Service) shelveAdded(ctx context.Context, cfg login.Config, l loaded) (
 	if st.NeedsLogin { // a person asks, so the provider is asked once more
 		err = sh.keeper.TryAgain(ctx, cfg.Name)
 	}
-	s.files.loaded(cfg.Name, cfg, st.TokenID)
+	s.files.loaded(ctx, cfg, st.TokenID)
 	return l, err
 }
 

@@ -63,9 +63,24 @@ func TestWriteBackGPG(t *testing.T) {
 	for name, passphrase := range map[string]string{"key_without_passphrase": "", "passphrase_not_at_hand": "sesame"} {
 		t.Run(name, func(t *testing.T) {
 			w, g, plain := newGPGWorld(t, passphrase)
-			_ = exec.Command("gpgconf", "--kill", "gpg-agent").Run() // it may remember the passphrase from making the key
+			open := func() ([]byte, error) { // after this gpg's agent remembers the passphrase
+				f, err := login.ReadAccount(w.dir, "a")
+				if err != nil {
+					t.Fatal(err)
+				}
+				cmd := exec.Command(g.Path, "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", passphrase, "-d")
+				cmd.Stdin = bytes.NewReader(f.Armour())
+				return cmd.Output()
+			}
+			if _, err := open(); err != nil {
+				t.Fatal(err)
+			}
 			before := w.rawFile("a")
-			w.must(proto.Request{Type: proto.TypeAdd, Config: plain.Clone(), PWEntry: secret.FromString(`{"type":40,"gpg_key":"other"}`)})
+			w.must(proto.Request{
+				Type: proto.TypeAdd, Config: plain.Clone(), PlainAdd: true,
+				PWEntry: secret.FromString(`{"type":40,"gpg_key":"other"}`),
+			})
+			_ = exec.Command("gpgconf", "--kill", "gpg-agent").Run() // and now it has forgotten it
 			w.force("a")
 			w.waitWritten(before)
 			w.end(w.Service)
@@ -73,9 +88,7 @@ func TestWriteBackGPG(t *testing.T) {
 			if err != nil || f.Format != login.PGP {
 				t.Fatalf("%+v, %v", f, err)
 			}
-			cmd := exec.Command(g.Path, "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", passphrase, "-d")
-			cmd.Stdin = bytes.NewReader(f.Armour())
-			b, err := cmd.Output()
+			b, err := open()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,6 +100,19 @@ func TestWriteBackGPG(t *testing.T) {
 			w.must(proto.Request{Type: proto.TypeAdd, Config: secret.New(b)})
 			w.force("a")
 		})
+	}
+}
+
+// TestOtherLoginGPG: a client that loads something else by the name of a file for a key cannot make us write over it.
+func TestOtherLoginGPG(t *testing.T) {
+	w, _, _ := newGPGWorld(t, "sesame")
+	_ = exec.Command("gpgconf", "--kill", "gpg-agent").Run()
+	before := w.rawFile("a")
+	w.add("a", nil)
+	w.force("a")
+	w.end(w.Service)
+	if !bytes.Equal(before, w.rawFile("a")) {
+		t.Error("the file was changed")
 	}
 }
 

@@ -114,6 +114,7 @@ func (s *Service) CloseKeystore(ctx context.Context) error {
 		return err
 	}
 	defer s.gate.open()
+	_ = s.files.flushAll(ctx) // it has been logged
 	return s.dropDisk(ctx)
 }
 

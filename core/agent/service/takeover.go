@@ -72,7 +72,7 @@ func (w *fileWriter) takeOver(ctx context.Context, sh *shelf, cfg login.Config, 
 	case otherLogin:
 		w.settle(name, o.file.Sum(), "", true)
 	case oldToken:
-		w.edit(name, func(r *fileRow) { r.sum, r.token, r.dirty, r.stuck = o.file.Sum(), "", true, false })
+		w.edit(name, func(r *fileRow) { r.sum, r.token, r.foreign, r.dirty, r.stuck = o.file.Sum(), "", false, true, false })
 		w.call()
 	case newToken:
 		return w.take(ctx, sh, name, o)

@@ -55,7 +55,8 @@ type fileRow struct {
 	sum     [32]byte // of the file as it was last read or written by us; zero: never
 	token   string   // ID of the refresh token that was in it then; "" where it could not be opened
 	since   time.Time
-	foreign bool // holds what is not ours to change
+	proven  bool // it was seen to hold what the client handed over
+	foreign bool // it holds what is not ours to change
 
 	dirty  bool // our refresh token is newer
 	stuck  bool // dirty, and writing failed: wait for something to change
@@ -164,14 +165,16 @@ func (w *fileWriter) block(name string) { w.edit(name, func(r *fileRow) { r.stuc
 
 // loaded notes that a client has read the file of a login and handed over what was in it; current is the refresh token
 // that we go on with. Call it when the entry for the password is there.
-func (w *fileWriter) loaded(name string, cfg login.Config, current string) {
+func (w *fileWriter) loaded(ctx context.Context, cfg login.Config, current string) {
+	name := cfg.Name
 	if !w.s.hasAccount(name) {
 		return
 	}
 	f, err := w.s.opts.Accounts.Read(name)
 	given := cfg.RefreshToken.ID()
+	proven := err == nil && f.Format == login.PGP && w.holds(ctx, name, given)
 	w.edit(name, func(r *fileRow) {
-		*r = fileRow{since: time.Now(), warned: r.warned}
+		*r = fileRow{since: time.Now(), warned: r.warned, proven: proven}
 		if err == nil {
 			r.sum, r.token = f.Sum(), given
 		}
@@ -180,12 +183,23 @@ func (w *fileWriter) loaded(name string, cfg login.Config, current string) {
 	w.call()
 }
 
+// holds reports whether the account file of a name is seen to hold this refresh token. Of an OpenPGP message it can be
+// seen now, when the client has just had it opened and gpg's agent remembers; later it often cannot.
+func (w *fileWriter) holds(ctx context.Context, name, token string) bool {
+	o, err := w.open(ctx, name)
+	if err != nil {
+		return false
+	}
+	defer o.wipe()
+	return o.cfg.RefreshToken.ID() == token
+}
+
 // rotated notes that the refresh token of a login is now the one with this ID.
 func (w *fileWriter) rotated(name, current string) {
 	if !w.s.hasAccount(name) {
 		return
 	}
-	w.edit(name, func(r *fileRow) { r.dirty, r.stuck = r.token != current, false })
+	w.edit(name, func(r *fileRow) { r.dirty, r.stuck = r.token != current && !r.foreign, false })
 	w.call()
 }
 
@@ -241,6 +255,9 @@ func (w *fileWriter) flush(ctx context.Context, name string) error {
 		defer func() { <-w.turn }()
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	if !w.row(name).dirty {
+		return nil // somebody else has done it
 	}
 	var err error
 	for range writeTries {
@@ -323,7 +340,10 @@ func (w *fileWriter) write(ctx context.Context, name string) error {
 
 // settle notes what a file holds.
 func (w *fileWriter) settle(name string, sum [32]byte, token string, foreign bool) {
-	w.edit(name, func(r *fileRow) { r.sum, r.token, r.foreign, r.dirty = sum, token, foreign, false })
+	w.edit(name, func(r *fileRow) {
+		r.proven = r.proven && !foreign // what we have written ourselves stays proven
+		r.sum, r.token, r.foreign, r.dirty = sum, token, foreign, false
+	})
 }
 
 // replace puts the current refresh token into an open file.
