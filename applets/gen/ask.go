@@ -148,8 +148,10 @@ func (s *session) confirm(ctx context.Context, text string, def bool) (bool, err
 			return def, nil
 		case "y", "yes":
 			return true, nil
-		case "n", "no", "q", "quit":
+		case "n", "no":
 			return false, nil
+		case "q", "quit":
+			return false, errors.New("given up")
 		}
 	}
 	return false, errors.New("neither yes nor no was answered")

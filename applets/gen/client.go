@@ -40,6 +40,9 @@ func (s *session) chooseClient(d *draft) error {
 		d.kind = clientGiven
 	case d.entry.UserClient != nil:
 		s.use(d, clientUser, *d.entry.UserClient)
+	case s.cmd.OnlyAT:
+		return cli.Fail(cli.Usage, fmt.Errorf("no client is known for %s, and none is registered for a single token", d.cfg.Issuer),
+			"give one with --client-id, or name a public one in issuer.config")
 	}
 	return nil
 }

@@ -109,13 +109,19 @@ func (s *session) picture(link string) string {
 	if !ok || s.env.Getenv("TERM") == "dumb" {
 		return ""
 	}
-	picture, err := term.QR(u.String(), term.QROptions{
-		Width: width, Height: height, Colour: s.env.Getenv("NO_COLOR") == "" && s.env.Getenv("OIDC_AGENT_NOCOLOR") == "",
-	})
+	picture, err := term.QR(u.String(), term.QROptions{Width: width, Height: height, Colour: s.colour()})
 	if err != nil {
 		return ""
 	}
 	return picture
+}
+
+// colour reports whether colours are wanted, as the original finds out.
+func (s *session) colour() bool {
+	if v := s.env.Getenv("OIDC_AGENT_NOCOLOR"); v != "" {
+		return v[0] == '0'
+	}
+	return s.env.Getenv("NO_COLOR") == ""
 }
 
 // progress is a line that grows while somebody waits. Only a terminal sees it grow.

@@ -5,10 +5,10 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"strings"
 
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/secret"
 )
 
@@ -50,8 +50,8 @@ func (s *session) unpark(ctx context.Context, name string) {
 	}
 }
 
-// takeParked offers a registration that an earlier run left behind. Without a person it is taken where it is for the
-// issuer that is asked for.
+// takeParked offers a registration that an earlier run left behind. Where nobody can be asked it is taken when it is for
+// the issuer that the options name.
 func (s *session) takeParked(ctx context.Context, d *draft) error {
 	if s.cmd.Pub || s.cmd.Manual || s.cmd.ClientID != "" || s.cmd.OnlyAT || s.wantsMytoken() {
 		return nil
@@ -60,23 +60,21 @@ func (s *session) takeParked(ctx context.Context, d *draft) error {
 	if !ok {
 		return nil
 	}
-	fits := s.cmd.Issuer != "" && login.SameIssuer(s.cmd.Issuer, cfg.Issuer)
-	if s.asks != nil || s.cmd.ConfirmYes || s.cmd.ConfirmNo || s.cmd.ConfirmDefault {
-		use, err := s.confirm(ctx, "Found temporary file for this shortname. Do you want to use it?", true)
-		if err != nil && s.cmd.Issuer == "" {
-			cfg.Wipe()
-			return err
-		}
-		fits = err == nil && use && (s.cmd.Issuer == "" || fits) || err != nil && fits
-	}
-	if !fits {
+	named := s.cmd.Issuer != ""
+	if named && !login.SameIssuer(s.cmd.Issuer, cfg.Issuer) {
 		cfg.Wipe()
 		return nil
 	}
-	d.cfg, d.kind = cfg, clientParked
-	if asked := strings.Fields(strings.Join(s.cmd.Scope, " ")); len(asked) == 0 && !s.cmd.ScopeMax {
-		s.env.Note("Its scopes are: %s", cfg.AuthScope)
+	use, err := s.confirm(ctx, "Found temporary file for this shortname. Do you want to use it?", true)
+	if hasCode(err, cli.Usage) {
+		use, err = named, nil
 	}
+	if err != nil || !use {
+		cfg.Wipe()
+		return err
+	}
+	d.cfg, d.kind = cfg, clientParked
+	s.detail("Its scopes are: %s", cfg.AuthScope)
 	return nil
 }
 

@@ -231,3 +231,27 @@ func TestNoteAccount(t *testing.T) {
 		}
 	})
 }
+
+// FuzzNotes: whatever of a person's issuer.config is understood is written so that it says the same again.
+func FuzzNotes(f *testing.F) {
+	f.Add([]byte(`[{"issuer":"https://a.example","accounts":["x"],"default_account":"x","mine":{"a":[1]}}]`))
+	f.Add([]byte("https://a.example/ one\nhttps://a.example two\n"))
+	f.Add([]byte("# c\n{\"issuer\":\"https://a.example\"}"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n, err := readNotes(b)
+		if err != nil {
+			return
+		}
+		once, err := n.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := readNotes(once)
+		if err != nil {
+			t.Fatalf("what was written is not read: %v\n%s", err, once)
+		}
+		if twice, err := again.encode(); err != nil || string(twice) != string(once) {
+			t.Errorf("%v\n%s\n%s", err, once, twice)
+		}
+	})
+}

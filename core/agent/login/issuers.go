@@ -173,7 +173,7 @@ type issuerEntry struct {
 // parseIssuers reads one file in either format. In the old one the words after an issuer mean a short name in a
 // person's file, and where to register or whom to ask in the system's.
 func parseIssuers(b []byte, system bool) ([]issuerEntry, error) {
-	text := strings.TrimSpace(string(b))
+	text := withoutComments(string(b))
 	if text == "" {
 		return nil, nil
 	}
@@ -189,6 +189,21 @@ func parseIssuers(b []byte, system bool) ([]issuerEntry, error) {
 	default:
 		return issuerLines(text, system)
 	}
+}
+
+// withoutComments drops the lines that begin with #: files in JSON have some too. The lines that stay keep their number.
+func withoutComments(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if strings.HasPrefix(strings.TrimSpace(line), "#") {
+			lines[i] = ""
+		}
+	}
+	joined := strings.Join(lines, "\n")
+	if first := strings.TrimSpace(joined); first == "" || first[0] == '[' || first[0] == '{' {
+		return first
+	}
+	return joined
 }
 
 func issuerObjects(list []json.RawMessage) ([]issuerEntry, error) {

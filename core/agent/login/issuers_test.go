@@ -79,6 +79,13 @@ func TestLoadIssuers(t *testing.T) {
 			t.Errorf("%+v", a)
 		}
 	})
+	t.Run("comments_in_JSON", func(t *testing.T) {
+		dir := write(t, "issuer.config.d/x", "# mine\n{\"issuer\":\"https://a.example\",\n#  \"register\": \"no\",\n\"contact\":\"#c\"}\n")
+		list, err := LoadIssuers(dir)
+		if a := find(list, "https://a.example"); err != nil || a.Contact != "#c" || a.Register != "" {
+			t.Errorf("%+v, %v", list, err)
+		}
+	})
 	t.Run("order_of_merging", func(t *testing.T) {
 		user := write(t,
 			"issuer.config.d/old", `{"issuer":"https://a.example","contact":"old file","register":"https://old"}`,

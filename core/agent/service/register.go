@@ -79,10 +79,14 @@ func usualRedirects() []string {
 func customRedirect(uri string) bool { return strings.HasPrefix(uri, customScheme) }
 
 // refusedScheme reports whether a registration may have failed for the desktop's scheme, which not every provider
-// takes.
+// takes, and for which there is more than one code.
 func refusedScheme(err error, q registration.Request) bool {
 	var re *registration.Error
-	return errors.As(err, &re) && re.Code == "invalid_redirect_uri" && slices.ContainsFunc(q.RedirectURIs, customRedirect)
+	if !errors.As(err, &re) || !slices.ContainsFunc(q.RedirectURIs, customRedirect) {
+		return false
+	}
+	return re.Code == "invalid_redirect_uri" || re.Code == "invalid_client_metadata" ||
+		strings.Contains(strings.ToLower(re.Code+" "+re.Description), "redirect")
 }
 
 // refuseWithout turns the answer into a failure, client included, when the registration lacks a scope that every login
