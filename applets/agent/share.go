@@ -17,8 +17,8 @@ import (
 	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
 
-// sharing is the grammar of the commands about shared sockets. Under the original's name these words are programs to run,
-// as they are there.
+// sharing is the grammar of the commands about shared sockets. Under the original's name these words are programs to
+// run, as they are there.
 type sharing struct {
 	Share   shareCmd   `cmd:"" help:"Make a socket that gives out tokens only, for another host."`
 	Shares  sharesCmd  `cmd:"" help:"List the sockets that are shared."`

@@ -11,7 +11,10 @@ import (
 // a grammar takes longer than asking an agent, and scripts call oidc-token in loops.
 func oneWord(cmd Command, args []string) bool {
 	v := reflect.ValueOf(cmd)
-	if len(args) != 1 || args[0] == "" || args[0][0] == '-' || v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+	if len(args) != 1 || args[0] == "" || args[0][0] == '-' {
+		return false
+	}
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
 		return false
 	}
 	operand, ok := onlyOperand(v.Elem(), reflect.Value{})

@@ -13,7 +13,6 @@ type oneWordCmd struct {
 	Name    string   `default:"somebody" help:"n"`
 	Flag    bool     `help:"f"`
 	Account string   `arg:"" help:"a"`
-	hidden  int
 }
 
 type shared struct {

@@ -34,5 +34,6 @@ type Result struct {
 func (r Result) PerSecond() float64 { return float64(r.Answers) / r.Seconds }
 
 func (p Plan) request() []byte {
-	return fmt.Appendf(nil, `{"request":"access_token","account":%q,"min_valid_period":0,"application_hint":"oidc-token"}`, p.Login)
+	return fmt.Appendf(nil,
+		`{"request":"access_token","account":%q,"min_valid_period":0,"application_hint":"oidc-token"}`, p.Login)
 }

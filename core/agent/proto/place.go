@@ -59,8 +59,8 @@ func FindRemote(env *cli.Env) Client {
 	return c
 }
 
-// OrRemote is c, or the agent of FindRemote where nobody answers at c's. It is for requests for tokens; what loads logins
-// says which agent it means.
+// OrRemote is c, or the agent of FindRemote where nobody answers at c's. It is for requests for tokens; what loads
+// logins says which agent it means.
 func (c Client) OrRemote(getenv func(string) string) Client {
 	near := c.Dial
 	c.Dial = func(ctx context.Context) (net.Conn, error) {

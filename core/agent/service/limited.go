@@ -28,8 +28,8 @@ var _ proto.PromptHandler = limited{}
 
 // Limited is the service for a socket that others may reach. It gives out access tokens, and ID tokens and mytokens once
 // the person has agreed, of the logins in o; another login is answered like one that does not exist. It loads nothing
-// but what lies in the open keystore and is named in o. It asks nobody for passwords or new logins, and it asks on the
-// agent's own screen alone: a client over there could answer its own questions.
+// but what lies in the open keystore and is named in o, if the person agrees. It asks nobody for passwords or new logins,
+// and it asks on the agent's own screen alone: a client over there could answer its own questions.
 func (s *Service) Limited(o Limit) proto.Handler { return limited{s, o} }
 
 // Handle answers one request.
@@ -49,8 +49,8 @@ func (h limited) Handle(ctx context.Context, p sock.Peer, r proto.Request) proto
 	case proto.TypeAccessToken, proto.TypeIDToken, proto.TypeMytoken:
 		return h.token(ctx, r)
 	}
-	return proto.Failure(proto.TextForbidden, "This socket gives out tokens only. Everything else is for the agent's owner, "+
-		"on the host where it runs.")
+	return proto.Failure(proto.TextForbidden,
+		"This socket gives out tokens only. Everything else is for the agent's owner, on the host where it runs.")
 }
 
 // HandleNow answers with tokens that are in the cache.

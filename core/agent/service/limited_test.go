@@ -2,8 +2,6 @@ package service
 
 import (
 	"context"
-	"encoding/json"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +30,8 @@ func TestLimitedGivesTokensOnly(t *testing.T) {
 	w.add("closed", nil)
 	h := w.Limited(Limit{Logins: []string{"open", "absent"}})
 	for _, account := range []string{"open", "open"} { // the second from the cache
-		if rep := through(h, proto.Request{Type: proto.TypeAccessToken, Account: account}); rep.Error != "" || rep.AccessToken.Empty() {
+		rep := through(h, proto.Request{Type: proto.TypeAccessToken, Account: account})
+		if rep.Error != "" || rep.AccessToken.Empty() {
 			t.Errorf("token of %s: %s", account, rep.Error)
 		}
 	}
@@ -47,8 +46,9 @@ func TestLimitedGivesTokensOnly(t *testing.T) {
 	if got := string(through(h, proto.Request{Type: proto.TypeLoadedAccounts}).Info); got != `["open"]` {
 		t.Errorf("loaded accounts: %s", got)
 	}
-	if got := string(through(h, proto.Request{Type: proto.TypeAccountInfo}).Info); strings.Contains(got, "closed") || !strings.Contains(got, "open") {
-		t.Errorf("account info: %s", got)
+	info := string(through(h, proto.Request{Type: proto.TypeAccountInfo}).Info)
+	if strings.Contains(info, "closed") || !strings.Contains(info, "open") {
+		t.Errorf("account info: %s", info)
 	}
 	for _, kind := range []string{
 		proto.TypeAdd, proto.TypeRemove, proto.TypeRemoveAll, proto.TypeLock, proto.TypeUnlock, proto.TypeStatus,
@@ -57,7 +57,8 @@ func TestLimitedGivesTokensOnly(t *testing.T) {
 		proto.TypeMytokenProviders, proto.TypeTermHTTPServer, proto.TypeFileWrite, proto.TypeFileRead, proto.TypeFileRemove,
 		"", "nonsense",
 	} {
-		if rep := through(h, proto.Request{Type: kind, Account: "open", Config: w.account("x", nil)}); rep.Error != proto.TextForbidden {
+		rep := through(h, proto.Request{Type: kind, Account: "open", Config: w.account("x", nil)})
+		if rep.Error != proto.TextForbidden {
 			t.Errorf("%q: %q", kind, rep.Error)
 		}
 	}
@@ -69,27 +70,37 @@ func TestLimitedDoesNotTell(t *testing.T) {
 	w := newWorld(t)
 	w.makeKeystore()
 	w.add("closed", nil)
-	if err := w.Admin().SaveLogin(t.Context(), w.account("stored", map[string]any{"refresh_token": w.refreshToken()})); err != nil {
+	stored := w.account("stored", map[string]any{"refresh_token": w.refreshToken()})
+	if err := w.Admin().SaveLogin(t.Context(), stored); err != nil {
 		t.Fatal(err)
 	}
 	h := w.Limited(Limit{Logins: []string{"open"}})
 	for _, kind := range []string{proto.TypeAccessToken, proto.TypeIDToken, proto.TypeMytoken} {
-		want, _ := json.Marshal(through(h, proto.Request{Type: kind, Account: "nowhere"}))
 		for _, name := range []string{"closed", "stored"} {
-			got, _ := json.Marshal(through(h, proto.Request{Type: kind, Account: name}))
-			if told := strings.ReplaceAll(string(got), name, "nowhere"); told != string(want) {
-				t.Errorf("%s of %s: %s, of one that does not exist: %s", kind, name, got, want)
+			want := through(h, proto.Request{Type: kind, Account: "nowhere"})
+			got := through(h, proto.Request{Type: kind, Account: name})
+			help := strings.ReplaceAll(got.Info.Text(), name, "nowhere")
+			if got.Error != proto.TextNotConfigured || got.Error != want.Error || got.Status != want.Status || help != want.Info.Text() {
+				t.Errorf("%s of %s: %s (%s), of one that does not exist: %s (%s)", kind, name, got.Error, help, want.Error, want.Info.Text())
 			}
 		}
 	}
 	if rep := through(h, proto.Request{Type: proto.TypeAccessToken, Issuer: w.op.URL}); rep.Error != proto.TextNotLoaded {
 		t.Errorf("by issuer: %q", rep.Error)
 	}
-	// One that is named is loaded from the open keystore; without names nothing is.
-	if rep := through(w.Limited(Limit{}), proto.Request{Type: proto.TypeAccessToken, Account: "stored"}); slices.Contains(w.loadedNames(), "stored") == (rep.Error != "") {
+	// One that was unloaded is loaded from the open keystore where it is named and the person agrees; without names
+	// nothing is.
+	ask := proto.Request{Type: proto.TypeAccessToken, Account: "stored"}
+	w.Admin().s.logins.remove("stored")
+	if rep := through(w.Limited(Limit{}), ask); rep.Error != proto.TextNotConfigured {
 		t.Errorf("stored without names: %q", rep.Error)
 	}
-	if rep := through(w.Limited(Limit{Logins: []string{"stored"}}), proto.Request{Type: proto.TypeAccessToken, Account: "stored"}); rep.Error != "" {
+	named := w.Limited(Limit{Logins: []string{"stored"}})
+	if rep := through(named, ask); rep.Error != proto.TextNotLoaded {
+		t.Errorf("stored and named, with nobody to ask: %q", rep.Error)
+	}
+	w.opts.Asker = &askedPerson{yes: true}
+	if rep := through(named, ask); rep.Error != "" {
 		t.Errorf("stored and named: %q", rep.Error)
 	}
 }

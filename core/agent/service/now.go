@@ -26,23 +26,16 @@ func (s *Service) HandleNow(ctx context.Context, p sock.Peer, r proto.Request) (
 	return proto.Reply{}, false
 }
 
-// cached returns a token that is good enough, where nobody has to be asked about it. The caller wipes it.
+// cached returns a token that is good enough, where nobody has to be asked about it. Which login is meant by an issuer is
+// in files, which may lie on a slow disk. The caller wipes it.
 func (s *Service) cached(w want) (token, bool) {
-	if w.force || s.opts.Switches.Confirm || s.gate.enter() != nil {
+	if w.login == "" || w.force || s.opts.Switches.Confirm || s.gate.enter() != nil {
 		return token{}, false
 	}
 	defer s.gate.leave()
-	l, ok := s.served(w)
+	l, ok := s.logins.get(w.login)
 	if !ok || l.confirm {
 		return token{}, false
 	}
 	return s.tokens.get(keyOf(l, w), w.minValid)
-}
-
-// served is the login that w means, if it is loaded.
-func (s *Service) served(w want) (loaded, bool) {
-	if w.login != "" {
-		return s.logins.get(w.login)
-	}
-	return s.forIssuer(w.issuer)
 }

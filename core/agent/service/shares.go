@@ -158,7 +158,8 @@ func (a Admin) Unshare(ctx context.Context, socket string) error {
 	sh, ok := s.shares.rows[socket]
 	s.shares.mu.Unlock()
 	if !ok {
-		return cli.Fail(cli.NotFound, fmt.Errorf("there is no shared socket %s", socket), "see them with: oidcbox agent shares")
+		return cli.Fail(cli.NotFound, fmt.Errorf("there is no shared socket %s", socket),
+			"see them with: oidcbox agent shares")
 	}
 	sh.end()
 	ctx, cancel := context.WithTimeout(ctx, endShare)

@@ -14,8 +14,8 @@ import (
 )
 
 // DialPatient is Dial for a process that has nothing else to do than to wait for the answer: reads and writes block
-// their thread. A short-lived command is done before Go's poller and its threads are running. Of deadlines it knows those
-// in the past, which end what is going on.
+// their thread. A short-lived command is done before Go's poller and its threads are running. Of deadlines it knows
+// those in the past, which end what is going on.
 func DialPatient(ctx context.Context, path string) (net.Conn, error) {
 	if err := checkLength(path); err != nil {
 		return nil, err
