@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -67,6 +68,23 @@ func TestCompatSizes(t *testing.T) {
 				t.Errorf("an answer with %d bytes more: %v: %s", names, err, out)
 			}
 		}
+	}
+}
+
+// TestCompatRefused: once keys were exchanged the Go library decrypts whatever comes, and an answer in the clear makes it
+// panic or speak of base64. So a request that is refused for its size is refused in cipher.
+func TestCompatRefused(t *testing.T) {
+	services.Need(t, "go")
+	dir := t.TempDir()
+	if err := buildGoClient(dir); err != nil {
+		services.Missing(t, "the Go library's client cannot be built: "+err.Error())
+	}
+	socket := serveProto(t, func(context.Context, sock.Peer, proto.Request) proto.Reply { return proto.Success("") })
+	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "go-client"), "big", strconv.Itoa(proto.MaxRequest))
+	cmd.Env = []string{"OIDC_SOCK=" + socket}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "GetAccessToken: the agent's error: oidc-agent error: Bad Request: ") {
+		t.Errorf("a request that is too long: %v: %.400s", err, out)
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 
 const (
 	transferTime  = 90 * time.Second
-	shortLife     = "4s"
-	queueTime     = "6"
+	shortLife     = "8s"
+	queueTime     = "10"
 	transferGroup = "/wlcg/xfers"
 )
 

@@ -42,7 +42,7 @@ func (c *conn) serve() {
 	defer d.wipe()
 	text, err := d.request()
 	if err != nil {
-		if out := complaint(err); out != nil {
+		if out := d.complain(err); out != nil {
 			c.send(out)
 		}
 		return

@@ -100,8 +100,18 @@ func (d *dialogue) wipe() {
 	}
 }
 
-// complaint is the answer, in plain text, to a message that could not be read; nil for a client that is gone or never
-// spoke.
+// complain is the answer to a message that could not be read: in cipher once there are keys, because the original's Go
+// library reads nothing else then; in plain text where the keys do not seem to fit. It is nil for a client that is gone
+// or never spoke.
+func (d *dialogue) complain(err error) []byte {
+	out := complaint(err)
+	if out == nil || d.session == nil || !errors.Is(err, ErrTooLarge) && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return out
+	}
+	return d.answer(out)
+}
+
+// complaint is what complain says, in plain text.
 func complaint(err error) []byte {
 	text := TextNotJSON
 	switch {

@@ -72,7 +72,7 @@ func (l *loop) step(c *loopConn) {
 	case errors.Is(err, errAgain):
 		l.park(c)
 	case err != nil:
-		if out := complaint(err); out != nil {
+		if out := c.d.complain(err); out != nil {
 			c.sendNow(out)
 		}
 		l.finish(c)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 
 	agent "github.com/indigo-dc/liboidcagent-go"
 )
@@ -17,8 +19,17 @@ func main() {
 		show("GetLoadedAccounts", err, len(names))
 		return
 	}
+	if len(os.Args) == 3 && os.Args[1] == "big" {
+		n, err := strconv.Atoi(os.Args[2])
+		if err != nil {
+			os.Exit(64)
+		}
+		at, err := agent.GetAccessToken(agent.TokenRequest{ShortName: "one", Audiences: []string{strings.Repeat("a", n)}})
+		show("GetAccessToken", err, at)
+		return
+	}
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: client loaded | client ACCOUNT ISSUER")
+		fmt.Fprintln(os.Stderr, "usage: client loaded | client big BYTES | client ACCOUNT ISSUER")
 		os.Exit(64)
 	}
 	name, iss := os.Args[1], os.Args[2]
