@@ -345,37 +345,6 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// TestDefaultAccount: the person's list of issuers says which of several logins is meant, and knows of one that the agent
-// does not.
-func TestDefaultAccount(t *testing.T) {
-	f := &agentOf{loaded: []string{"a", "b"}}
-	p := newPlace(t, f)
-	p.write("accounts/issuer.config", `[{"issuer":"https://two.example.org/","accounts":["a","b"],"default_account":"b"},`+
-		`{"issuer":"https://three.example.org","accounts":["demo","deleted"]}]`)
-	if got := p.run(true, "https://two.example.org"); got != (outcome{0, "Account 'b' already loaded\n", ""}) {
-		t.Errorf("several: %+v", got)
-	}
-	if got := p.run(true, "--pw-env=PW https://three.example.org/"); got != (outcome{0, "success\n", ""}) {
-		t.Errorf("one the agent does not know: %+v", got)
-	}
-	if asked := f.take(); !strings.Contains(asked[len(asked)-1], `"name":"demo"`) {
-		t.Errorf("asked %q", asked)
-	}
-}
-
-// TestTabbed: --print lays a configuration out as the original does.
-func TestTabbed(t *testing.T) {
-	const in = `{"name":"demo","daeSetByUser":0,"redirect_uris":["http://a","http://b"],"o":{"x":[],"y":{"z":"<\""}},"n":null}`
-	const want = "{\n\t\"name\":\t\"demo\",\n\t\"daeSetByUser\":\t0,\n\t\"redirect_uris\":\t[\"http://a\", \"http://b\"],\n" +
-		"\t\"o\":\t{\n\t\t\"x\":\t[],\n\t\t\"y\":\t{\n\t\t\t\"z\":\t\"<\\\"\"\n\t\t}\n\t},\n\t\"n\":\tnull\n}\n"
-	if got := string(tabbed([]byte(in))); got != want {
-		t.Errorf("got  %q\nwant %q", got, want)
-	}
-	if got := string(tabbed([]byte("no JSON"))); got != "no JSON\n" {
-		t.Errorf("got %q", got)
-	}
-}
-
 func TestForceLoadsAnew(t *testing.T) {
 	f := &agentOf{loaded: []string{"demo"}}
 	p := newPlace(t, f)

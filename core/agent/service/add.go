@@ -131,6 +131,9 @@ func (s *Service) shelveAdded(ctx context.Context, cfg login.Config, l loaded) (
 	switch disk := s.fileShelf(ctx, cfg); {
 	case saved:
 		l.stored = true
+		if disk, err := s.keystore(); err == nil {
+			s.files.loaded(ctx, cfg, disk.state(ctx, cfg.Name).TokenID)
+		}
 		return l, nil
 	case disk != nil:
 		sh, l.stored, l.fromFile = disk, true, true
