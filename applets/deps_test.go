@@ -20,7 +20,7 @@ func soleImporters() map[string][]string {
 		"go.etcd.io/bbolt":               {"store/boltstore"},
 		"github.com/alecthomas/kong":     {"core/cli"},
 		"github.com/zalando/go-keyring":  {"core/secret/keystore"},
-		"github.com/google/renameio/":    {"core/agent/login", "core/secret/keystore", "applets/self", "applets/keychain"},
+		"github.com/google/renameio/":    {"core/agent/login", "core/secret/keystore", "applets/self"},
 		"golang.org/x/crypto/argon2":     {"core/secret/vault"},
 		"rsc.io/qr":                      {"core/cli/term"},
 		"go.yaml.in/yaml/v3":             {"applets/issuer"},

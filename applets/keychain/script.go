@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/start"
 	"github.com/oidcbox/oidcbox/core/cli"
@@ -48,8 +46,25 @@ func (k *keychain) remember(r start.Running) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(path, []byte(variables(r)), 0o600); err != nil {
+	if err := replace(path, variables(r)); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// replace writes a small file whole: a shell may source it at any time. What a power cut loses is written again by the next
+// shell.
+func replace(path, text string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
 }
