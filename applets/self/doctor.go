@@ -109,7 +109,10 @@ func (d *doctor) examine(ctx context.Context) []finding {
 		name string
 		look func(ctx context.Context, f *findings)
 	}{
-		{"keystore", d.keystore}, {"files", d.files}, {"environment", d.environment}, {"programs", d.programs},
+		{"keystore", d.keystore},
+		{"files", d.files},
+		{"environment", d.environment},
+		{"programs", d.programs},
 		{"limits", d.limits},
 	}
 	results := make([]chan []finding, len(areas))

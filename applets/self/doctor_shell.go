@@ -18,27 +18,7 @@ func (d *doctor) environment(_ context.Context, f *findings) {
 		f.add(sevWarning, "home", "HOME", "is not set: account files and keystore cannot be found",
 			"set HOME to your home directory")
 	}
-	for name, what := range map[string]string{
-		"XDG_RUNTIME_DIR": "sockets then go nowhere", "OIDC_CONFIG_DIR": "the usual directory is used instead",
-	} {
-		if dir := get(name); dir != "" && !isDirectory(dir) {
-			f.add(sevWarning, "directory", name, "names "+dir+", which is no directory: "+what,
-				"unset "+name+", or make the directory")
-		}
-	}
-	for _, name := range []string{"SSL_CERT_FILE", "OIDC_USER_CONFIG", "BEARER_TOKEN_FILE"} {
-		path := get(name)
-		if path == "" || path == os.DevNull {
-			continue
-		}
-		if fi, err := os.Stat(path); err != nil || !fi.Mode().IsRegular() {
-			sev := sevWarning
-			if name == "SSL_CERT_FILE" {
-				sev = sevFault // no provider can be reached
-			}
-			f.add(sev, "file", name, "names "+path+", which cannot be read as a file", "unset "+name)
-		}
-	}
+	d.namedPlaces(f)
 	if get("OIDC_ENCRYPTION_PW") != "" {
 		f.add(sevWarning, "password", "OIDC_ENCRYPTION_PW",
 			"the password of your account files is in the environment: every process you start can read it",
@@ -54,12 +34,40 @@ func (d *doctor) environment(_ context.Context, f *findings) {
 	}
 	for _, name := range []string{"https_proxy", "HTTPS_PROXY"} {
 		if get(name) != "" {
-			f.add(sevNote, "proxy", name, "providers are asked through a proxy", "")
+			f.add(sevNote, "proxy", name, "providers are asked through a proxy", "") // its address may hold a password
 			break
 		}
 	}
 	if len(f.list) == 0 {
 		f.ok("clean", "", "no variable is left over or leads nowhere")
+	}
+}
+
+// namedPlaces judges the variables that name directories and files.
+func (d *doctor) namedPlaces(f *findings) {
+	for _, v := range []struct{ name, so string }{
+		{"XDG_RUNTIME_DIR", "sockets then go nowhere"}, {"OIDC_CONFIG_DIR", "the usual directory is used instead"},
+	} {
+		if dir := d.env.Getenv(v.name); dir != "" && !isDirectory(dir) {
+			f.add(sevWarning, "directory", v.name, "names "+dir+", which is no directory: "+v.so,
+				"unset "+v.name+", or make the directory")
+		}
+	}
+	for _, v := range []struct {
+		name string
+		sev  severity
+	}{
+		{"SSL_CERT_FILE", sevFault}, // no provider can be reached
+		{"OIDC_USER_CONFIG", sevWarning},
+		{"BEARER_TOKEN_FILE", sevWarning},
+	} {
+		path := d.env.Getenv(v.name)
+		if path == "" || path == os.DevNull {
+			continue
+		}
+		if fi, err := os.Stat(path); err != nil || !fi.Mode().IsRegular() {
+			f.add(v.sev, "file", v.name, "names "+path+", which cannot be read as a file", "unset "+v.name)
+		}
 	}
 }
 

@@ -60,8 +60,13 @@ func readClaims(o jose.Object) (c Claims, err error) {
 		name string
 		to   *string
 	}{
-		{"ver", &c.Version}, {"iss", &c.Issuer}, {"sub", &c.Subject}, {"name", &c.Name}, {"oidc_iss", &c.OIDCIssuer},
-		{"oidc_sub", &c.OIDCSubject}, {"jti", &c.ID},
+		{"ver", &c.Version},
+		{"iss", &c.Issuer},
+		{"sub", &c.Subject},
+		{"name", &c.Name},
+		{"oidc_iss", &c.OIDCIssuer},
+		{"oidc_sub", &c.OIDCSubject},
+		{"jti", &c.ID},
 	} {
 		if *m.to, err = o.String(m.name); err != nil {
 			return c, err

@@ -72,7 +72,9 @@ func (r *Request) read(o jose.Object) (err error) {
 		name string
 		to   *string
 	}{
-		{"oidc_issuer", &r.Issuer}, {"name", &r.Name}, {"response_type", &r.ResponseType},
+		{"oidc_issuer", &r.Issuer},
+		{"name", &r.Name},
+		{"response_type", &r.ResponseType},
 		{"application_name", &r.Application},
 	} {
 		if *m.to, err = o.String(m.name); err != nil {

@@ -98,8 +98,10 @@ func readRestriction(o jose.Object) (r Restriction, err error) {
 		name string
 		to   **int64
 	}{
-		{"usages_AT", &r.UsagesAT}, {"usages_other", &r.UsagesOther},
-		{"usages_AT_done", &r.UsedAT}, {"usages_other_done", &r.UsedOther},
+		{"usages_AT", &r.UsagesAT},
+		{"usages_other", &r.UsagesOther},
+		{"usages_AT_done", &r.UsedAT},
+		{"usages_other_done", &r.UsedOther},
 	} {
 		if *m.to, err = count(o, m.name); err != nil {
 			return r, err
@@ -145,8 +147,10 @@ func (r Restriction) MarshalJSON() ([]byte, error) {
 		name string
 		v    *int64
 	}{
-		{"usages_AT", r.UsagesAT}, {"usages_other", r.UsagesOther},
-		{"usages_AT_done", r.UsedAT}, {"usages_other_done", r.UsedOther},
+		{"usages_AT", r.UsagesAT},
+		{"usages_other", r.UsagesOther},
+		{"usages_AT_done", r.UsedAT},
+		{"usages_other_done", r.UsedOther},
 	} {
 		if m.v != nil {
 			o.put(m.name, *m.v)

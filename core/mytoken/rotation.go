@@ -88,7 +88,8 @@ func (r Rotation) String() string {
 		set  bool
 		text string
 	}{
-		{r.OnAT, "at each access token"}, {r.OnOther, "at each other use"},
+		{r.OnAT, "at each access token"},
+		{r.OnOther, "at each other use"},
 		{r.Lifetime > 0, "at the latest after " + r.Lifetime.String()},
 		{r.AutoRevoke, "a replaced one ends it"},
 		{len(r.Include) > 0, "template " + strings.Join(r.Include, " ")},

@@ -78,7 +78,8 @@ func TestMytokenAccountFaults(t *testing.T) {
 		{"nobody_there", map[string]any{"mytoken_url": w.op.URL, "config_endpoint": ""}, proto.TextNotMytoken},
 		{"not_a_url", map[string]any{"mytoken_url": "mytoken", "config_endpoint": ""}, proto.TextNotMytoken},
 		{
-			"other_provider", map[string]any{"issuer_url": "https://elsewhere.example"},
+			"other_provider",
+			map[string]any{"issuer_url": "https://elsewhere.example"},
 			"The mytoken server " + srv.URL + " does not support the provider https://elsewhere.example",
 		},
 		{"revoked", map[string]any{"refresh_token": strings.Repeat("x", 64)}, "invalid_token:"},
