@@ -346,6 +346,42 @@ func TestTerminalHangsUp(t *testing.T) {
 	}
 }
 
+// TestBackgroundJobIsNotStopped: a job that may not read from the terminal is not asked there; the shell would stop it.
+func TestBackgroundJobIsNotStopped(t *testing.T) {
+	d := newDesk(t, service.Switches{})
+	d.lockKeystore()
+	ptmx, tty, err := pty.Open()
+	if err != nil {
+		t.Skipf("no pseudo terminals here: %v", err)
+	}
+	defer ptmx.Close()
+	cmd := exec.Command("sh", "-c", `set -m; "$0" wlcg & wait $!; echo "exit code $?"`, os.Args[0])
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	cmd.Env = []string{playEnv + "=oidc-token"}
+	for k, v := range d.env {
+		cmd.Env = append(cmd.Env, k+"="+v)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = tty.Close()
+	_ = ptmx.SetReadDeadline(time.Now().Add(30 * time.Second))
+	var screen strings.Builder
+	for b := make([]byte, 4096); !strings.Contains(screen.String(), "exit code"); {
+		n, err := ptmx.Read(b)
+		screen.Write(b[:n])
+		if err != nil {
+			break
+		}
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if !strings.Contains(screen.String(), "Error: "+proto.TextNotLoaded) || !strings.Contains(screen.String(), "exit code 1") {
+		t.Errorf("the screen shows %q", screen.String())
+	}
+}
+
 // TestNoTerminalNoQuestion: a script gets the answer at once.
 func TestNoTerminalNoQuestion(t *testing.T) {
 	d := newDesk(t, service.Switches{})

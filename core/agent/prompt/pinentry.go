@@ -91,10 +91,10 @@ func (p pinentry) talk(ctx context.Context, a *assuan, q Question) (Answer, erro
 	switch q.Kind {
 	case Password:
 		text, err := a.pin()
-		return Answer{Text: text}, verdict(err)
+		return Answer{Text: text}, noAsCancel(verdict(err))
 	case Link:
 		// It stays until the login is done, which ends the context.
-		return Answer{Yes: true}, verdict(a.call("CONFIRM", ""))
+		return Answer{Yes: true}, noAsCancel(verdict(a.call("CONFIRM", "")))
 	}
 	err := verdict(a.call("CONFIRM", ""))
 	if errors.Is(err, errSaidNo) {
@@ -103,8 +103,15 @@ func (p pinentry) talk(ctx context.Context, a *assuan, q Question) (Answer, erro
 	return Answer{Yes: err == nil}, err
 }
 
-// errSaidNo: the button for no, which for other questions is the one to cancel.
-var errSaidNo = fmt.Errorf("said no: %w", ErrCancelled)
+// errSaidNo: the button for no. For other questions than Confirm it is the one to cancel.
+var errSaidNo = errors.New("said no")
+
+func noAsCancel(err error) error {
+	if errors.Is(err, errSaidNo) {
+		return ErrCancelled
+	}
+	return err
+}
 
 func verdict(err error) error {
 	var said *assuanError
