@@ -39,6 +39,7 @@ func tiers() [][]string {
 		{"core/oidc/issuer/issuertest", "core/oidc/custody", "core/mytoken"},
 		{"core/mytoken/mytokentest"},
 		{"core/agent/proto", "core/agent/control", "core/agent/login", "core/agent/prompt"},
+		{"core/agent/grant"},
 		{"core/agent/service", "core/agent/start"},
 		{"core/agent/relay"},
 	}

@@ -8,10 +8,10 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
+	"github.com/oidcbox/oidcbox/core/agent/grant"
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/cli"
@@ -116,7 +116,7 @@ func (d *direct) Grant(ctx context.Context, r control.GrantRequest) (control.Gra
 	if err != nil {
 		return control.Granted{}, d.explain(err)
 	}
-	toks, err := d.run(ctx, cl, r)
+	toks, err := grant.Run(ctx, cl, r)
 	defer toks.Wipe()
 	if err != nil {
 		return control.Granted{}, d.explain(fmt.Errorf("client %s, scope %q, audience %q: %w",
@@ -131,33 +131,14 @@ func (d *direct) Grant(ctx context.Context, r control.GrantRequest) (control.Gra
 	if r.SaveAs == "" {
 		return out, nil
 	}
-	out.Saved, err = agent.keep(ctx, d.login(md.Issuer, r, toks))
+	out.Saved, err = agent.keep(ctx, grant.Login(d.login(md.Issuer), r, toks))
 	return out, err
 }
 
-func (d *direct) run(ctx context.Context, cl *flow.Client, r control.GrantRequest) (flow.Tokens, error) {
-	const offline = "offline_access"
-	req := flow.Request{Scope: strings.Fields(r.Scope), Audience: strings.Fields(r.Audience), Resource: r.Resource}
-	if r.Kind == control.GrantCredentials {
-		return cl.ClientCredentials(ctx, req)
-	}
-	if r.SaveAs != "" {
-		req.Scope = append(req.Scope, offline)
-	}
-	return cl.Exchange(ctx, flow.ExchangeRequest{
-		Request: req, Subject: r.Subject, SubjectType: r.SubjectType, RequestedType: r.RequestedType,
-	})
-}
-
-// login is the configuration of a login made of an exchange.
-func (d *direct) login(issuer string, r control.GrantRequest, t flow.Tokens) login.Config {
-	scope := strings.TrimSpace(strings.ReplaceAll(" "+t.Scope+" ", " offline_access ", " "))
-	if scope == "" {
-		scope = r.Scope
-	}
+// login is what a login made of an exchange begins with.
+func (d *direct) login(issuer string) login.Config {
 	return login.Config{
-		Name: r.SaveAs, Issuer: issuer, ClientID: d.client.ID, ClientSecret: d.client.Secret, RefreshToken: t.Refresh,
-		AuthScope: scope, RefreshScope: scope, Audience: r.Audience, OAuth2: true, CertPath: d.ca,
+		Issuer: issuer, ClientID: d.client.ID, ClientSecret: d.client.Secret, CertPath: d.ca, OAuth2: true,
 	}
 }
 
@@ -170,19 +151,8 @@ func (d *direct) Revoke(ctx context.Context, r control.RevokeRequest) (control.R
 		return control.Revoked{}, d.explain(err)
 	}
 	out := control.Revoked{Issuer: md.Issuer}
-	if err := cl.Revoke(ctx, r.Token, r.Hint); err != nil {
+	if out.Confirmed, err = grant.End(ctx, cl, r.Token, r.Hint); err != nil {
 		return out, d.explain(err)
-	}
-	o, err := cl.Introspect(ctx, r.Token)
-	switch active, _ := o.Bool("active"); {
-	case errors.Is(err, flow.ErrNoEndpoint):
-		out.Confirmed = control.ConfirmedNotOffered
-	case err != nil:
-		out.Confirmed = control.ConfirmedUnknown
-	case active:
-		out.Confirmed = control.ConfirmedActive
-	default:
-		out.Confirmed = control.ConfirmedInactive
 	}
 	return out, nil
 }

@@ -5,13 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
+	"github.com/oidcbox/oidcbox/core/agent/grant"
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/oidc/flow"
-	"github.com/oidcbox/oidcbox/core/secret"
 )
 
 // Grant gets a token by token exchange or client credentials, with the client of a login.
@@ -46,7 +45,7 @@ func (s *Service) grant(ctx context.Context, r control.GrantRequest) (control.Gr
 	if err != nil {
 		return control.Granted{}, err
 	}
-	toks, err := runGrant(ctx, cl, r)
+	toks, err := grant.Run(ctx, cl, r)
 	defer toks.Wipe()
 	// A refresh token is kept also when the rest of the answer is useless: nobody else has it.
 	saved, keepErr := s.keepGrant(ctx, cfg, r, toks)
@@ -110,19 +109,6 @@ func explainGrant(err error, r control.GrantRequest) error {
 	return cli.Fail(cli.No, p, p.help)
 }
 
-func runGrant(ctx context.Context, cl *flow.Client, r control.GrantRequest) (flow.Tokens, error) {
-	req := flow.Request{Scope: words(r.Scope), Audience: words(r.Audience), Resource: r.Resource}
-	if r.Kind == control.GrantCredentials {
-		return cl.ClientCredentials(ctx, req)
-	}
-	if r.SaveAs != "" {
-		req.Scope = words(r.Scope + " " + scopeOffline)
-	}
-	return cl.Exchange(ctx, flow.ExchangeRequest{
-		Request: req, Subject: r.Subject, SubjectType: r.SubjectType, RequestedType: r.RequestedType,
-	})
-}
-
 // mayKeep refuses a name before anything is asked of the provider.
 func (s *Service) mayKeep(ctx context.Context, r control.GrantRequest) error {
 	if err := login.CheckName(r.SaveAs); err != nil {
@@ -138,8 +124,7 @@ func (s *Service) mayKeep(ctx context.Context, r control.GrantRequest) error {
 	return nil
 }
 
-// keepGrant makes a login of the refresh token of an exchange. It has the client and nothing else of the login that got
-// it; what it is for was settled by the exchange.
+// keepGrant makes a login of the refresh token of an exchange.
 func (s *Service) keepGrant(
 	ctx context.Context, cfg login.Config, r control.GrantRequest, toks flow.Tokens,
 ) (where string, err error) {
@@ -152,11 +137,7 @@ func (s *Service) keepGrant(
 			help: "Its policy may give none for this exchange; without --save-as the access token is printed.",
 		}
 	}
-	scope := joined(refreshScopes(toks.Scope, r.Scope))
-	cfg.Name, cfg.ClientName, cfg.RefreshToken = r.SaveAs, "", toks.Refresh
-	cfg.RegistrationURI, cfg.RegistrationToken = "", secret.Text{} // the client belongs to the other login
-	cfg.Scope, cfg.AuthScope, cfg.RefreshScope, cfg.Audience = "", scope, scope, strings.TrimSpace(r.Audience)
-	return s.keepLogin(ctx, cfg)
+	return s.keepLogin(ctx, grant.Login(cfg, r, toks))
 }
 
 // keepLogin puts a new login into the keystore where that is open, else into memory.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
+	"github.com/oidcbox/oidcbox/core/agent/grant"
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/oidc/custody"
@@ -117,24 +118,15 @@ func (s *Service) endToken(ctx context.Context, cfg login.Config, token secret.T
 	if err != nil {
 		return "", err
 	}
-	err = cl.Revoke(ctx, token, hint)
-	if errors.Is(err, flow.ErrNoEndpoint) {
+	confirmed, err := grant.End(ctx, cl, token, hint)
+	switch {
+	case errors.Is(err, flow.ErrNoEndpoint):
 		return "", &problem{text: proto.TextNoRevocation, err: err, help: "Withdraw your consent on the provider's pages; " +
 			"there the token may also be listed and deleted."}
-	}
-	if err != nil {
+	case err != nil:
 		return "", fmt.Errorf("revoke a token of %s: %w", cfg.Name, err)
 	}
-	o, err := cl.Introspect(ctx, token)
-	switch active, _ := o.Bool("active"); {
-	case errors.Is(err, flow.ErrNoEndpoint):
-		return control.ConfirmedNotOffered, nil
-	case err != nil:
-		return control.ConfirmedUnknown, nil
-	case active:
-		return control.ConfirmedActive, nil
-	}
-	return control.ConfirmedInactive, nil
+	return confirmed, nil
 }
 
 // endClient deletes the client of a login that was registered for it.
