@@ -86,15 +86,15 @@ func (b *beside) mustDebian(socket, name string, args ...string) string {
 	return o.out
 }
 
-// realGen sets a login up with Debian's oidc-gen and agent, and leaves an account file behind.
-func (b *beside) realGen(name string) {
+// realGen sets a login up with Debian's oidc-gen at an agent, and leaves an account file behind.
+func (b *beside) realGen(socket, name, password string) {
 	b.tb.Helper()
 	port := freePort(b.tb)
 	cmd := exec.Command(original(b.tb, "oidc-gen"), name, "-m", "--iss="+b.issuer+"/", "--client-id=web",
 		"--client-secret=web-secret", "--redirect-uri=http://localhost:"+port, "--flow=code", "--no-url-call",
-		"--scope=openid profile offline_access storage.read:/", "--pw-file="+b.path("password"), "--prompt=none",
+		"--scope=openid profile offline_access storage.read:/", "--pw-file="+password, "--prompt=none",
 		"--confirm-default", "--dae=", "--aud=")
-	cmd.Env, cmd.Dir = append(b.environ(), "OIDC_SOCK="+b.realSocket()), b.dir
+	cmd.Env, cmd.Dir = append(b.environ(), "OIDC_SOCK="+socket), b.dir
 	out, in, err := os.Pipe()
 	if err != nil {
 		b.tb.Fatal(err)
@@ -122,6 +122,9 @@ func freePort(tb testing.TB) string {
 	return port
 }
 
+// file is the path of an account file.
+func (b *beside) file(name string) string { return b.path("home/.config/oidc-agent/" + name) }
+
 // rotate makes our agent use the refresh token three times.
 func (b *beside) rotate(name string) {
 	b.tb.Helper()
@@ -140,7 +143,7 @@ func TestBesideTheOriginal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBeside(t)
 			b.startReal()
-			b.realGen("demo")
+			b.realGen(b.realSocket(), "demo", b.path("password"))
 			b.endReal()
 
 			b.startLockedAgent("--no-keystore")
@@ -197,9 +200,9 @@ func (b *beside) sayOnce(text string) string {
 func TestStaleFileBesideTheOriginal(t *testing.T) {
 	b := newBeside(t)
 	b.startReal()
-	b.realGen("demo")
+	b.realGen(b.realSocket(), "demo", b.path("password"))
 	b.endReal()
-	before, err := os.ReadFile(b.path("home/.config/oidc-agent/demo"))
+	before, err := os.ReadFile(b.file("demo"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +212,34 @@ func TestStaleFileBesideTheOriginal(t *testing.T) {
 		b.rotate("demo")
 		b.endAgent()
 	}
-	after, err := os.ReadFile(b.path("home/.config/oidc-agent/demo"))
+	after, err := os.ReadFile(b.file("demo"))
+	if err != nil || string(before) != string(after) {
+		t.Errorf("the file was written, so this showed nothing: %v", err)
+	}
+}
+
+// TestGenByTheOriginal: a login that Debian's oidc-gen has set up in our agent, and whose file nobody could write since,
+// is in the keystore all the same and lives on over restarts. The keystore is sound, and can be given a new key.
+func TestGenByTheOriginal(t *testing.T) {
+	b := newBeside(t)
+	b.startAgent()
+	b.realGen(b.socket(), "demo", b.sayOnce("correct horse\n"))
+	before, err := os.ReadFile(b.file("demo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.rotate("demo")
+	for range 2 {
+		b.endAgent()
+		b.startAgent()
+		b.rotate("demo") // it was not unloaded, so it is back
+		b.mustDebian(b.socket(), "oidc-add", "-r", "demo")
+		b.mustDebian(b.socket(), "oidc-add", "demo", "--pw-file="+b.sayOnce("correct horse\n"))
+		b.rotate("demo")
+		b.must("self", "keystore", "rekey", "--passphrase-file", b.path("passphrase"))
+		b.must("self", "keystore", "check", "--passphrase-file", b.path("passphrase"))
+	}
+	after, err := os.ReadFile(b.file("demo"))
 	if err != nil || string(before) != string(after) {
 		t.Errorf("the file was written, so this showed nothing: %v", err)
 	}
@@ -220,7 +250,7 @@ func TestStaleFileBesideTheOriginal(t *testing.T) {
 func TestThereAndBack(t *testing.T) {
 	b := newBeside(t)
 	b.startReal()
-	b.realGen("demo")
+	b.realGen(b.realSocket(), "demo", b.path("password"))
 	b.endReal()
 	b.must("self", "keystore", "create", "--passphrase-file", b.path("passphrase"))
 	got := b.must("self", "keystore", "import", "--passphrase-file", b.path("passphrase"), "--pw-file", b.path("password"))
