@@ -80,14 +80,14 @@ func (s *session) open(ctx context.Context, name string, f login.File) (secret.T
 		}
 		plain, err := f.Open(ctx, l.password)
 		if err == nil || !errors.Is(err, login.ErrWrongPassword) || s.asksPw == nil {
-			return plain, l, denied(err)
+			return plain, l, s.denied(err)
 		}
 		l.wipe()
 	}
 	for range maxWrong {
 		pw, err := s.password(ctx, "Enter decryption password for account config '"+name+"'")
 		if errors.Is(err, errNobody) && given {
-			return secret.Text{}, lock{}, denied(login.ErrWrongPassword)
+			return secret.Text{}, lock{}, s.denied(login.ErrWrongPassword)
 		}
 		if errors.Is(err, errNobody) {
 			err = cli.Fail(cli.Usage, fmt.Errorf("the password of account file %s is missing", name),
@@ -119,11 +119,15 @@ func (s *session) passwordGiven(ctx context.Context) (lock, error) {
 	return l, err
 }
 
-func denied(err error) error {
-	if errors.Is(err, login.ErrWrongPassword) {
-		return cli.Fail(cli.Denied, err, "")
+// denied is the refusal of a password that was given; the original counts it as the last of its tries.
+func (s *session) denied(err error) error {
+	switch {
+	case !errors.Is(err, login.ErrWrongPassword):
+		return err
+	case s.env.Upstream:
+		return errors.New(proto.TextMaxTries)
 	}
-	return err
+	return cli.Fail(cli.Denied, err, "")
 }
 
 // passwordEntry tells the agent how it may get at the account file's password when a provider replaces the refresh

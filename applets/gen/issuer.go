@@ -73,7 +73,7 @@ func (s *session) discover(ctx context.Context, d *draft) error {
 		d.md, note, err = provider.DiscoverTyped(ctx, hc, cfg.Issuer)
 	}
 	if err != nil {
-		return discoveryError(err)
+		return s.discoveryError(err)
 	}
 	if note != "" && !s.env.Upstream {
 		s.env.Warn("%s", note)
@@ -89,9 +89,15 @@ func (s *session) discover(ctx context.Context, d *draft) error {
 	return nil
 }
 
-func discoveryError(err error) error {
+// textNoDiscovery is what the original says of any fault.
+const textNoDiscovery = asPrinted("Could not get token endpoint from the configuration endpoint. This could be because of " +
+	"a network issue. But it's more likely that your issuer is not correct.")
+
+func (s *session) discoveryError(err error) error {
 	var other *provider.IssuerError
 	switch {
+	case s.env.Upstream:
+		return cli.Fail(cli.No, textNoDiscovery, err.Error())
 	case errors.Is(err, provider.ErrIssuerURL):
 		return cli.Fail(cli.Usage, err, "an issuer looks like https://op.example.org")
 	case errors.As(err, &other):

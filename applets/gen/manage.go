@@ -50,6 +50,9 @@ func (s *session) exists(ctx context.Context, name string) bool {
 
 // known reports whether the agent has a login of this name, or may have one that it cannot show now.
 func (s *session) known(ctx context.Context, name string) bool {
+	if st, err := s.admin.Status(ctx); err == nil && (st.Locked || st.Keystore == control.KeystoreLocked) {
+		return true
+	}
 	logins, err := s.admin.Logins(ctx)
 	if err != nil {
 		return !errors.Is(err, control.ErrNoAgent)
