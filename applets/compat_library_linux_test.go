@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/oidcbox/oidcbox/core/agent/proto"
@@ -53,19 +54,20 @@ func TestCompatSizes(t *testing.T) {
 	if err := buildGoClient(dir); err != nil {
 		services.Missing(t, "the Go library's client cannot be built: "+err.Error())
 	}
-	var names int
+	var length atomic.Int64
 	socket := serveProto(t, func(context.Context, sock.Peer, proto.Request) proto.Reply {
-		list := []string{strings.Repeat("n", names)} // the answer grows by a byte with each
+		list := []string{strings.Repeat("n", int(length.Load()))} // the answer grows by a byte with each
 		return proto.Reply{Status: proto.StatusSuccess, Info: proto.InfoValue(list)}
 	})
 	for _, around := range []int{4096, 8192} {
 		// base64 of nonce and cipher: three bytes more of text are four more on the wire
 		middle := (around-60)/4*3 - 40
-		for names = middle - 16; names < middle+16; names++ {
+		for n := middle - 16; n < middle+16; n++ {
+			length.Store(int64(n))
 			cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "go-client"), "loaded")
 			cmd.Env = []string{"OIDC_SOCK=" + socket}
 			if out, err := cmd.Output(); err != nil || string(out) != "GetLoadedAccounts: 1\n" {
-				t.Errorf("an answer with %d bytes more: %v: %s", names, err, out)
+				t.Errorf("an answer with %d bytes more: %v: %s", n, err, out)
 			}
 		}
 	}
