@@ -17,52 +17,6 @@ import (
 	"github.com/oidcbox/oidcbox/testdata/services"
 )
 
-// TestOriginalClients runs the original's clients against our agent, beside ours.
-func TestOriginalClients(t *testing.T) {
-	services.Need(t, "oidc-token", "oidc-add", "oidc-gen")
-	w := newWorld(t)
-	w.must("ours", "--issuer", w.op.URL, "--prompt", "none", "-w", "code", "--port", "0", "--pw-file", "pw")
-	tool := func(name string, args ...string) (string, int) {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), name, args...)
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-		for k, v := range w.env {
-			cmd.Env = append(cmd.Env, k+"="+v)
-		}
-		out, err := cmd.Output()
-		var exit *exec.ExitError
-		if err != nil && !errors.As(err, &exit) {
-			t.Fatal(err)
-		}
-		return string(out), cmd.ProcessState.ExitCode()
-	}
-	rep, err := proto.Client{Path: w.env["OIDC_SOCK"]}.Call(t.Context(), proto.Request{Type: proto.TypeAccessToken, Account: "ours"})
-	if err != nil || rep.Err() != nil {
-		t.Fatal(err, rep.Err())
-	}
-	if out, code := tool("oidc-token", "ours"); code != 0 || strings.TrimSpace(out) != rep.AccessToken.Expose() {
-		t.Errorf("oidc-token gives another token than our client (exit code %d)", code)
-	}
-	if out, code := tool("oidc-token", "-i", "ours"); code != 0 || strings.TrimSpace(out) != w.op.URL {
-		t.Errorf("oidc-token -i: %q, %d", out, code)
-	}
-	if _, code := tool("oidc-token", "nope"); code != 1 {
-		t.Errorf("oidc-token for nothing: exit code %d", code)
-	}
-	if out, code := tool("oidc-add", "-l"); code != 0 || !strings.HasSuffix(out, "\nours\n") {
-		t.Errorf("oidc-add -l: %q, %d", out, code)
-	}
-	if out, code := tool("oidc-add", "-r", "ours"); code != 0 || out != "success\n" {
-		t.Errorf("oidc-add -r: %q, %d", out, code)
-	}
-	if out, code := tool("oidc-add", "--pw-file="+w.path("pw"), "ours"); code != 0 || out != "success\n" {
-		t.Errorf("oidc-add of a file of ours: %q, %d", out, code)
-	}
-	if out, code := tool("oidc-add", "-a"); code != 0 || !strings.HasSuffix(out, "\nours\n") {
-		t.Errorf("oidc-add -a: %q, %d", out, code)
-	}
-}
-
 // TestOriginalGen sets a login up with the original's oidc-gen: registration, code flow, merged account file.
 func TestOriginalGen(t *testing.T) {
 	services.Need(t, "oidc-gen")
