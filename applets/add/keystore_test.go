@@ -21,6 +21,7 @@ type keystoreOf struct {
 	control.Backend // what is not here is not asked
 	status          control.Status
 	asked           []string
+	opens           bool // an unlock changes the status
 }
 
 func (k *keystoreOf) Status(context.Context) (control.Status, error) { return k.status, nil }
@@ -53,6 +54,9 @@ func (k *keystoreOf) Unlock(_ context.Context, u control.Unlock) error {
 	k.asked = append(k.asked, strings.TrimSpace("unlock "+pass+" "+u.KeyFile))
 	if pass == "wrong" {
 		return cli.Fail(cli.Denied, errors.New("wrong passphrase"), "")
+	}
+	if k.opens {
+		k.status.Keystore = control.KeystoreOpen
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/cli/term"
 	"github.com/oidcbox/oidcbox/core/secret"
 )
 
@@ -66,6 +67,9 @@ func (c *Cmd) loadOptions() control.LoadOptions {
 func (c *Cmd) loadFile(ctx context.Context, a *agent, name string, st control.Status) error {
 	config, pw, err := c.openFile(ctx, a.env, name)
 	if errors.Is(err, fs.ErrNotExist) && st.Keystore == control.KeystoreLocked {
+		if term.Usable() {
+			return c.unlockAndLoad(ctx, a, name)
+		}
 		return cli.Fail(cli.Human, fmt.Errorf("there is no account file %s, and the keystore is locked", name),
 			"unlock it with: "+a.env.Name+" --unlock")
 	}
@@ -91,6 +95,20 @@ func (c *Cmd) loadFile(ctx context.Context, a *agent, name string, st control.St
 		return err
 	}
 	return c.say(a.env, "success", rep.Info.Text())
+}
+
+// unlockAndLoad has the person open the keystore first, as the login can only be there.
+func (c *Cmd) unlockAndLoad(ctx context.Context, a *agent, name string) error {
+	a.env.Note("There is no account file %s, and the keystore is locked.", name)
+	pass, err := ask(a.env, "Enter passphrase of the keystore: ", "--unlock")
+	if err != nil {
+		return err
+	}
+	defer pass.Wipe()
+	if err := a.control.Unlock(ctx, control.Unlock{Passphrase: pass}); err != nil {
+		return err
+	}
+	return c.load(ctx, a) // the keystore is open, so this does not come back here
 }
 
 // openFile decrypts the account file of a name.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/creack/pty"
 
+	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/cli"
 )
 
@@ -96,5 +98,22 @@ func TestPrompts(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLoadUnlocks: a login that can only be in the locked keystore is one question away.
+func TestLoadUnlocks(t *testing.T) {
+	k := &keystoreOf{status: control.Status{Keystore: control.KeystoreLocked}, opens: true}
+	p := newPlace(t, &agentOf{})
+	withKeystore(t, p, k)
+	if shown, code := p.typed("kept", "wrong"); code == 0 || !strings.Contains(shown, "wrong passphrase") {
+		t.Errorf("exit code %d, shown %q", code, shown)
+	}
+	shown, code := p.typed("kept", "geheim")
+	if code != 0 || !strings.Contains(shown, "success\n") || strings.Contains(shown, "geheim") {
+		t.Errorf("exit code %d, shown %q", code, shown)
+	}
+	if want := []string{"unlock wrong", "unlock geheim", "load kept"}; !slices.Equal(k.asked, want) {
+		t.Errorf("asked %q", k.asked)
 	}
 }
