@@ -149,6 +149,26 @@ func TestDoctorForwarded(t *testing.T) {
 	}
 }
 
+// TestDoctorProgress: on a terminal a person sees how far it has come; the report itself is on standard output.
+func TestDoctorProgress(t *testing.T) {
+	h := newHouse(t)
+	h.startAgent()
+	h.gen("mine")
+	term := newTerminal(t)
+	cmd := h.command("self", "doctor")
+	cmd.Stdin, cmd.Stderr = term.tty, term.tty
+	out, err := cmd.Output()
+	if err != nil || !strings.Contains(string(out), "nothing is wrong") || strings.Contains(string(out), "asked") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(term.text(), "asked 1 of 1 provider"); {
+		if time.Now().After(end) {
+			t.Fatalf("the terminal shows %q", term.text())
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
 // TestDoctorGroup: who may use a socket is said.
 func TestDoctorGroup(t *testing.T) {
 	if os.Geteuid() != 0 {

@@ -109,6 +109,25 @@ func TestMytokenJourney(t *testing.T) {
 		}
 	})
 
+	t.Run("under_the_name_of_the_original", func(t *testing.T) {
+		term := newTerminal(t)
+		cmd := h.command("oidc-token", "-m", "kit")
+		var out bytes.Buffer
+		cmd.Stdout = &out
+		if err := term.follow(t, cmd, srv.URL); err != nil {
+			t.Fatalf("%v\n%s", err, term.text())
+		}
+		if mt, ok := strings.CutSuffix(out.String(), "\n"); !ok || !srv.Current(mt) {
+			t.Errorf("%q", out.String())
+		}
+		if said := term.text(); !strings.Contains(said, "web-default") || !strings.Contains(said, "AT tokeninfo") {
+			t.Errorf("the question does not say what the profile of the server is:\n%s", said)
+		}
+		if o := h.run("oidc-token", "-m", "kit"); o.code != 1 || !strings.HasPrefix(o.errOut, "Error: operation forbidden\n") {
+			t.Errorf("with nobody to ask: %+v", o)
+		}
+	})
+
 	h.killAgent()
 	h.startAgent()
 	if at := h.must("token", "--force-new", "kit"); !strings.HasPrefix(at, "at.") {

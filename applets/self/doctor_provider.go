@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -59,9 +60,8 @@ func (d *doctor) providers(ctx context.Context, known []knownLogin) []finding {
 		}
 		names[t] = append(names[t], l.name)
 	}
-	if len(order) > 0 && cli.IsTerminal(d.env.Stderr) {
-		d.env.Note("Asking %s, at most %v each ...", counted(len(order), "provider"), providerWait)
-	}
+	show := newProgress(d.env, len(order))
+	defer show.end()
 	lists := make([]findings, len(order))
 	var g errgroup.Group
 	g.SetLimit(providersAtOnce)
@@ -72,6 +72,7 @@ func (d *doctor) providers(ctx context.Context, known []knownLogin) []finding {
 			defer cancel()
 			lists[i].area = "provider"
 			d.provider(ctx, &lists[i], t, strings.Join(names[t], ", "))
+			show.step()
 			return nil
 		})
 	}
@@ -81,6 +82,43 @@ func (d *doctor) providers(ctx context.Context, known []knownLogin) []finding {
 		all = append(all, f.list...)
 	}
 	return all
+}
+
+// progress is a line on the terminal that says how far it has come, and goes away at the end.
+type progress struct {
+	to  io.Writer // nil: nobody watches
+	all int
+
+	mu   sync.Mutex
+	done int
+}
+
+func newProgress(env *cli.Env, all int) *progress {
+	p := &progress{all: all}
+	if all > 0 && cli.IsTerminal(env.Stderr) {
+		p.to = env.Stderr
+		p.write()
+	}
+	return p
+}
+
+// write is called by one at a time.
+func (p *progress) write() {
+	fmt.Fprintf(p.to, "\rasked %d of %s, at most %v each ...", p.done, counted(p.all, "provider"), providerWait)
+}
+
+func (p *progress) step() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done++; p.to != nil {
+		p.write()
+	}
+}
+
+func (p *progress) end() {
+	if p.to != nil {
+		fmt.Fprint(p.to, "\r\x1b[K")
+	}
 }
 
 // dated is an HTTP client that remembers how the clock of the server compares with ours.
