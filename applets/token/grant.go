@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
+	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/agent/relay"
 	"github.com/oidcbox/oidcbox/core/agent/start"
@@ -96,8 +97,41 @@ func (c *Cmd) subject(ctx context.Context, env *cli.Env) (secret.Text, error) {
 	case err != nil:
 		return t, cli.Fail(cli.No, err, "give the token to exchange with --subject-file")
 	}
+	if err := c.belongs(ctx, env, t, where); err != nil {
+		t.Wipe()
+		return secret.Text{}, err
+	}
 	env.Note("exchanging the token of %s", where)
 	return t, nil
+}
+
+// belongs refuses to show a token that nobody has named to another provider than the one it is from: whoever has a token
+// can use it.
+func (c *Cmd) belongs(ctx context.Context, env *cli.Env, t secret.Text, where string) error {
+	in := look(t)
+	to := c.provider(ctx, env)
+	if !in.jwt || in.Issuer == "" || to == "" || login.SameIssuer(in.Issuer, to) {
+		return nil
+	}
+	return cli.Fail(cli.No, fmt.Errorf("the token of %s is from %s and not from %s", where, in.Issuer, to),
+		"if that provider is to have it, name it as a file")
+}
+
+// provider is the issuer that the request goes to, "" when that is not known here.
+func (c *Cmd) provider(ctx context.Context, env *cli.Env) string {
+	if c.ClientID != "" {
+		return c.Account
+	}
+	list, err := control.Client{Path: control.Place(env.Getenv)}.Logins(ctx)
+	if err != nil {
+		return "" // the request itself will say what is wrong
+	}
+	for _, l := range list {
+		if l.Name == c.Account {
+			return l.Issuer
+		}
+	}
+	return ""
 }
 
 // subjectOfLogin asks the agent as oidc-token does, so that a login that wants to be confirmed is.

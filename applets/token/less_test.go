@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/secret"
 )
 
@@ -77,5 +78,23 @@ func TestLess(t *testing.T) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// TestTokenStaysWithItsProvider: a token that was only found is not shown to another provider.
+func TestTokenStaysWithItsProvider(t *testing.T) {
+	found := jwt(t, map[string]any{"iss": "https://op.example.org"}).Expose()
+	vars := map[string]string{"BEARER_TOKEN": found}
+	for _, job := range []string{"--exchange", "--revoke"} {
+		got := runIn(t, vars, false, job, "--client-id", "c", "https://127.0.0.1:1")
+		const said = "oidcbox token: the token of BEARER_TOKEN is from https://op.example.org and not from https://127.0.0.1:1\n"
+		if got.code != cli.No || got.out != "" || !strings.HasPrefix(got.errOut, said) || strings.Contains(got.errOut, found) {
+			t.Errorf("%s: %+v", job, got)
+		}
+	}
+	// Its own provider may have it; that one is away.
+	vars["BEARER_TOKEN"] = jwt(t, map[string]any{"iss": "http://127.0.0.1:1/"}).Expose()
+	if got := runIn(t, vars, false, "--exchange", "--client-id", "c", "http://127.0.0.1:1"); got.code != cli.Temporary {
+		t.Errorf("%+v", got)
 	}
 }

@@ -22,7 +22,7 @@ import (
 // revoke ends a login's refresh token, or a token that is given, and says what the provider says of it afterwards.
 func (c *Cmd) revoke(ctx context.Context, env *cli.Env) error {
 	req := control.RevokeRequest{Login: c.Account}
-	token, where, err := c.condemned(env)
+	token, where, err := c.condemned(ctx, env)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (c *Cmd) revoke(ctx context.Context, env *cli.Env) error {
 
 // condemned is the token to revoke, and where it was found: that of --token-file, else the one that this process would
 // send. It is empty when a login is named.
-func (c *Cmd) condemned(env *cli.Env) (t secret.Text, where string, err error) {
+func (c *Cmd) condemned(ctx context.Context, env *cli.Env) (t secret.Text, where string, err error) {
 	switch {
 	case c.TokenFile != "":
 		t, err = readToken(env, c.TokenFile)
@@ -67,6 +67,12 @@ func (c *Cmd) condemned(env *cli.Env) (t secret.Text, where string, err error) {
 		return t, "", cli.Fail(cli.NotFound, errors.New("there is no token to revoke"), "name a login, or give --token-file")
 	case err != nil:
 		return t, "", cli.Fail(cli.No, err, "name a login, or give --token-file")
+	}
+	if c.Account != "" {
+		if err := c.belongs(ctx, env, t, where); err != nil {
+			t.Wipe()
+			return secret.Text{}, "", err
+		}
 	}
 	env.Note("revoking the token of %s", where)
 	return t, where, nil
