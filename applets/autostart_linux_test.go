@@ -132,7 +132,8 @@ func TestAutostartAsks(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(30 * time.Second); !strings.Contains(strings.ToLower(term.text()), "passphrase"); time.Sleep(10 * time.Millisecond) {
+	asked := func() bool { return strings.Contains(strings.ToLower(term.text()), "passphrase") }
+	for end := time.Now().Add(30 * time.Second); !asked(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			_ = cmd.Process.Kill()
 			t.Fatalf("nobody asked for the passphrase:\n%s", term.text())

@@ -21,8 +21,8 @@ type shellHouse struct {
 	env []string
 }
 
-// newShellHouse has the names of the original's programs on its PATH, in front of everything else: as links to our binary,
-// or as Debian's programs with theirs.
+// newShellHouse has the names of the original's programs on its PATH, in front of everything else: as links to our
+// binary, or as Debian's programs with theirs.
 func newShellHouse(t *testing.T, theirs bool) *shellHouse {
 	t.Helper()
 	bin, err := oneBinary()
@@ -101,7 +101,8 @@ func TestServiceLikeTheOriginal(t *testing.T) {
 		"oidc-agent-service", "oidc-agent-service nothing", "oidc-agent-service stop",
 		// Not "use" a second time: theirs prints an empty OIDCD_PID then, unless the shell has it already.
 		"oidc-agent-service use", "oidc-agent-service start", "oidc-agent-service restart-s",
-		`eval $(oidc-agent-service use) | wc -w; test -S "$OIDC_SOCK" && test -f "$OIDCD_PID_FILE" && kill -0 $OIDCD_PID && echo there`,
+		`eval $(oidc-agent-service use) | wc -w
+			test -S "$OIDC_SOCK" && test -f "$OIDCD_PID_FILE" && kill -0 $OIDCD_PID && echo there`,
 	} {
 		a, b := tidy(theirs.sh("bash", step)), tidy(ours.sh("bash", step))
 		if a != b {
@@ -119,7 +120,8 @@ func TestKeychainLikeTheOriginal(t *testing.T) {
 	for _, step := range []string{
 		"oidc-keychain -k",
 		`eval $(oidc-keychain); test -S $OIDC_SOCK && kill -0 $OIDCD_PID && echo there; sleep 0.2`,
-		`eval $(oidc-keychain); one=$OIDCD_PID; unset OIDC_SOCK OIDCD_PID; eval $(oidc-keychain); test $one = $OIDCD_PID && echo same`,
+		`eval $(oidc-keychain); one=$OIDCD_PID; unset OIDC_SOCK OIDCD_PID
+			eval $(oidc-keychain); test $one = $OIDCD_PID && echo same`,
 		`unset OIDC_SOCK OIDCD_PID; . $HOME/.oidc-agent/.keychain/$(uname -n).sh; kill -0 $OIDCD_PID && echo sourced`,
 		`eval $(oidc-keychain --accounts nosuch) > /dev/null; echo $?`,
 		`eval $(oidc-keychain -k); echo "<$OIDC_SOCK$OIDCD_PID>"`,

@@ -43,8 +43,8 @@ func TestUnits(t *testing.T) {
 	}
 }
 
-// TestActivated lets systemd's own program make the sockets and start the agent with the first client. They stay when the
-// agent ends: they are systemd's.
+// TestActivated lets systemd's own program make the sockets and start the agent with the first client. They stay when
+// the agent ends: they are systemd's.
 func TestActivated(t *testing.T) {
 	services.Need(t, "systemd-socket-activate")
 	h := newHouse(t)

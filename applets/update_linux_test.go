@@ -39,8 +39,8 @@ func copyFile(t *testing.T, from, to string) os.FileInfo {
 	return info
 }
 
-// TestRestartOnUpdate replaces the program of an agent whose keystore was unlocked by a passphrase that is not kept. The
-// pid stays, no client is refused, and the login is served as before.
+// TestRestartOnUpdate replaces the program of an agent whose keystore was unlocked by a passphrase that is not kept.
+// The pid stays, no client is refused, and the login is served as before.
 func TestRestartOnUpdate(t *testing.T) {
 	h := newHouse(t)
 	prog := h.path("prog")

@@ -135,7 +135,8 @@ func answers(t *testing.T, path string) {
 // TestPrintedToAFile is what a start-up file does: no pause between the lines and their use.
 func TestPrintedToAFile(t *testing.T) {
 	h := newHome(t)
-	script := `oidc-agent > vars && . ./vars > said && test -S "$OIDC_SOCK" && oidc-agent --status > status && oidc-agent -k > killed`
+	script := `oidc-agent > vars && . ./vars > said && test -S "$OIDC_SOCK" &&
+		oidc-agent --status > status && oidc-agent -k > killed`
 	h.env = append(h.env, "PATH="+h.path("bin")+":/usr/bin:/bin")
 	h.link("oidc-agent")
 	for i := range 10 {
@@ -171,7 +172,8 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 	h.write("settings", `{"oidc-agent":{"confirm":"perhaps"}}`)
 	h.env = append(h.env, "OIDC_USER_CONFIG="+h.path("settings"))
 	r := h.run("agent")
-	if r.code != 1 || !strings.Contains(r.errOut, `member "confirm"`) || !strings.Contains(r.errOut, "hint: ") || r.out != "" {
+	if r.code != 1 || !strings.Contains(r.errOut, `member "confirm"`) ||
+		!strings.Contains(r.errOut, "hint: ") || r.out != "" {
 		t.Errorf("%+v", r)
 	}
 }

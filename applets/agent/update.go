@@ -38,8 +38,8 @@ const (
 // errUpdated says that the program's file is another one, and that all is ready for running it.
 var errUpdated = errors.New("the program was replaced")
 
-// handover is what one process tells the next one, through a pipe. The passphrase opens a key slot that is there for this
-// alone.
+// handover is what one process tells the next one, through a pipe. The passphrase opens a key slot that is there for
+// this alone.
 type handover struct {
 	Sockets    []handed         `json:"sockets"`
 	Path       string           `json:"path"`
@@ -251,7 +251,8 @@ type program struct {
 	info os.FileInfo
 }
 
-// findProgram is the file this process runs. Asked before anybody is told that there is an agent: nobody replaces it sooner.
+// findProgram is the file this process runs. Asked before anybody is told that there is an agent: nobody replaces it
+// sooner.
 func findProgram() (p program, err error) {
 	if p.path, err = os.Executable(); err == nil {
 		p.path, err = filepath.EvalSymlinks(p.path)

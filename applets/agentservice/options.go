@@ -48,7 +48,8 @@ func findOptions(env *cli.Env) (options, error) {
 		}
 		ignored, err := o.apply(string(b))
 		if err != nil {
-			return options{}, cli.Fail(cli.No, fmt.Errorf("%s: %w", path, err), "write it as NAME=value or NAME='words'; no shell reads this file")
+			const hint = "write it as NAME=value or NAME='words'; no shell reads this file"
+			return options{}, cli.Fail(cli.No, fmt.Errorf("%s: %w", path, err), hint)
 		}
 		for _, name := range ignored {
 			env.Warn("%s sets %s, which nothing here uses", path, name)

@@ -1,8 +1,8 @@
 // Package agentservice is the role that keeps one agent per person at a place where everybody finds it:
 // oidc-agent-service.
 //
-// It finds, starts and ends the agent and prints lines for a shell's eval. It is not the agent (applets/agent is), and it
-// runs no shell: the file of options, which the original sources, is read as assignments and nothing else.
+// It finds, starts and ends the agent and prints lines for a shell's eval. It is not the agent (applets/agent is), and
+// it runs no shell: the file of options, which the original sources, is read as assignments and nothing else.
 //
 // Not a public API.
 package agentservice

@@ -1,7 +1,7 @@
 // Package keychain is the role that gives every shell the same agent and loads logins into it: oidc-keychain.
 //
-// It finds an agent or starts one, prints lines for a shell's eval, and runs oidc-add of this program for logins that are
-// not loaded. It is not the agent, and it keeps no passwords.
+// It finds an agent or starts one, prints lines for a shell's eval, and runs oidc-add of this program for logins that
+// are not loaded. It is not the agent, and it keeps no passwords.
 //
 // Not a public API.
 package keychain
@@ -120,7 +120,8 @@ func (k *keychain) show(r start.Running, started bool) {
 
 // variables are the lines of the script.
 func variables(r start.Running) string {
-	return fmt.Sprintf("OIDC_SOCK=%s; export OIDC_SOCK;\nOIDCD_PID=%d; export OIDCD_PID;\n", cli.ShellQuote(r.Socket), r.PID)
+	return fmt.Sprintf("OIDC_SOCK=%s; export OIDC_SOCK;\nOIDCD_PID=%d; export OIDCD_PID;\n",
+		cli.ShellQuote(r.Socket), r.PID)
 }
 
 // kill ends the agent that find would have found.

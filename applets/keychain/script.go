@@ -52,8 +52,8 @@ func (k *keychain) remember(r start.Running) error {
 	return nil
 }
 
-// replace writes a small file whole: a shell may source it at any time. What a power cut loses is written again by the next
-// shell.
+// replace writes a small file whole: a shell may source it at any time. What a power cut loses is written again by the
+// next shell.
 func replace(path, text string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-") // mode 0600
 	if err != nil {

@@ -77,8 +77,8 @@ type renewing struct {
 func (r renewing) first() error { return <-r.begun }
 func (r renewing) wait()        { <-r.done }
 
-// keepFresh renews the token until quiet ends. asking bounds the first request, during which the person may be asked; the
-// terminal belongs to the command after that.
+// keepFresh renews the token until quiet ends. asking bounds the first request, during which the person may be asked;
+// the terminal belongs to the command after that.
 func (s *session) keepFresh(asking, quiet context.Context) renewing {
 	r := renewing{begun: make(chan error, 1), done: make(chan struct{})}
 	var began sync.Once

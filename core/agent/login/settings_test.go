@@ -41,7 +41,8 @@ func TestLoadSettings(t *testing.T) {
 			person: `{"oidc-add":{"store-pw":true}}`, want: change(func(s *Settings) { s.Add.StorePassword = true }),
 		},
 		"comments": {
-			person: "# mine\n{\n  # off\n\"oidc-agent\":{\"autoload\":false}\n}\n", want: change(func(s *Settings) { s.Agent.Autoload = false }),
+			person: "# mine\n{\n  # off\n\"oidc-agent\":{\"autoload\":false}\n}\n",
+			want:   change(func(s *Settings) { s.Agent.Autoload = false }),
 		},
 		"person_patches_the_system": {
 			system: `{"oidc-agent":{"confirm":true,"lifetime":60},"oidc-gen":{"cnid":"site"}}`,
@@ -76,7 +77,8 @@ func TestLoadSettings(t *testing.T) {
 			want:   change(func(s *Settings) { s.Token.MytokenProfile = `{"capabilities":"AT"}` }),
 		},
 		"user_config_dev_null": {
-			person: `{"oidc-agent":{"confirm":true}}`, env: map[string]string{"OIDC_USER_CONFIG": "/dev/null"}, want: DefaultSettings(),
+			person: `{"oidc-agent":{"confirm":true}}`, env: map[string]string{"OIDC_USER_CONFIG": "/dev/null"},
+			want: DefaultSettings(),
 		},
 		"unknown_members_are_left_alone": {
 			person: `{"oidc-agent":{"stats_collect_share":true,"new":[1]},"oidc-new":{}}`, want: DefaultSettings(),

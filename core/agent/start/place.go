@@ -52,8 +52,8 @@ func (p Place) Find(ctx context.Context) (Running, bool) {
 	return r, ok
 }
 
-// answering looks for an agent at a socket. The pid is the one the agent gives, else that of whoever made the socket, else
-// 0. Where systemd made it, that is no agent.
+// answering looks for an agent at a socket. The pid is the one the agent gives, else that of whoever made the socket,
+// else 0. Where systemd made it, that is no agent.
 func answering(ctx context.Context, path string) (pid int, ok bool) {
 	c, err := sock.Dial(ctx, path)
 	if err != nil {
@@ -97,8 +97,8 @@ func askStatus(ctx context.Context, path string) (status, error) {
 	return st, nil
 }
 
-// Use returns the agent at the place. Where there is none, it takes one that listens at our well-known socket, because a
-// second one could not open the keystore; else it starts one. Of several that do so at once one starts it.
+// Use returns the agent at the place. Where there is none, it takes one that listens at our well-known socket, because
+// a second one could not open the keystore; else it starts one. Of several that do so at once one starts it.
 func (p Place) Use(ctx context.Context, env *cli.Env, prog Program) (r Running, started bool, err error) {
 	unlock, err := p.lock(ctx)
 	if err != nil {

@@ -75,9 +75,8 @@ func TestWantedStateElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := map[string]string{"HOME": home, "XDG_STATE_HOME": state}
-	p := place{getenv: func(k string) string { return env[k] }, terminal: true, fsType: func(path string) (string, bool, error) {
-		return "x", path != home, nil
-	}}
+	fsType := func(path string) (string, bool, error) { return "x", path != home, nil }
+	p := place{getenv: func(k string) string { return env[k] }, terminal: true, fsType: fsType}
 	if ok, why := p.wanted(); ok || !strings.Contains(why, home) {
 		t.Errorf("%v, %q", ok, why)
 	}
