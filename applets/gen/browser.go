@@ -3,6 +3,7 @@ package gen
 import (
 	"context"
 	"errors"
+	"net/url"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ func (s *session) browser(ctx context.Context, rep proto.Reply) (proto.Reply, er
 	link := strings.ReplaceAll(rep.URI, " ", "%20") // the original's agent leaves the blanks between scopes
 	s.env.Note("To continue and approve the registered client visit the following URL in a Browser of your choice:\n%s",
 		link)
-	if info := rep.Info.Text(); info != "" {
+	if info := s.elsewhere(rep); info != "" {
 		s.rememberAgent(rep.State)
 		s.env.Note("\n%s", info)
 		s.openForLater(link)
@@ -49,6 +50,25 @@ func (s *session) browser(ctx context.Context, rep proto.Reply) (proto.Reply, er
 		}
 		pause = min(pause*5/4, 2*time.Second)
 	}
+}
+
+// elsewhere says how the code comes to the agent when that does not listen for the browser, "" when it does. The words
+// are the original's.
+func (s *session) elsewhere(rep proto.Reply) string {
+	redirect := ""
+	if u, err := url.Parse(rep.URI); err == nil {
+		redirect = u.Query().Get("redirect_uri")
+	}
+	switch {
+	case strings.HasPrefix(redirect, customScheme):
+		return "You are using a redirect uri with a custom scheme. Your browser will redirect you to a another oidc-gen " +
+			"instance automatically. You then can complete the account configuration generation process there."
+	case s.cmd.NoWebserver:
+		return "You have chosen to not use a webserver. You therefore have to do a manual redirect. Your browser will " +
+			"redirect you to '" + redirect + "' which will not succeed, because oidc-agent did not start a webserver. " +
+			"Copy the whole url you are being redirected to and pass it to:\noidc-gen --codeExchange='<url>'"
+	}
+	return rep.Info.Text()
 }
 
 // interrupted frees the port of a flow that the person gave up.

@@ -51,7 +51,7 @@ func (s *Service) codeFlow(ctx context.Context, st setup) (proto.Reply, error) {
 	}
 	s.pending.put(w)
 	rep := proto.Reply{Status: proto.StatusAccepted, URI: begun.URL, State: begun.State}
-	if listener == nil {
+	if listener == nil && !st.noListener && !strings.HasPrefix(redirect, customScheme) {
 		rep.Info = proto.InfoText(bringCode(redirect))
 	}
 	return rep, nil
@@ -75,12 +75,9 @@ func digit(b bool) string {
 	return "0"
 }
 
-// bringCode says how the code comes here when nobody listens for the browser. The words are the original's.
+// bringCode tells a client that expects a listener that there is none. One that asked for none, or sees the scheme of
+// desktops in the link, knows; the original's would say it twice. The words are the original's.
 func bringCode(redirect string) string {
-	if strings.HasPrefix(redirect, customScheme) {
-		return "You are using a redirect uri with a custom scheme. Your browser will redirect you to a another oidc-gen " +
-			"instance automatically. You then can complete the account configuration generation process there."
-	}
 	return "You have chosen to not use a webserver. You therefore have to do a manual redirect. Your browser will redirect " +
 		"you to '" + redirect + "' which will not succeed, because oidc-agent did not start a webserver. Copy the whole " +
 		"url you are being redirected to and pass it to:\noidc-gen --codeExchange='<url>'"
@@ -183,6 +180,11 @@ func (s *Service) codeExchange(ctx context.Context, r proto.Request) (proto.Repl
 	w, ok := s.pending.get("state " + state)
 	if !ok {
 		return proto.Reply{}, fail(proto.TextWrongState, "No login waits for this state; it may have waited too long.")
+	}
+	if w.setup.md != nil && w.setup.md.ResponseIssSupported && !query.Has("iss") {
+		// RFC 9207 section 2.4. The login stays open: the address may come again, whole.
+		return proto.Reply{}, fail("The address does not say which provider it comes from (iss)",
+			"oidc-gen of versions 4 and 5 leaves that out. Give the whole address to: oidcbox gen --codeExchange ADDRESS")
 	}
 	if w.begin() {
 		w.end() // the listener is not needed any more

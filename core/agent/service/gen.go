@@ -31,10 +31,12 @@ type setup struct {
 	flows    []string
 	onlyAT   bool // one access token and nothing stored
 	noServer bool
-	noScheme bool
-	again    *loaded // the login that is renewed; nil for a new one
-	md       *provider.Metadata
-	typed    string // the issuer as the request spelled it
+	// noListener is set when the client wants no listener, and therefore knows that there is none.
+	noListener bool
+	noScheme   bool
+	again      *loaded // the login that is renewed; nil for a new one
+	md         *provider.Metadata
+	typed      string // the issuer as the request spelled it
 }
 
 // answer is the account JSON for the client. The issuer is spelled as the client did, as far as that is a matter of the
@@ -60,7 +62,7 @@ func (s *Service) gen(ctx context.Context, r proto.Request) (proto.Reply, error)
 	}
 	return s.runFlows(ctx, setup{
 		cfg: cfg, user: inFlightOf(r.Config), flows: flowsOr(r.Flow, flowRefresh, flowPassword, flowCode, flowDevice),
-		onlyAT: r.OnlyAT, noServer: r.NoWebserver || s.opts.NoWebserver, noScheme: r.NoScheme || s.opts.NoScheme,
+		onlyAT: r.OnlyAT, noServer: r.NoWebserver || s.opts.NoWebserver, noListener: r.NoWebserver, noScheme: r.NoScheme || s.opts.NoScheme,
 	})
 }
 
@@ -105,7 +107,7 @@ func (s *Service) reauthenticate(ctx context.Context, r proto.Request) (proto.Re
 	l.confirm, l.subject = l.confirm || saved.Confirm, saved.Subject
 	return s.runFlows(ctx, setup{
 		cfg: cfg, flows: flowsOr(r.Flow, flowPassword, flowDevice, flowCode), again: &l,
-		noServer: r.NoWebserver || s.opts.NoWebserver, noScheme: r.NoScheme || s.opts.NoScheme,
+		noServer: r.NoWebserver || s.opts.NoWebserver, noListener: r.NoWebserver, noScheme: r.NoScheme || s.opts.NoScheme,
 	})
 }
 

@@ -5,12 +5,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/secret"
 )
 
 // registrar is a provider that registers as a test tells it to.
@@ -114,4 +116,30 @@ func TestRegistrations(t *testing.T) {
 			t.Errorf("%q after %d requests", rep.Error, len(r.asked))
 		}
 	})
+}
+
+// TestAddressWithoutProvider: the original's oidc-gen passes on code and state alone. The login stays open for the whole
+// address.
+func TestAddressWithoutProvider(t *testing.T) {
+	w := newWorld(t)
+	rep := w.must(proto.Request{
+		Type: proto.TypeGen, Config: w.account("a", nil), Flow: []string{"code"}, NoWebserver: true, NoScheme: true,
+	})
+	if rep.Info.Text() != "" {
+		t.Errorf("the client knows that nobody listens: %q", rep.Info.Text())
+	}
+	final := w.op.Login(rep.URI, "alice")
+	u, err := url.Parse(final)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := u.Scheme + "://" + u.Host + "?code=" + u.Query().Get("code") + "&state=" + rep.State
+	got := w.ask(proto.Request{Type: proto.TypeCodeExchange, RedirectURI: secret.FromString(cut), FromGen: true})
+	if !strings.Contains(got.Error, "which provider") || !strings.Contains(got.Info.Text(), "--codeExchange") {
+		t.Errorf("%q, %q", got.Error, got.Info.Text())
+	}
+	whole := w.must(proto.Request{Type: proto.TypeCodeExchange, RedirectURI: secret.FromString(final), FromGen: true})
+	if whole.Config.Empty() {
+		t.Error("the whole address gave no login")
+	}
 }
