@@ -6,8 +6,8 @@
 // needs to find the screen; its output is bounded, and it is killed when the time of the question is over or nobody
 // waits for the answer any more.
 //
-// It does not decide whether to ask, or what an answer allows (core/agent/service does), and it does not carry questions
-// to the terminal of a client (core/agent/relay does).
+// It does not decide whether to ask, or what an answer allows (core/agent/service does), and it does not carry
+// questions to the terminal of a client (core/agent/relay does).
 //
 // Standards: the Assuan protocol as pinentry speaks it.
 //

@@ -20,8 +20,8 @@ const (
 	Multiple    Kind = "multiple"     // several lines; Choices are suggested
 	Select      Kind = "select"       // one of Choices
 	SelectOther Kind = "select-other" // one of Choices, or a line of the person's own
-	// Link shows where to log in. Label is the address; Default is AnyDevice where a telephone will do. The question is over when its context is: an answer before that
-	// says only that the person has seen it.
+	// Link shows where to log in. Label is the address; Default is AnyDevice where a telephone will do. The question
+	// is over when its context is: an answer before that says only that the person has seen it.
 	Link Kind = "link"
 )
 

@@ -111,8 +111,8 @@ func TestPinentry(t *testing.T) {
 	}
 }
 
-// TestPinentryIsTold: texts cannot become commands, however a stranger has written them, and the program sees nothing of
-// our environment but what it needs.
+// TestPinentryIsTold: texts cannot become commands, however a stranger has written them, and the program sees nothing
+// of our environment but what it needs.
 func TestPinentryIsTold(t *testing.T) {
 	p := newPlace(t)
 	p.env["LC_ALL"] = "C.UTF-8"

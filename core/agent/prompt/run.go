@@ -16,13 +16,13 @@ const (
 	maxAnswer = 16 << 10
 	// killWait is how long a child of a killed program may hold its output open.
 	killWait = time.Second
-	// seen is how long a program has to live for its question to count as shown: one that cannot reach the screen ends at
-	// once.
+	// seen is how long a program has to live for its question to count as shown: one that cannot reach the screen
+	// ends at once.
 	seen = 300 * time.Millisecond
 )
 
-// run starts a program and returns what it printed. The error is that of ended when ctx ends first, and an *exec.ExitError
-// for an exit code above 0; the output is there in that case as well. The caller wipes it.
+// run starts a program and returns what it printed. The error is that of ended when ctx ends first, and an
+// *exec.ExitError for an exit code above 0; the output is there in that case as well. The caller wipes it.
 func run(ctx context.Context, env Env, argv []string) (secret.Text, error) {
 	alive, kill := context.WithCancel(ctx)
 	defer kill()

@@ -1,12 +1,13 @@
-// Package relay asks the person at the terminal of a client what the agent wants to know: a passphrase, a yes, a login in
-// a browser. The agent itself has left its terminal long ago; the one who waits sits at the client's.
+// Package relay asks the person at the terminal of a client what the agent wants to know: a passphrase, a yes, a
+// login in a browser. The agent itself has left its terminal long ago; the one who waits sits at the client's.
 //
-// A request that can be relayed carries a name that nobody can guess. The agent answers it with the name of a question.
-// The question itself, and the answer to it, go over the control socket, which is never forwarded: so the far end of a
-// forwarded connection cannot answer what the person should, and a socket that only pretends to be the agent's cannot ask
-// for a passphrase. Then the request is repeated, until there is an answer.
+// A request that can be relayed carries a name that nobody can guess. The agent answers it with the name of a
+// question. The question itself, and the answer to it, go over the control socket, which is never forwarded: so the
+// far end of a forwarded connection cannot answer what the person should, and a socket that only pretends to be the
+// agent's cannot ask for a passphrase. Then the request is repeated, until there is an answer.
 //
-// It does not decide what is asked (core/agent/service does) and it does not draw the question (core/agent/prompt does).
+// It does not decide what is asked (core/agent/service does) and it does not draw the question (core/agent/prompt
+// does).
 //
 // Not a public API.
 package relay
@@ -49,8 +50,8 @@ func For(env *cli.Env) Caller {
 }
 
 // Call is proto.Client.Call, with questions of the agent answered on the way where the command is at a terminal. When
-// the person gives up, the answer is a failure with proto.TextCancelled. Where nobody answers, an agent is started if one
-// is wanted (package start).
+// the person gives up, the answer is a failure with proto.TextCancelled. Where nobody answers, an agent is started if
+// one is wanted (package start).
 func (c Caller) Call(ctx context.Context, req proto.Request) (proto.Reply, error) {
 	rep, err := c.call(ctx, req)
 	if start.Instead(ctx, c.Env, err) {
@@ -97,8 +98,8 @@ func (c Caller) atTerminal() bool {
 // errElsewhere: the question is not at the control socket.
 var errElsewhere = errors.New("the question belongs to another agent")
 
-// answer fetches a question, asks it, and hands the answer over. nil says that the request can be repeated, also when the
-// question was taken back meanwhile.
+// answer fetches a question, asks it, and hands the answer over. nil says that the request can be repeated, also when
+// the question was taken back meanwhile.
 func (c Caller) answer(ctx context.Context, id string) error {
 	q, err := c.fetch(ctx, id)
 	if err != nil {
@@ -148,7 +149,8 @@ func (c Caller) terminal() prompt.Asker {
 	}
 }
 
-// fetch reads the question from the control socket, never from the answer to the request: only our own agent may have one.
+// fetch reads the question from the control socket, never from the answer to the request: only our own agent may have
+// one.
 func (c Caller) fetch(ctx context.Context, id string) (prompt.Question, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()

@@ -151,8 +151,8 @@ func (s *Service) agreed(ctx context.Context, l loaded, text, otherwise string) 
 	}
 }
 
-// confirmText says who wants what. What the client says of itself is quoted, cut and on one line: it is no place to write
-// the rest of the question anew.
+// confirmText says who wants what. What the client says of itself is quoted, cut and on one line: it is no place to
+// write the rest of the question anew.
 func confirmText(l loaded, what string, w want, from way) string {
 	who := "A program"
 	if w.hint != "" {

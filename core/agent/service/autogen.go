@@ -36,7 +36,8 @@ func (s *Service) autogen(ctx context.Context, w want, none error) (loaded, erro
 	return loaded{}, notBrought(err, none)
 }
 
-// clientFor is the client for a new login: the mytoken server that the person prefers, his own client, else a public one.
+// clientFor is the client for a new login: the mytoken server that the person prefers, his own client, else a public
+// one.
 func (s *Service) clientFor(ctx context.Context, iss login.Issuer, issuer string) (login.Client, bool) {
 	if s.mytokenKnows(ctx, issuer) {
 		return login.Client{ID: mytokenClientID, Secret: secret.FromString(mytokenClientID), Flows: []string{flowMytoken}}, true

@@ -38,8 +38,8 @@ func (s *Service) autoload(ctx context.Context, name string) (loaded, error) {
 	return loaded{}, notBrought(err, why)
 }
 
-// notBrought is the error for a login that could not be loaded. That nobody gave the password is the usual "not loaded",
-// with the usual advice; anything else is said.
+// notBrought is the error for a login that could not be loaded. That nobody gave the password is the usual "not
+// loaded", with the usual advice; anything else is said.
 func notBrought(err, why error) error {
 	var p *problem
 	errors.As(why, &p)
@@ -243,8 +243,8 @@ func (s *Service) openAccount(ctx context.Context, name string, f login.File) (p
 	return secret.Text{}, secret.Text{}, errMaxTries
 }
 
-// openPGP lets gpg open an account file. Its own agent asks for a passphrase where there is a screen for that; elsewhere
-// nobody would see the question, and gpg is told not to ask.
+// openPGP lets gpg open an account file. Its own agent asks for a passphrase where there is a screen for that;
+// elsewhere nobody would see the question, and gpg is told not to ask.
 func (s *Service) openPGP(ctx context.Context, f login.File) (secret.Text, error) {
 	gpg, err := login.FindGPG(s.passwords.getenv)
 	if err != nil {

@@ -18,8 +18,8 @@ const (
 	maxPosted  = 16 // questions that wait for the terminal of a client
 	// postedLife is how long a client's terminal has for one answer.
 	postedLife = 120 * time.Second
-	// attendTime is how long a client may take to show a question: one that does not come to the control socket for it is
-	// none of ours, or not on this machine.
+	// attendTime is how long a client may take to show a question: one that does not come to the control socket for
+	// it is none of ours, or not on this machine.
 	attendTime = 10 * time.Second
 	// windowLife is how long a question on the screen waits.
 	windowLife = 300 * time.Second
@@ -41,7 +41,8 @@ type desk struct {
 
 func newDesk() *desk {
 	return &desk{
-		windows: make(chan struct{}, maxWindows), guests: make(chan struct{}, maxGuests), attend: attendTime, posted: make(map[string]*posted), runs: make(map[string]*sharedRun),
+		windows: make(chan struct{}, maxWindows), guests: make(chan struct{}, maxGuests), attend: attendTime,
+		posted: make(map[string]*posted), runs: make(map[string]*sharedRun),
 	}
 }
 

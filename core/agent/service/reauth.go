@@ -12,8 +12,8 @@ import (
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 )
 
-// fetchOrRenew is fetch, and where the login turns out to have ended and the person can be asked, a new login and another
-// fetch. Without somebody to ask the error comes at once.
+// fetchOrRenew is fetch, and where the login turns out to have ended and the person can be asked, a new login and
+// another fetch. Without somebody to ask the error comes at once.
 func (s *Service) fetchOrRenew(ctx context.Context, l loaded, key cacheKey, scopes []string) (granted, error) {
 	var g granted
 	err := s.orRenew(ctx, l, func() (err error) {
