@@ -189,6 +189,34 @@ func TestStopAndUseAtOnce(t *testing.T) {
 	}
 }
 
+// TestServiceOfAnotherAgent: the file of options names the original's agent. It is started, found again, restarted with its
+// options, and ended with its socket, which it leaves behind.
+func TestServiceOfAnotherAgent(t *testing.T) {
+	services.Need(t, "oidc-agent")
+	services.NeedRoot(t)
+	h := newShellHouse(t, false)
+	config := filepath.Join(h.dir, "home", ".config", "oidc-agent")
+	if err := os.MkdirAll(config, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	options := "OIDC_AGENT=/usr/bin/oidc-agent\nOIDC_AGENT_OPTS=--lifetime=70\n"
+	if err := os.WriteFile(filepath.Join(config, "oidc-agent-service.options"), []byte(options), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []string{"use", "use", "restart"} {
+		o := h.sh("sh", "eval $(oidc-agent-service "+step+") > /dev/null && oidc-agent --status")
+		if o.code != 0 || !strings.Contains(o.out, "running version 4.2.6") || !strings.Contains(o.out, "70 seconds") {
+			t.Errorf("%s: %+v", step, o)
+		}
+	}
+	if o := h.sh("sh", "oidc-agent-service stop"); o.code != 0 || !strings.Contains(o.out, "killed") {
+		t.Errorf("stop: %+v", o)
+	}
+	if left, _ := filepath.Glob(filepath.Join(h.dir, "tmp", "oidc-agent-service-*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 // TestServicePlaceOfSomebodyElse: in /tmp others can be there first.
 func TestServicePlaceOfSomebodyElse(t *testing.T) {
 	services.NeedRoot(t)
