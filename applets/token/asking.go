@@ -63,8 +63,11 @@ func (c *Cmd) checkMode() error {
 		name string
 		set  bool
 	}{
-		{"--exchange", c.Exchange}, {"--client-credentials", c.ClientCredentials}, {"--revoke", c.Revoke},
-		{"--mytoken", c.Mytoken != nil}, {"--id-token", c.IDToken},
+		{"--exchange", c.Exchange},
+		{"--client-credentials", c.ClientCredentials},
+		{"--revoke", c.Revoke},
+		{"--mytoken", c.Mytoken != nil},
+		{"--id-token", c.IDToken},
 	} {
 		if j.set {
 			jobs = append(jobs, j.name)

@@ -244,7 +244,8 @@ func TestEveryCall(t *testing.T) {
 		t.Errorf("revoked %+v", ended)
 	}
 	for _, bad := range []GrantRequest{
-		{Login: "a", Kind: "magic"}, {Login: "a", Kind: GrantExchange},
+		{Login: "a", Kind: "magic"},
+		{Login: "a", Kind: GrantExchange},
 		{Login: "a", Kind: GrantCredentials, SaveAs: "b"},
 	} {
 		if _, err := c.Grant(ctx, bad); !errors.As(err, new(*cli.Error)) {
