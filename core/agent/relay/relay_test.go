@@ -86,6 +86,13 @@ func (a *agent) seen() (answers []string, names map[string]bool, attends int) {
 	return slices.Clone(a.answers), maps.Clone(a.names), a.attends
 }
 
+// waitAttended returns when somebody looks at the question: else taking it back could not be seen.
+func (a *agent) waitAttended() {
+	for _, _, n := a.seen(); n == 0; _, _, n = a.seen() {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // terminal answers as a test says.
 type terminal func(ctx context.Context, q prompt.Question) (prompt.Answer, error)
 
@@ -167,9 +174,9 @@ func TestQuestions(t *testing.T) {
 	if rep, err := call(t, c); err != nil || rep.AccessToken.Empty() {
 		t.Fatalf("%+v, %v", rep, err)
 	}
-	answers, names, attends := a.seen()
-	if got := strings.Join(answers, "|"); got != "q1 geheim|q1 geheim|q1 geheim" || attends != 3 {
-		t.Errorf("answered %q, attended %d", got, attends)
+	answers, names, _ := a.seen()
+	if got := strings.Join(answers, "|"); got != "q1 geheim|q1 geheim|q1 geheim" {
+		t.Errorf("answered %q", got)
 	}
 	for name := range names {
 		if len(name) < 20 || len(names) != 1 {
@@ -204,6 +211,7 @@ func TestQuestionTakenBack(t *testing.T) {
 	a := &agent{left: 1}
 	a.question = control.Question{ID: "q1", Kind: "link", Text: "log in", Label: "https://op/device", Seconds: 60}
 	c, _ := serve(t, a, func(ctx context.Context, q prompt.Question) (prompt.Answer, error) {
+		a.waitAttended()
 		if q.Kind != prompt.Link || q.Timeout != time.Minute {
 			t.Errorf("question %+v", q)
 		}
