@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,9 +28,13 @@ func PeerOf(c net.Conn) (Peer, error) {
 
 // PeerOfFD is PeerOf for a bare descriptor.
 func PeerOfFD(fd int) (Peer, error) {
-	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
-	if err != nil {
-		return Peer{}, fmt.Errorf("%w: %w", ErrNoPeer, err)
+	// A server asks for every connection: the call does not wait, and the runtime need not know of it.
+	var cred unix.Ucred
+	size := uint32(unix.SizeofUcred)
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_PEERCRED,
+		uintptr(unsafe.Pointer(&cred)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return Peer{}, fmt.Errorf("%w: %w", ErrNoPeer, errno)
 	}
 	// TCP sockets answer SO_PEERCRED with uid -1.
 	if cred.Uid == ^uint32(0) {
