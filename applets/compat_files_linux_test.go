@@ -37,10 +37,12 @@ const (
 // TestCompatFiles moves a login between the original's programs and ours with nothing but its account file, against a
 // provider that replaces the refresh token at each use and ends the login when a replaced one comes back.
 func TestCompatFiles(t *testing.T) {
+	t.Parallel() // beside TestCompat: most of it is waiting
 	for _, name := range []string{"oidc-agent", "oidc-gen", "oidc-add", "oidc-token"} {
 		original(t, name)
 	}
 	t.Run("theirs, ours, theirs", func(t *testing.T) {
+		t.Parallel()
 		w := newCompatWorld(t, pair{theirs, theirs})
 		w.between(pair{theirs, theirs}, genTheirs, use)
 		w.between(pair{ours, ours}, loadIt, use, use, use)
@@ -48,6 +50,7 @@ func TestCompatFiles(t *testing.T) {
 		w.between(pair{ours, ours}, loadIt, use)
 	})
 	t.Run("ours, theirs, ours", func(t *testing.T) {
+		t.Parallel()
 		w := newCompatWorld(t, pair{ours, ours})
 		w.between(pair{ours, ours}, genTheirs, use)
 		w.pair = pair{theirs, theirs}
@@ -59,6 +62,7 @@ func TestCompatFiles(t *testing.T) {
 		w.between(pair{ours, ours}, loadIt, use)
 	})
 	t.Run("their oidc-add after three rotations in our agent", func(t *testing.T) {
+		t.Parallel()
 		w := newCompatWorld(t, pair{theirs, ours})
 		w.must(compatLine{line: "oidc-agent --no-autoreauthenticate"})
 		w.must(compatLine{line: genTheirs})

@@ -23,6 +23,7 @@ func TestCompat(t *testing.T) {
 	if os.Getenv("OIDCBOX_COMPAT") == "" {
 		t.Skip("OIDCBOX_COMPAT is not set: .ci/compat takes most of a minute")
 	}
+	t.Parallel()
 	for _, name := range []string{"oidc-agent", "oidc-gen", "oidc-add", "oidc-token"} {
 		original(t, name)
 	}
