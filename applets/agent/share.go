@@ -187,9 +187,17 @@ func elsewhere(p sock.Peer) bool {
 	case err != nil:
 		return true
 	}
+	return forwards(name)
+}
+
+// forwards reports whether a program of this name, cut to 15 bytes, carries connections from elsewhere: one of the many
+// builds of ssh (gsissh of grid sites and hpnssh have names of their own, with d and -session for the other end), or one
+// that joins a socket to another. A program with ssh in its name that does not can still ask for tokens.
+func forwards(name string) bool {
 	switch name {
-	case "ssh", "sshd", "sshd-session", "dropbear", "dbclient":
+	case "dropbear", "dropbearmulti", "dbclient", "plink", "tsh", "teleport",
+		"socat", "nc", "ncat", "netcat", "nc.openbsd", "nc.traditional", "systemd-socket-":
 		return true
 	}
-	return false
+	return strings.Contains(name, "ssh")
 }

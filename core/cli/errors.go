@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 )
 
 // Exit codes of the commands under our own names. Under an upstream name every failure is 1 and wrong usage is 64.
@@ -124,7 +125,7 @@ func lowerFirst(s string) string {
 }
 
 // Printable makes a string from a provider, a file or another program safe for a terminal: control characters (escape
-// sequences, carriage returns) and bidirectional overrides become visible escapes. Newlines and tabs stay.
+// sequences, carriage returns), bidirectional overrides and what cannot be seen become visible escapes. Newlines and tabs stay.
 func Printable(s string) string {
 	safe := func(r rune) bool {
 		switch {
@@ -133,6 +134,8 @@ func Printable(s string) string {
 		case r < 0x20, r >= 0x7f && r < 0xa0, r == 0xfffd:
 			return false
 		case r >= 0x200b && r <= 0x200f, r >= 0x2028 && r <= 0x202e, r >= 0x2060 && r <= 0x206f, r == 0xfeff:
+			return false
+		case r > 0x7f && unicode.Is(unicode.Cf, r): // others that cannot be seen, or turn the order of letters around
 			return false
 		}
 		return true

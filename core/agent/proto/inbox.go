@@ -44,8 +44,9 @@ type inbox struct {
 	buf  []byte
 	read func() // called after each read that left the message unfinished
 
-	scan  scanner // of the object
-	tries int     // to open the cipher message
+	blanks int     // dropped before the first byte
+	scan   scanner // of the object
+	tries  int     // to open the cipher message
 }
 
 // wipe clears what was collected.
@@ -74,12 +75,17 @@ func (in *inbox) more() error {
 }
 
 // first waits for the first byte that is no white space and returns it. The bytes before it are dropped: an empty
-// message is sent as a blank.
+// message is sent as a blank. They count all the same, or whoever sends them faster than they are read would keep a
+// loop for himself.
 func (in *inbox) first() (byte, error) {
 	for {
+		before := len(in.buf)
 		in.buf = trimLeft(in.buf)
 		if len(in.buf) > 0 {
 			return in.buf[0], nil
+		}
+		if in.blanks += before; in.blanks > in.max {
+			return 0, ErrTooLarge
 		}
 		if err := in.more(); err != nil {
 			return 0, err

@@ -121,3 +121,26 @@ func TestKeyRefusedAtOnce(t *testing.T) {
 		t.Errorf("read %d bytes, %v", r.n, err)
 	}
 }
+
+// TestEndlessBlanks: whoever sends blanks faster than they are read is not read for ever.
+func TestEndlessBlanks(t *testing.T) {
+	blanks := &countingReader{r: blankReader{}}
+	in := &inbox{r: io.LimitReader(blanks, 64<<20), max: MaxRequest}
+	if _, err := in.first(); !errors.Is(err, ErrTooLarge) || blanks.n > 2*MaxRequest {
+		t.Errorf("read %d bytes, %v", blanks.n, err)
+	}
+	in = &inbox{r: strings.NewReader(strings.Repeat(" ", MaxRequest/2) + "{"), max: MaxRequest}
+	if c, err := in.first(); c != '{' || err != nil {
+		t.Errorf("after some blanks: %q, %v", c, err)
+	}
+}
+
+// blankReader never ends.
+type blankReader struct{}
+
+func (blankReader) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = " \t\r\n"[i%4]
+	}
+	return len(p), nil
+}

@@ -35,6 +35,20 @@ func TestPipe(t *testing.T) {
 	}
 }
 
+// TestSecondName: a file of ours that somebody else has given the name of the token file, which he may do where hard
+// links are not protected.
+func TestSecondName(t *testing.T) {
+	w := newWorld(t)
+	other := filepath.Join(filepath.Dir(w.shared), "other")
+	put(t, other, "eyJprivate", 0o600)
+	if err := os.Link(other, w.shared); err != nil {
+		t.Skipf("no hard links here: %v", err)
+	}
+	if _, _, err := w.find(); !errors.Is(err, ErrUntrusted) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestForeignOwner(t *testing.T) {
 	services.NeedRoot(t)
 	w := newWorld(t)

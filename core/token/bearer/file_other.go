@@ -4,6 +4,7 @@ package bearer
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 )
 
@@ -23,4 +24,4 @@ func check(f *os.File, _ bool) error {
 	return nil
 }
 
-func checkDir(string) error { return nil }
+func checkDir(string, fs.FileInfo) error { return nil }

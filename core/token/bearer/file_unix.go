@@ -40,6 +40,8 @@ func check(f *os.File, strict bool) error {
 		return fmt.Errorf("%w: its mode is %#o, others can get at it", ErrUntrusted, mode.Perm())
 	case mode.Perm()&0o022 != 0:
 		return fmt.Errorf("%w: its mode is %#o, others can write to it", ErrUntrusted, mode.Perm())
+	case strict && links(info) > 1:
+		return fmt.Errorf("%w: it has another name as well, where somebody else may have found it", ErrUntrusted)
 	case info.Size() > maxFile:
 		return ErrTooLarge
 	}
@@ -53,12 +55,16 @@ func ownerOf(info fs.FileInfo) int {
 	return -1
 }
 
-// checkDir refuses a directory in which somebody else could replace our file.
-func checkDir(dir string) error {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return bare(err)
+// links counts the names of a file.
+func links(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Nlink)
 	}
+	return 1
+}
+
+// checkDir refuses a directory in which somebody else could replace our file.
+func checkDir(dir string, info fs.FileInfo) error {
 	switch owner, mode := ownerOf(info), info.Mode(); {
 	case !info.IsDir():
 		return syscall.ENOTDIR

@@ -27,14 +27,19 @@ func store(path string, token secret.Text) error {
 	if dir == "" {
 		dir = "."
 	}
-	if err := checkDir(dir); err != nil {
-		return err
-	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
+	// What was opened is looked at: the name may lead elsewhere a moment later.
+	info, err := root.Stat(".")
+	if err != nil {
+		return err
+	}
+	if err := checkDir(dir, info); err != nil {
+		return err
+	}
 	temp := "." + name + "." + rand.Text()
 	if err := write(root, temp, token); err != nil {
 		return errors.Join(err, gone(root.Remove(temp)))
