@@ -23,7 +23,7 @@ func soleImporters() map[string][]string {
 		"github.com/google/renameio/":    {"core/agent/login", "core/secret/keystore", "applets/self"},
 		"golang.org/x/crypto/argon2":     {"core/secret/vault"},
 		"rsc.io/qr":                      {"core/cli/term"},
-		"go.yaml.in/yaml/v3":             {"applets/issuer"},
+		"go.yaml.in/yaml/v3":             {"applets/issuer", "core/token/policy"},
 		"github.com/go-json-experiment/": {"core/token/jose", "core/agent/proto"},
 	}
 }
@@ -31,10 +31,10 @@ func soleImporters() map[string][]string {
 // tiers orders the packages of core: a package imports those of earlier lines only. A new package gets its place here.
 func tiers() [][]string {
 	return [][]string{
-		{"core/secret", "core/cli"},
+		{"core/secret", "core/cli", "core/token/entitlement", "core/token/assurance"},
 		{"core/secret/vault", "core/token/jose", "core/cli/term", "core/transport/sock", "core/token/bearer"},
 		{"core/secret/keystore", "core/transport/httpc", "core/transport/httpd", "core/token/claims"},
-		{"core/oidc/provider"},
+		{"core/oidc/provider", "core/token/policy"},
 		{"core/token/verify", "core/oidc/flow", "core/oidc/registration", "core/oidc/issuer"},
 		{"core/oidc/issuer/issuertest", "core/oidc/custody", "core/mytoken"},
 		{"core/mytoken/mytokentest"},
