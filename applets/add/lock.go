@@ -167,6 +167,7 @@ func (c *Cmd) lockPassword(ctx context.Context, env *cli.Env, twice bool) (secre
 	defer again.Wipe()
 	if !pw.Equal(again) {
 		pw.Wipe()
+		//lint:ignore ST1005 the words are the original's
 		return secret.Text{}, errors.New(notTheSame)
 	}
 	return pw, nil

@@ -73,7 +73,9 @@ func TestAnswers(t *testing.T) {
 		ask  prompt.Question
 	}{
 		"password": {
-			[]string{"password", "T", "why", "Password", "30", ""}, text("geheim"), nil, outcome{0, "geheim\n", ""},
+			[]string{"password", "T", "why", "Password", "30", ""},
+			text("geheim"), nil,
+			outcome{0, "geheim\n", ""},
 			prompt.Question{Kind: prompt.Password, Title: "T", Text: "why", Label: "Password", Timeout: 30 * time.Second},
 		},
 		"cancelled": {[]string{"password", "T", "why"}, prompt.Answer{}, prompt.ErrCancelled, outcome{1, "", ""}, prompt.Question{
@@ -89,18 +91,25 @@ func TestAnswers(t *testing.T) {
 			Kind: prompt.Confirm, Title: "T", Text: "sure?", Default: prompt.No,
 		}},
 		"select": {
-			[]string{"select", "T", "which", "L", "0", "b", "a", "c"}, text("a"), nil, outcome{0, "a\n", ""},
+			[]string{"select", "T", "which", "L", "0", "b", "a", "c"},
+			text("a"), nil,
+			outcome{0, "a\n", ""},
 			prompt.Question{
 				Kind: prompt.Select, Title: "T", Text: "which", Label: "L", Default: "b", Choices: []string{"b", "a", "c"},
 			},
 		},
 		"multiple": {
-			[]string{"multiple", "T", "which", "L", "0", "x"}, prompt.Answer{Chosen: []string{"x", "y z"}}, nil,
+			[]string{"multiple", "T", "which", "L", "0", "x"},
+			prompt.Answer{Chosen: []string{"x", "y z"}},
+			nil,
 			outcome{0, "x\ny z\n", ""},
 			prompt.Question{Kind: prompt.Multiple, Title: "T", Text: "which", Label: "L", Default: "x", Choices: []string{"x"}},
 		},
 		"mytoken": {
-			[]string{"mytoken-confirm", "T", page}, prompt.Answer{Yes: true}, nil, outcome{0, "yes\n", ""},
+			[]string{"mytoken-confirm", "T", page},
+			prompt.Answer{Yes: true},
+			nil,
+			outcome{0, "yes\n", ""},
 			prompt.Question{Kind: prompt.Confirm, Title: "T", Text: "Give a mytoken\nto x & y?\nAT"},
 		},
 	} {

@@ -160,8 +160,10 @@ func TestExport(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = plain.Use(func(b []byte) error {
-		for _, want := range []string{`"name":"b"`, `"refresh_token":"rt-b"`, `"client_id_issued_at":17`, `"auth_scope":"openid offline_access"`,
-			`"issuer_url":"https://op.example.org/"`} {
+		for _, want := range []string{
+			`"name":"b"`, `"refresh_token":"rt-b"`, `"client_id_issued_at":17`, `"auth_scope":"openid offline_access"`,
+			`"issuer_url":"https://op.example.org/"`,
+		} {
 			if !bytes.Contains(b, []byte(want)) {
 				t.Errorf("%s is missing", want)
 			}

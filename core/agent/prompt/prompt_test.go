@@ -188,7 +188,8 @@ func TestOIDCPrompt(t *testing.T) {
 		err  error
 	}{
 		"password": {
-			Question{Kind: Password, Title: "T", Text: "why", Label: "Password"}, "echo geheim", "<password>\n<T>\n<why>\n<Password>\n<300>\n<>\n",
+			Question{Kind: Password, Title: "T", Text: "why", Label: "Password"},
+			"echo geheim", "<password>\n<T>\n<why>\n<Password>\n<300>\n<>\n",
 			"geheim", false, nil,
 		},
 		"hostile_text": {
@@ -203,7 +204,8 @@ func TestOIDCPrompt(t *testing.T) {
 		"cancelled": {Question{Kind: Password}, "exit 1", "", "", false, ErrCancelled},
 		"nothing":   {Question{Kind: Input}, "exit 0", "", "", false, ErrCancelled},
 		"select": {
-			Question{Kind: Select, Choices: []string{"a", "b", "c"}, Default: "b", Label: "L"}, "echo c",
+			Question{Kind: Select, Choices: []string{"a", "b", "c"}, Default: "b", Label: "L"},
+			"echo c",
 			"<select>\n<>\n<>\n<L>\n<300>\n<b>\n<a>\n<c>\n", "c", false, nil,
 		},
 		"link":     {Question{Kind: Link, Label: "https://op.example.org/device"}, "true", "<link>\n<>\n<>\n<https://op.example.org/device>\n<300>\n<>\n", "", true, nil},

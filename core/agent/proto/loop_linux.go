@@ -28,6 +28,8 @@ const (
 	// soon is how quickly a client that has its answer asks again when it does so in a loop, and how long a loop looks out
 	// for that before it sleeps: waking a thread takes longer than an answer. It looks out only while that pays.
 	soon = 50 * time.Microsecond
+	// lastWords is how long a loop that is told to end waits for clients that have just connected and are about to ask.
+	lastWords = 300 * time.Millisecond
 	// loopBuf is what a request with its public key or cipher usually fits in.
 	loopBuf = 4 << 10
 )
@@ -134,9 +136,10 @@ type loop struct {
 	idle    time.Time     // since when there is nothing to do
 	pause   time.Duration // after an accept that failed; 0 while all is well
 	resume  time.Time     // when to listen again
+	ending  bool          // takes no more connections
 }
 
-// loop returns when it is told to end, and the connections that wait then are closed.
+// loop returns when it is told to end and those who have just connected are answered.
 func (ls *loops) loop() error {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
@@ -158,7 +161,7 @@ func (ls *loops) loop() error {
 	return fmt.Errorf("accept at %s: %w", ls.addr, err)
 }
 
-// turn waits for something to do and does it.
+// turn waits for something to do and does it. It is true when nothing is left to do.
 func (l *loop) turn() (ended bool, err error) {
 	n, err := l.wait()
 	if err != nil {
@@ -170,7 +173,7 @@ func (l *loop) turn() (ended bool, err error) {
 	for _, ev := range l.events[:n] {
 		switch ev.Fd {
 		case int32(l.ls.stop):
-			return true, nil
+			l.lastWords()
 		case int32(l.ls.listen):
 			if err := l.accept(); err != nil {
 				return false, err
@@ -182,7 +185,20 @@ func (l *loop) turn() (ended bool, err error) {
 		}
 	}
 	l.expire()
-	return false, nil
+	return l.ending && len(l.waiting) == 0, nil
+}
+
+// lastWords takes no more connections; those in the socket's queue are for the program that comes next, if one does. Who
+// has been silent for longer than a client that has something to ask is let go.
+func (l *loop) lastWords() {
+	l.ending, l.resume = true, time.Time{}
+	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, l.ls.stop, nil)
+	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, l.ls.listen, nil) // perhaps it listened no more
+	for _, c := range l.waiting {
+		if t := c.since.Add(lastWords); t.Before(c.expires) {
+			c.expires = t
+		}
+	}
 }
 
 // wait returns how many events there are.

@@ -112,7 +112,7 @@ func (h handlerNow) HandleNow(_ context.Context, _ sock.Peer, r Request) (Reply,
 	return h(r), true
 }
 
-// TestLoopEnds: those that wait for their client are closed, at once, when Serve is told to end.
+// TestLoopEnds: those that wait for their client are closed, soon, when Serve is told to end.
 func TestLoopEnds(t *testing.T) {
 	path, stop := startStopping(t, new(promptly))
 	waiting := dial(t, path)
@@ -156,4 +156,20 @@ func startWith(t *testing.T, o ServeOptions, h Handler) (path string, stop func(
 	})
 	t.Cleanup(stop)
 	return path, stop
+}
+
+// A client that has connected when the agent is told to end is about to ask, and gets its answer.
+func TestLastWords(t *testing.T) {
+	path, stop := startStopping(t, &promptly{})
+	c := dial(t, path)
+	ended := make(chan struct{})
+	_, _ = io.WriteString(c, "{") // a loop has the connection, or it waits in the queue: then nobody will have it
+	time.Sleep(50 * time.Millisecond)
+	go func() { defer close(ended); stop() }()
+	time.Sleep(50 * time.Millisecond)
+	_, _ = io.WriteString(c, `"request":"check"}`)
+	if got := readAll(t, c); !strings.Contains(got, `"success"`) {
+		t.Errorf("got %q", got)
+	}
+	<-ended
 }

@@ -24,6 +24,7 @@ type loopConn struct {
 	begun   bool // has a part of its request
 	list    *list.List
 	at      *list.Element // on list
+	since   time.Time     // when it came to list
 	expires time.Time
 	ended   error // why there is nothing more to read
 }
@@ -203,7 +204,8 @@ func (l *loop) park(c *loopConn) {
 }
 
 func (l *loop) enlist(c *loopConn, of *list.List, wait time.Duration) {
-	c.expires = time.Now().Add(wait)
+	c.since = time.Now()
+	c.expires = c.since.Add(wait)
 	c.list, c.at = of, of.PushBack(c)
 	l.waiting[int32(c.fd)] = c
 }
