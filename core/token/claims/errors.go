@@ -16,8 +16,8 @@ var (
 	ErrScopePath = errors.New("path of a scope is not valid")
 	// ErrRequestPath: a requested path is relative or not safe.
 	ErrRequestPath = errors.New("requested path is not valid")
-	// ErrIDToken: an ID token or a refresh token was presented as an access token.
-	ErrIDToken = errors.New("this is an ID or refresh token, not an access token")
+	// ErrIDToken: an ID token, a refresh token or a logout token was presented as an access token.
+	ErrIDToken = errors.New("this is an ID, refresh or logout token, not an access token")
 	// ErrSenderConstrained: the token is bound to a key (cnf) whose proof is not checked here.
 	ErrSenderConstrained = errors.New("token is bound to a key (cnf) and cannot be used as a plain bearer token")
 	// ErrNoKeyID: the profile requires kid in the header.

@@ -101,8 +101,9 @@ func (t *Token) lists() (err error) {
 }
 
 // Kind refuses what is no access token. headerType is typ of the header in lower case without "application/". An ID
-// token is known by nonce, at_hash or c_hash, or by what Keycloak and Cognito write into typ and token_use; with
-// at+jwt in the header there is no doubt.
+// token is known by nonce, at_hash or c_hash, or by what Keycloak and Cognito write into typ and token_use, a logout
+// token without typ by its event (OpenID Connect Back-Channel Logout 1.0 section 2.4); with at+jwt in the header there
+// is no doubt.
 func (t *Token) Kind(headerType string) error {
 	for _, name := range []string{"typ", "token_use"} {
 		switch kind, _ := t.All.String(name); strings.ToLower(kind) {
@@ -113,10 +114,19 @@ func (t *Token) Kind(headerType string) error {
 	if headerType == "at+jwt" {
 		return nil
 	}
-	if t.All.Has("nonce") || t.All.Has("at_hash") || t.All.Has("c_hash") {
+	if t.All.Has("nonce") || t.All.Has("at_hash") || t.All.Has("c_hash") || t.isLogout() {
 		return ErrIDToken
 	}
 	return nil
+}
+
+// isLogout reports whether this is a logout token, which has the same issuer and audience as an ID token.
+func (t *Token) isLogout() bool {
+	if !t.All.Has("events") {
+		return false
+	}
+	events, _, err := t.All.Object("events")
+	return err == nil && events.Has("http://schemas.openid.net/event/backchannel-logout")
 }
 
 // SenderConstraint refuses a token that is bound to a key (RFC 7800 cnf; RFC 9449 jkt, RFC 8705 x5t#S256).

@@ -182,6 +182,9 @@ func parseHeader(b []byte) (Header, error) {
 		return Header{}, err
 	}
 	h.Type = mediaType(typ)
+	if h.Type == "" && o.Has("typ") { // names no type, which is not the same as none at all
+		return Header{}, ErrTokenType
+	}
 	return h, nil
 }
 
