@@ -50,7 +50,10 @@ func Main(env *cli.Env) int {
 func start(env *cli.Env, role cli.Role, name string, args []string) int {
 	env.Command, env.Args = name, args
 	env.Upstream = slices.Contains(role.Upstream, name)
-	g := cli.Grammar{Name: program + " " + role.Name, Summary: role.Sum, Argp: role.Argp, Version: Version(), Own: ownNames()}
+	g := cli.Grammar{
+		Name: program + " " + role.Name, Summary: role.Sum, Argp: role.Argp, Brief: role.Brief,
+		Version: Version(), Own: ownNames(),
+	}
 	if name != role.Name {
 		g.Name = name // of a link
 	}

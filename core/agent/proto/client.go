@@ -1,6 +1,7 @@
 package proto
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,12 +36,16 @@ const slowTime = 3 * time.Second
 // secrets of both. The error is ErrNoAgent, ErrNoAnswer, ErrMalformed, ErrTooLarge, that of sock.Dial, or of the
 // context.
 func (c Client) Call(ctx context.Context, req Request) (Reply, error) {
-	timeout := c.Timeout
-	if timeout <= 0 {
-		timeout = defaultTimeout
+	// The connection keeps the time: for a timer of its own, a process that only asks for a token would start Go's
+	// poller and two threads. A caller's limit is for connecting, too, which the usual one exceeds by far.
+	timeout := defaultTimeout
+	if c.Timeout > 0 {
+		timeout = c.Timeout
+		limited, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		ctx = limited
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+	deadline := time.Now().Add(timeout)
 	text, err := encodeRequest(&req)
 	if err != nil {
 		return Reply{}, fmt.Errorf("ask agent: %w", err)
@@ -54,6 +59,9 @@ func (c Client) Call(ctx context.Context, req Request) (Reply, error) {
 		return Reply{}, err
 	}
 	defer nc.Close() //nolint:errcheck // the answer is there, or the error is
+	if err := nc.SetDeadline(deadline); err != nil {
+		return Reply{}, fmt.Errorf("ask agent: %w", err)
+	}
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if c.Slow != nil {
@@ -84,8 +92,8 @@ func (c Client) dial(ctx context.Context) (net.Conn, error) {
 // askError says why there is no answer.
 func askError(ctx context.Context, err error) error {
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil:
-		err = ctx.Err()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = cmp.Or(ctx.Err(), context.DeadlineExceeded)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), hungUp(err):
 		err = ErrNoAnswer
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"sync"
@@ -14,8 +15,8 @@ import (
 )
 
 // DialPatient is Dial for a process that has nothing else to do than to wait for the answer: reads and writes block
-// their thread. A short-lived command is done before Go's poller and its threads are running. Of deadlines it knows
-// those in the past, which end what is going on.
+// their thread. A short-lived command is done before Go's poller and its threads are running. There is one deadline for
+// both; once it has passed, it stays so. A write ends up to queueWait after it where the other side takes nothing.
 func DialPatient(ctx context.Context, path string) (net.Conn, error) {
 	if err := checkLength(path); err != nil {
 		return nil, err
@@ -50,9 +51,10 @@ type patientConn struct {
 	fd   int
 	addr net.UnixAddr
 
-	mu     sync.Mutex
-	late   bool // a deadline has passed
-	closed bool
+	mu       sync.Mutex
+	deadline time.Time // zero for none
+	late     bool      // a deadline in the past was set
+	closed   bool
 }
 
 // connect waits for a server with a full queue up to queueWait.
@@ -75,6 +77,9 @@ func (c *patientConn) connect(path string) error {
 
 func (c *patientConn) Read(b []byte) (int, error) {
 	for len(b) > 0 {
+		if !c.ready() {
+			return 0, os.ErrDeadlineExceeded
+		}
 		n, err := unix.Read(c.fd, b)
 		switch {
 		case errors.Is(err, unix.EINTR):
@@ -98,7 +103,7 @@ func (c *patientConn) Write(b []byte) (int, error) {
 		done += max(n, 0)
 		switch {
 		case errors.Is(err, unix.EINTR):
-		case c.isLate():
+		case c.isLate(), errors.Is(err, unix.EAGAIN): // the socket keeps the time of connect
 			return done, os.ErrDeadlineExceeded
 		case err != nil:
 			return done, os.NewSyscallError("write", err)
@@ -108,11 +113,40 @@ func (c *patientConn) Write(b []byte) (int, error) {
 	}
 }
 
-func (c *patientConn) isLate() bool {
+// ready waits until there is something to read, or the other side has gone. It is false when the deadline has passed.
+func (c *patientConn) ready() bool {
+	left := c.left()
+	if left == forEver {
+		return true // the read waits by itself
+	}
+	for ; left > 0; left = c.left() {
+		// Rounded up: a wait of less than a millisecond would be none at all.
+		ms := min((left+time.Millisecond-1)/time.Millisecond, math.MaxInt32)
+		fds := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, int(ms))
+		if n > 0 || err != nil && !errors.Is(err, unix.EINTR) {
+			return true // the read says what is wrong
+		}
+	}
+	return false
+}
+
+const forEver = time.Duration(math.MaxInt64)
+
+// left is the time until the deadline.
+func (c *patientConn) left() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.late
+	switch {
+	case c.late:
+		return 0
+	case c.deadline.IsZero():
+		return forEver
+	}
+	return time.Until(c.deadline)
 }
+
+func (c *patientConn) isLate() bool { return c.left() <= 0 }
 
 func (c *patientConn) Close() error {
 	c.mu.Lock()
@@ -124,17 +158,17 @@ func (c *patientConn) Close() error {
 	return unix.Close(c.fd)
 }
 
-// SetDeadline ends reads and writes for good when t has passed.
+// SetDeadline ends reads and writes for good when t has passed. One in the past ends also what is going on; one in the
+// future is for what begins later.
 func (c *patientConn) SetDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.closed:
+	if c.closed {
 		return net.ErrClosed
-	case t.IsZero():
+	}
+	c.deadline = t
+	if t.IsZero() || c.late || time.Until(t) > 0 {
 		return nil
-	case time.Until(t) > 0:
-		return os.ErrNoDeadline
 	}
 	c.late = true
 	return unix.Shutdown(c.fd, unix.SHUT_RDWR)

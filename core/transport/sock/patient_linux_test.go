@@ -44,6 +44,30 @@ func TestDialPatient(t *testing.T) {
 	if n, err := c.Read(b); err != nil || string(b[:n]) != "hello" {
 		t.Errorf("%q, %v", b[:n], err)
 	}
+	// A deadline to come bounds the wait of a read, and does not end what comes in time.
+	other, err := DialPatient(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := other.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := other.Read(b); err != nil || string(b[:n]) != "hello" {
+		t.Errorf("before the deadline: %q, %v", b[:n], err)
+	}
+	if err := other.SetDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Read(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a read past the deadline: %v", err)
+	}
+	if _, err := other.Write(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a write past the deadline: %v", err)
+	}
 	// A read that waits for ever ends with its deadline.
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
