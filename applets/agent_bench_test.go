@@ -36,7 +36,7 @@ func BenchmarkTokenProcess(b *testing.B) {
 	h := benchHouse(b)
 	bare := bareProgram(b)
 	argvs := map[string][]string{
-		"bare": {bare}, "original": {theirs, "bench0"}, "ours": {h.bin, "token", "bench0"},
+		"bare": {bare}, "original": {theirs, "bench0"}, "ours": {installed(b, h.bin), "token", "bench0"},
 	}
 	h.must("token", "bench0")
 	if o := h.exec(theirs, "bench0"); o.code != 0 {
