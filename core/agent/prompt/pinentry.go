@@ -39,6 +39,9 @@ func (p pinentry) Ask(ctx context.Context, q Question) (Answer, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path)
 	cmd.Env, cmd.Dir, cmd.WaitDelay = p.env.environ(), "/", killWait
+	if !ownTerminal(p.env.Getenv("GPG_TTY")) {
+		asGroup(cmd)
+	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return Answer{}, fmt.Errorf("%w: %w", ErrBroken, err)

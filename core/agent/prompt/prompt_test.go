@@ -5,6 +5,7 @@ package prompt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -150,7 +151,7 @@ func TestKilled(t *testing.T) {
 	for name, program := range map[string]string{"pinentry": "", "oidc-prompt": ""} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
-			p.program(name, "echo $$ >pid\necho 'OK hello'\nsleep 600 & wait\n"+program)
+			p.program(name, "echo $$ >pid\necho 'OK hello'\nsleep 600 & echo $! >child\nwait\n"+program)
 			begin := time.Now()
 			_, _, err := p.ask(Question{Kind: Password, Timeout: 500 * time.Millisecond})
 			if !errors.Is(err, ErrTimeout) || time.Since(begin) > 30*time.Second {
@@ -169,13 +170,28 @@ func TestKilled(t *testing.T) {
 
 func (p *place) dead() {
 	p.t.Helper()
-	pid, err := strconv.Atoi(strings.TrimSpace(p.read("pid")))
-	if err != nil {
-		p.t.Fatal(err)
+	for _, file := range []string{"pid", "child"} {
+		pid, err := strconv.Atoi(strings.TrimSpace(p.read(file)))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		// A child of the program belongs to init now, which may take a moment to hear of its end.
+		for end := time.Now().Add(20 * time.Second); running(pid); time.Sleep(5 * time.Millisecond) {
+			if file == "pid" || time.Now().After(end) {
+				p.t.Errorf("%s: process %d still runs", file, pid)
+				break
+			}
+		}
 	}
-	if err := syscall.Kill(pid, 0); err == nil {
-		p.t.Errorf("process %d still runs", pid)
+}
+
+// running is false as well for a process whose end nobody has asked for yet, where the system says so.
+func running(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return false
 	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || !strings.Contains(string(stat), ") Z ")
 }
 
 func TestOIDCPrompt(t *testing.T) {

@@ -30,6 +30,7 @@ func run(ctx context.Context, env Env, argv []string) (secret.Text, error) {
 	cmd := exec.CommandContext(alive, argv[0], argv[1:]...)
 	cmd.Env, cmd.Stdout, cmd.WaitDelay = env.environ(), out, killWait
 	cmd.Dir = "/"
+	asGroup(cmd)
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		clear(out.b)
