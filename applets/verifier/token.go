@@ -44,7 +44,7 @@ func (c *tokenCmd) Run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	token, err := c.readToken(env)
+	token, err := readToken(env, c.TokenFile)
 	if err != nil {
 		return err
 	}
@@ -67,8 +67,7 @@ func (c *tokenCmd) Run(ctx context.Context, env *cli.Env) error {
 func (c *tokenCmd) check(env *cli.Env) ([]claims.Profile, error) {
 	switch {
 	case len(c.Rest) > 0:
-		return nil, cli.Fail(cli.Usage, errors.New("there are options only, and a token is none"),
-			"everybody on the machine can read a command line: use standard input or --token-file")
+		return nil, tokenInArguments()
 	case c.JWKS == "" && c.Issuer == "":
 		return nil, cli.Fail(cli.Usage, errors.New("whom to trust is not given"), "use --issuer URL or --jwks FILE")
 	case len(c.Audience) == 0 || slices.Contains(c.Audience, ""):
@@ -80,10 +79,23 @@ func (c *tokenCmd) check(env *cli.Env) ([]claims.Profile, error) {
 			return nil, cli.Fail(cli.Usage, fmt.Errorf("--issuer: %w", err), "")
 		}
 	}
-	if c.TokenFile == "-" && cli.IsTerminal(env.Stdin) {
-		return nil, cli.Fail(cli.Usage, errors.New("no token is given"), "pipe it in or use --token-file FILE")
+	if err := refuseTerminal(env, c.TokenFile); err != nil {
+		return nil, err
 	}
 	return c.profiles()
+}
+
+func tokenInArguments() error {
+	return cli.Fail(cli.Usage, errors.New("there are options only, and a token is none"),
+		"everybody on the machine can read a command line: use standard input or --token-file")
+}
+
+// refuseTerminal keeps a command from waiting for somebody to type a token.
+func refuseTerminal(env *cli.Env, file string) error {
+	if file == "-" && cli.IsTerminal(env.Stdin) {
+		return cli.Fail(cli.Usage, errors.New("no token is given"), "pipe it in or use --token-file FILE")
+	}
+	return nil
 }
 
 func (c *tokenCmd) profiles() ([]claims.Profile, error) {
@@ -98,12 +110,13 @@ func (c *tokenCmd) profiles() ([]claims.Profile, error) {
 }
 
 // readToken reads a little more than a token may have, so that one that is too long is refused for that reason, and
-// takes off the white space that files and pipes have around it.
-func (c *tokenCmd) readToken(env *cli.Env) ([]byte, error) {
+// takes off the white space that files and pipes have around it. With no file named and nothing on standard input it is
+// the token that programs would find.
+func readToken(env *cli.Env, file string) ([]byte, error) {
 	in := env.Stdin
 	switch {
-	case c.TokenFile != "" && c.TokenFile != "-":
-		f, err := os.Open(within(env, c.TokenFile))
+	case file != "" && file != "-":
+		f, err := os.Open(within(env, file))
 		if err != nil {
 			// The name is not repeated: people put the token itself there.
 			var bare *os.PathError
@@ -115,7 +128,7 @@ func (c *tokenCmd) readToken(env *cli.Env) ([]byte, error) {
 		}
 		defer f.Close()
 		in = f
-	case c.TokenFile == "" && cli.IsTerminal(in):
+	case file == "" && cli.IsTerminal(in):
 		return found(env)
 	}
 	const limit = jose.MaxToken + 1<<10
@@ -126,7 +139,7 @@ func (c *tokenCmd) readToken(env *cli.Env) ([]byte, error) {
 	if b = bytes.Trim(b, " \t\n\v\f\r"); len(b) > 0 {
 		return b, nil
 	}
-	if c.TokenFile == "" {
+	if file == "" {
 		return found(env)
 	}
 	return nil, cli.Fail(cli.No, errors.New("token refused: there is none"), "the input is empty")
@@ -150,7 +163,7 @@ func found(env *cli.Env) ([]byte, error) {
 // trusted returns the issuer with its keys.
 func (c *tokenCmd) trusted(ctx context.Context, env *cli.Env) (verify.Issuer, error) {
 	if c.JWKS != "" {
-		keys, err := c.fileKeys(env)
+		keys, err := fileKeys(env, c.JWKS)
 		return verify.Issuer{URL: c.Issuer, Keys: keys}, err
 	}
 	hc, err := httpc.New(httpc.Options{CAFile: c.caFile(env), Getenv: env.Getenv})
@@ -182,8 +195,8 @@ func (c *tokenCmd) caFile(env *cli.Env) string {
 	return within(env, c.CAFile)
 }
 
-func (c *tokenCmd) fileKeys(env *cli.Env) (*jose.KeySet, error) {
-	f, err := os.Open(within(env, c.JWKS))
+func fileKeys(env *cli.Env, name string) (*jose.KeySet, error) {
+	f, err := os.Open(within(env, name))
 	if err != nil {
 		return nil, cli.Fail(cli.Usage, fmt.Errorf("read keys: %w", err), "")
 	}
@@ -194,7 +207,7 @@ func (c *tokenCmd) fileKeys(env *cli.Env) (*jose.KeySet, error) {
 	}
 	keys, skipped, err := jose.ParseKeySet(b)
 	if err != nil {
-		err = fmt.Errorf("%s: %w", c.JWKS, err)
+		err = fmt.Errorf("%s: %w", name, err)
 		return nil, cli.Fail(cli.Usage, err, `the file has to be a JWK set: {"keys":[...]}`)
 	}
 	warnSkipped(env, skipped)
@@ -275,11 +288,11 @@ func oneLine(s string) string {
 	}, s)
 }
 
-func printJSON(w io.Writer, r result) error {
+func printJSON(w io.Writer, answer any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(r); err != nil {
+	if err := enc.Encode(answer); err != nil {
 		return fmt.Errorf("write result: %w", err)
 	}
 	return nil

@@ -1,6 +1,7 @@
-// Package verifier is the role that checks access tokens: "oidcbox verifier token" says yes or no to one.
+// Package verifier is the role that checks access tokens: "oidcbox verifier token" says yes or no to one, and scope,
+// entitlement and jws to a part of the question.
 //
-// It prints and chooses exit codes; the judgement is core/token/verify's.
+// It prints and chooses exit codes; the judgement is that of the packages below core/token.
 //
 // Not a public API.
 package verifier
@@ -15,6 +16,10 @@ import (
 type Cmd struct {
 	// What is no command goes to token, which refuses it without repeating it: it may be a token.
 	Token tokenCmd `cmd:"" default:"withargs" help:"Check one access token, read from a file or standard input."`
+
+	Scope       scopeCmd       `cmd:"" help:"Ask whether a scope claim allows an operation on a path."`
+	Entitlement entitlementCmd `cmd:"" help:"Ask whether an entitlement satisfies another (AARC-G069, AARC-G002)."`
+	JWS         jwsCmd         `cmd:"" name:"jws" help:"Check the signature of a JWS and nothing else."`
 }
 
 // New returns the role.
