@@ -216,6 +216,7 @@ func headerAttempts() []attempt {
 		{name: "b64 true", source: "RFC 7797 7", want: "header", head: []string{`b64=true`}},
 		{name: "cty JWT", source: "RFC 7519 5.2, RFC 8725 3.8", want: "header", head: []string{`cty="JWT"`}},
 		{name: "cty json", source: "RFC 8725 3.11", want: "header", head: []string{`cty="json"`}},
+		{name: "typ is null", source: "RFC 7515 4.1.9", want: "claim|header", head: []string{`typ=null`}},
 		{name: "typ is a number", source: "RFC 7515 4.1.9", want: "claim|header", head: []string{`typ=1`}},
 		{name: "a key address is ignored", source: "RFC 7515 10.3 (keys from the token), RFC 8725 3.10", head: []string{
 			`jku="http://127.0.0.1:1/jwks"`, `x5u="http://127.0.0.1:1/cert"`, `x5c=["AAAA"]`, `x5t="AAAA"`,
@@ -234,6 +235,7 @@ func headerAttempts() []attempt {
 		"JOSE+JSON": "header", "JWE": "header", "id_token+jwt": "header", "at+jwt ": "header", "": "header",
 		"entity-statement+jwt":        "header",
 		"application/application/jwt": "header", "text/jwt": "header", "kb+jwt": "header", "vc+sd-jwt": "header",
+		"application/": "header",
 	} {
 		list = append(list, attempt{
 			name: "typ " + typ, source: "RFC 7515 4.1.9, RFC 8725 3.11", want: want,

@@ -359,7 +359,7 @@ func rsaSignatures() []attempt {
 			after: signed(crypto.SHA256, d256),
 		},
 		{
-			name: "PS256 without salt", source: pss + " (salt as long as the hash)", want: "signature",
+			name: "PS256 with a salt of one byte", source: pss + " (salt as long as the hash)", want: "signature",
 			alg: "PS256", after: signed(&rsa.PSSOptions{SaltLength: 1, Hash: crypto.SHA256}, d256),
 		},
 		{name: "PS256 with a salt of 20", source: pss, want: "signature", alg: "PS256", after: signed(salt(20), d256)},
