@@ -133,9 +133,16 @@ func (s *Service) allowed(ctx context.Context, l loaded, what string, w want) er
 
 // agreed asks for a yes. otherwise is what can be done where nobody can be asked.
 func (s *Service) agreed(ctx context.Context, l loaded, text, otherwise string) error {
+	guest := wayOf(ctx).guest(l.name)
+	if s.desk.weary(guest, s.opts.Now()) {
+		return fail(proto.TextForbidden, "It was refused several times in a row; nobody is asked for a few minutes.")
+	}
 	a, err := s.question(ctx, l.name, prompt.Question{
 		Kind: prompt.Confirm, Title: "oidc-agent: may a program have a token?", Text: text,
 	})
+	if err == nil || errors.Is(err, prompt.ErrCancelled) || errors.Is(err, prompt.ErrTimeout) {
+		s.desk.said(guest, a.Yes, s.opts.Now())
+	}
 	switch {
 	case err == nil && a.Yes:
 		return nil

@@ -34,15 +34,16 @@ type desk struct {
 	guests  chan struct{} // one of these as well
 	attend  time.Duration // attendTime, but for tests
 
-	mu     sync.Mutex
-	posted map[string]*posted
-	runs   map[string]*sharedRun
+	mu      sync.Mutex
+	posted  map[string]*posted
+	runs    map[string]*sharedRun
+	refused map[string]refusals // by way.guest
 }
 
 func newDesk() *desk {
 	return &desk{
 		windows: make(chan struct{}, maxWindows), guests: make(chan struct{}, maxGuests), attend: attendTime,
-		posted: make(map[string]*posted), runs: make(map[string]*sharedRun),
+		posted: make(map[string]*posted), runs: make(map[string]*sharedRun), refused: make(map[string]refusals),
 	}
 }
 

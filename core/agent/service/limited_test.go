@@ -213,3 +213,43 @@ func TestShare(t *testing.T) {
 		t.Errorf("after the end of the agent: %q", got)
 	}
 }
+
+// TestLimitedLeavesAlone: whoever asks until the answer is yes is not put through any more; the owner's own programs and
+// other logins are.
+func TestLimitedLeavesAlone(t *testing.T) {
+	w := newWorld(t)
+	person := &askedPerson{}
+	w.asker = person
+	w.restart(Switches{Confirm: true})
+	w.add("a", nil)
+	w.add("b", nil)
+	h := w.Limited(Limit{Via: "/run/share.sock"})
+	ask := func(h proto.Handler, name string) (asked bool) {
+		before := len(person.questions)
+		through(h, proto.Request{Type: proto.TypeAccessToken, Account: name})
+		return len(person.questions) > before
+	}
+	for i := range maxRefusals {
+		if !ask(h, "a") {
+			t.Fatalf("not asked after %d refusals", i)
+		}
+	}
+	person.yes = true
+	if ask(h, "a") {
+		t.Error("asked once more")
+	}
+	if rep := through(h, proto.Request{Type: proto.TypeAccessToken, Account: "a"}); rep.Error != proto.TextForbidden {
+		t.Errorf("got %q", rep.Error)
+	}
+	if !ask(h, "b") || !ask(w.Service, "a") {
+		t.Error("others are not asked for either")
+	}
+	w.clock.add(restTime)
+	if !ask(h, "a") {
+		t.Error("not asked after the rest")
+	}
+	person.yes = false
+	if !ask(h, "a") {
+		t.Error("a yes did not begin the count anew")
+	}
+}
