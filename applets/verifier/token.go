@@ -25,14 +25,19 @@ import (
 // fetchTimeout bounds discovery and key set together.
 const fetchTimeout = 20 * time.Second
 
-type tokenCmd struct {
+// trust are the options that say what to read a token from and whom to believe.
+type trust struct {
 	JWKS      string   `name:"jwks" placeholder:"FILE" help:"Take the keys (a JWK set) from this file."`
 	Issuer    string   `aliases:"iss" placeholder:"URL" help:"Issuer to trust, and to fetch keys from without --jwks."`
 	Audience  []string `aliases:"aud" sep:"none" placeholder:"AUD" help:"Who the token has to be for. May be repeated."`
 	Profile   string   `placeholder:"PROFILE" help:"Accept one profile only: generic, wlcg, scitokens or at+jwt."`
 	TokenFile string   `placeholder:"FILE" help:"Where the token is, - for standard input; default: standard input, else where programs look for one."`
 	CAFile    string   `name:"ca-file" placeholder:"FILE" help:"Certificates (PEM) to trust instead of the system's."`
-	JSON      bool     `name:"json" help:"Print the result and the claims as JSON."`
+}
+
+type tokenCmd struct {
+	trust
+	JSON bool `name:"json" help:"Print the result and the claims as JSON."`
 
 	// Rest catches a token that was put here, so that it is refused and not repeated.
 	Rest []string `arg:"" optional:"" name:"none" help:"None. A token is no argument: everybody here could read it."`
@@ -40,34 +45,44 @@ type tokenCmd struct {
 
 // Run exits with 0 for an accepted token, 1 for a refused one, 2 for wrong usage and 5 when the keys cannot be had.
 func (c *tokenCmd) Run(ctx context.Context, env *cli.Env) error {
-	profiles, err := c.check(env)
+	if len(c.Rest) > 0 {
+		return tokenInArguments()
+	}
+	id, refused, err := c.judge(ctx, env)
 	if err != nil {
 		return err
+	}
+	return c.report(env, id, refused)
+}
+
+// judge reads the token and checks it; refused is the answer about the token, err what kept it from being given.
+func (c *trust) judge(ctx context.Context, env *cli.Env) (id verify.Identity, refused, err error) {
+	profiles, err := c.check(env)
+	if err != nil {
+		return id, nil, err
 	}
 	token, err := readToken(env, c.TokenFile)
 	if err != nil {
-		return err
+		return id, nil, err
 	}
 	issuer, err := c.trusted(ctx, env)
 	if err != nil {
-		return err
+		return id, nil, err
 	}
 	issuer.Profiles = profiles
 	v, err := verify.New(verify.Config{
 		Issuers: []verify.Issuer{issuer}, AnyIssuer: issuer.URL == "", Audiences: c.Audience, Now: env.Now,
 	})
 	if err != nil {
-		return cli.Fail(cli.Usage, err, "")
+		return id, nil, cli.Fail(cli.Usage, err, "")
 	}
-	id, err := v.Verify(ctx, token)
-	return c.report(env, id, err)
+	id, refused = v.Verify(ctx, token)
+	return id, refused, nil
 }
 
 // check refuses what cannot work before anything is read or fetched.
-func (c *tokenCmd) check(env *cli.Env) ([]claims.Profile, error) {
+func (c *trust) check(env *cli.Env) ([]claims.Profile, error) {
 	switch {
-	case len(c.Rest) > 0:
-		return nil, tokenInArguments()
 	case c.JWKS == "" && c.Issuer == "":
 		return nil, cli.Fail(cli.Usage, errors.New("whom to trust is not given"), "use --issuer URL or --jwks FILE")
 	case len(c.Audience) == 0 || slices.Contains(c.Audience, ""):
@@ -98,7 +113,7 @@ func refuseTerminal(env *cli.Env, file string) error {
 	return nil
 }
 
-func (c *tokenCmd) profiles() ([]claims.Profile, error) {
+func (c *trust) profiles() ([]claims.Profile, error) {
 	if c.Profile == "" {
 		return nil, nil
 	}
@@ -161,7 +176,7 @@ func found(env *cli.Env) ([]byte, error) {
 }
 
 // trusted returns the issuer with its keys.
-func (c *tokenCmd) trusted(ctx context.Context, env *cli.Env) (verify.Issuer, error) {
+func (c *trust) trusted(ctx context.Context, env *cli.Env) (verify.Issuer, error) {
 	if c.JWKS != "" {
 		keys, err := fileKeys(env, c.JWKS)
 		return verify.Issuer{URL: c.Issuer, Keys: keys}, err
@@ -188,7 +203,7 @@ func (c *tokenCmd) trusted(ctx context.Context, env *cli.Env) (verify.Issuer, er
 	return verify.Issuer{URL: md.Issuer, Keys: keys}, nil
 }
 
-func (c *tokenCmd) caFile(env *cli.Env) string {
+func (c *trust) caFile(env *cli.Env) string {
 	if c.CAFile == "" {
 		return ""
 	}
@@ -247,10 +262,7 @@ func (c *tokenCmd) report(env *cli.Env, id verify.Identity, refused error) error
 				return err
 			}
 		}
-		if verify.Temporary(refused) {
-			return cli.Fail(cli.Temporary, refused, "nothing was decided about the token")
-		}
-		return cli.Fail(cli.No, errors.New("token refused: "+verify.Reason(refused)), hintFor(refused))
+		return refusal(refused)
 	}
 	if c.JSON {
 		all, err := id.Claims.All.MarshalJSON()
@@ -266,6 +278,13 @@ func (c *tokenCmd) report(env *cli.Env, id verify.Identity, refused error) error
 	_, err := fmt.Fprintln(env.Stdout, cli.Printable(oneLine(fmt.Sprintf("accepted: %s at %s, profile %s, valid for %v",
 		id.Subject, id.Issuer, id.Profile, left))))
 	return err
+}
+
+func refusal(refused error) error {
+	if verify.Temporary(refused) {
+		return cli.Fail(cli.Temporary, refused, "nothing was decided about the token")
+	}
+	return cli.Fail(cli.No, errors.New("token refused: "+verify.Reason(refused)), hintFor(refused))
 }
 
 func hintFor(refused error) string {

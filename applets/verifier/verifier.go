@@ -1,5 +1,5 @@
-// Package verifier is the role that checks access tokens: "oidcbox verifier token" says yes or no to one, and scope,
-// entitlement and jws to a part of the question.
+// Package verifier is the role that checks access tokens: "oidcbox verifier token" says yes or no to one; scope,
+// entitlement and jws to a part of the question; policy reads policies and explains their decisions.
 //
 // It prints and chooses exit codes; the judgement is that of the packages below core/token.
 //
@@ -20,6 +20,7 @@ type Cmd struct {
 	Scope       scopeCmd       `cmd:"" help:"Ask whether a scope claim allows an operation on a path."`
 	Entitlement entitlementCmd `cmd:"" help:"Ask whether an entitlement satisfies another (AARC-G069, AARC-G002)."`
 	JWS         jwsCmd         `cmd:"" name:"jws" help:"Check the signature of a JWS and nothing else."`
+	Policy      policyCmd      `cmd:"" help:"Check a policy file, or explain what it says of a token."`
 }
 
 // New returns the role.

@@ -102,6 +102,16 @@ func (p Path) String() string {
 	return b.String()
 }
 
+// Below returns the path that p has inside the directory base, and whether it is base or lies below it. Whether either
+// ended in a slash does not matter for that.
+func (p Path) Below(base Path) (Path, bool) {
+	n := len(base.segments)
+	if n > len(p.segments) || !slices.Equal(base.segments, p.segments[:n]) {
+		return Path{}, false
+	}
+	return Path{segments: p.segments[n:], dir: p.dir}.clean(), true
+}
+
 // covers reports whether o is p or lies below it, segment by segment. When p names a directory (a slash at its end), a
 // file of that name is not covered unless sameName is set.
 func (p Path) covers(o Path, sameName bool) bool {
