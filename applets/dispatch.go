@@ -116,7 +116,7 @@ func usage(w io.Writer) {
 	fmt.Fprintf(w, "usage: %s COMMAND [ARGUMENTS]\n\ncommands:\n", program)
 	for _, r := range All() {
 		if !r.Hidden {
-			fmt.Fprintf(w, "  %-12s %s\n", r.Name, r.Sum)
+			fmt.Fprintf(w, "  %-13s %s\n", r.Name, r.Sum)
 		}
 	}
 	fmt.Fprintf(w, "\nEach command has --help. Called through a link named oidc-token, oidc-add ... it is that command;\n"+

@@ -15,6 +15,9 @@ import (
 	"github.com/oidcbox/oidcbox/core/secret"
 )
 
+// errRevoked is of a login whose refresh token was revoked: what is left of it is a configuration.
+var errRevoked = errors.New("it has no refresh token any more")
+
 // list prints the names of the configured logins: account files and, where an agent has it open, the keystore.
 func (s *session) list(ctx context.Context) error {
 	var names []string
@@ -127,6 +130,10 @@ func (s *session) export(ctx context.Context, arg string) (secret.Text, error) {
 	if st, stErr := s.admin.Status(ctx); stErr == nil && (st.Locked || st.Keystore == control.KeystoreLocked) {
 		return secret.Text{}, fmt.Errorf("look for login %s: %w", name, err) // it may be there
 	}
+	if s.inKeystore(ctx, name) {
+		return secret.Text{}, cli.Fail(cli.Human, fmt.Errorf("login %s: %w", name, errRevoked),
+			"log in again with: oidc-gen --reauthenticate "+name)
+	}
 	if s.env.Upstream {
 		return secret.Text{}, errors.New("could not open file - file does not exist")
 	}
@@ -156,17 +163,25 @@ func (s *session) delete(ctx context.Context) error {
 		return s.refuse(cli.No, "No account with that shortname configured")
 	}
 	config, err := s.export(ctx, name)
-	if err != nil {
+	revoked := errors.Is(err, errRevoked)
+	if err != nil && !revoked {
 		return err
 	}
 	defer config.Wipe()
 	if ok, err := s.confirm(ctx, "Do you really want to delete this configuration?", false); err != nil || !ok {
 		return err
 	}
-	if err := s.revoke(ctx, config); err != nil {
-		return err
+	if !revoked {
+		if err := s.revoke(ctx, config); err != nil {
+			return err
+		}
+		s.deleteClient(ctx, config)
 	}
-	s.deleteClient(ctx, config)
+	return s.remove(ctx, name)
+}
+
+// remove forgets a login that is dealt with at its provider: the account file, what the agent has, and the note of it.
+func (s *session) remove(ctx context.Context, name string) error {
 	removed, err := s.removeFile(name)
 	if err != nil {
 		return err

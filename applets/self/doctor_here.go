@@ -49,6 +49,7 @@ func (d *doctor) keystore(ctx context.Context, f *findings) {
 	}
 	f.ok("file", path, fmt.Sprintf("keystore of format %s, %d bytes", peek.Format, peek.Size))
 	d.keystorePlace(f, path)
+	d.keystoreRoom(f, path)
 	d.slots(ctx, f, path)
 }
 
@@ -73,6 +74,16 @@ func (d *doctor) keystorePlace(f *findings, path string) {
 		f.add(sevNote, "place", path, "on a network file system ("+name+"): one agent of yours at a time can have it, on "+
 			"whatever machine, and commands do not start an agent by themselves",
 			"that is fine; for a keystore of this machine alone set XDG_STATE_HOME to a local directory")
+	}
+}
+
+// keystoreRoom warns before a refresh fails for want of space: its new refresh token has to have a place first.
+func (d *doctor) keystoreRoom(f *findings, path string) {
+	const little = 2 << 20 // a transaction takes some hundred kilobytes
+	if n, known := freeBytes(filepath.Dir(path)); known && n < little {
+		f.add(sevWarning, "room", path, fmt.Sprintf("its file system is full or nearly so (%d kB left for you): where a new "+
+			"refresh token cannot be saved, no access token is fetched", n>>10),
+			"free some space there: df "+filepath.Dir(path))
 	}
 }
 

@@ -116,7 +116,11 @@ func (c *Cmd) noteScopes(env *cli.Env, r result) {
 		n = len(in.Scopes)
 	}
 	if n > few {
-		env.Note("this token has all %d scopes of the login; "+
-			"ask for fewer with --scope, or always with: oidc-gen --default-scope", n)
+		gen := "oidcbox gen"
+		if env.Upstream {
+			gen = "oidc-gen"
+		}
+		env.Note("this token has all %d scopes of the login; ask for fewer with --scope, "+
+			"or set the login up with: %s --default-scope SCOPES", n, gen)
 	}
 }

@@ -96,7 +96,13 @@ func (c *Cmd) refusal(env *cli.Env, err error) error {
 // naming says of which login a provider spoke, and what was asked of it.
 func (c *Cmd) naming(ae *proto.AgentError) error {
 	if ae.Issuer == "" {
-		return ae
+		about := ae.Reason() == proto.ReasonNotFound || ae.Reason() == proto.ReasonLogin
+		if !about || proto.IsIssuer(c.Account, false) {
+			return ae
+		}
+		said := *ae
+		said.Text = strings.ToLower(ae.Text[:1]) + ae.Text[1:] // both reasons have a text
+		return fmt.Errorf("login %s: %w", c.Account, &said)
 	}
 	return fmt.Errorf("%s: %w", c.asked(ae.Issuer), ae)
 }

@@ -175,5 +175,18 @@ func usageError(g Grammar, err error) error {
 			}
 		}
 	}
-	return &Error{Code: Usage, Hint: fmt.Sprintf("try '%s --help'", name), Err: err, misspelt: true}
+	return &Error{Code: Usage, Hint: fmt.Sprintf("try '%s --help'", name), Err: inWords(err), misspelt: true}
+}
+
+// inWords says what kong leaves in its own terms: an operand or the value of an option that is not there.
+func inWords(err error) error {
+	text := err.Error()
+	if option, ok := strings.CutSuffix(text, ` value but got "EOL" (<EOL>)`); ok {
+		option, _, _ = strings.Cut(option, ": expected ")
+		return fmt.Errorf("option '%s' requires an argument", option)
+	}
+	if operand, ok := strings.CutPrefix(text, `expected "<`); ok && strings.HasSuffix(operand, `>"`) {
+		return fmt.Errorf("the %s is missing", strings.TrimSuffix(operand, `>"`))
+	}
+	return err
 }

@@ -94,8 +94,14 @@ func explainGrant(err error, r control.GrantRequest) error {
 		return err
 	}
 	p := explain(err, r.Login)
-	p.help = fmt.Sprintf("Asked for by %s with the client of login %s at %s: scope %q, audience %q.",
-		r.Kind, r.Login, fe.Issuer, r.Scope, r.Audience)
+	p.help = fmt.Sprintf("Asked for by %s with the client of login %s at %s", r.Kind, r.Login, fe.Issuer)
+	if r.Scope != "" {
+		p.help += fmt.Sprintf(", scope %q", r.Scope)
+	}
+	if r.Audience != "" {
+		p.help += fmt.Sprintf(", audience %q", r.Audience)
+	}
+	p.help += "."
 	switch fe.Code {
 	case "invalid_grant", "invalid_token", "invalid_request":
 		if r.Kind == control.GrantExchange {

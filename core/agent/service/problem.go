@@ -13,6 +13,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/secret/vault"
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
+	"github.com/oidcbox/oidcbox/store"
 )
 
 // problem is an error that has a text of its own on the agent's socket: one that programs compare with or that people
@@ -60,6 +61,9 @@ func explain(err error, name string) *problem {
 		return &problem{text: proto.TextNoRefreshToken, help: helpLoginAgain(name), err: err}
 	case errors.Is(err, ErrKeystoreLocked):
 		return &problem{text: err.Error(), help: helpUnlock, err: err}
+	}
+	if errors.Is(err, store.ErrNoSpace) {
+		return &problem{text: err.Error(), help: "Free some space where the keystore is, and ask again.", err: err}
 	}
 	return explainTransport(err)
 }
