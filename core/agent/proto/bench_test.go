@@ -32,29 +32,48 @@ func call(tb testing.TB, c Client) {
 	}
 }
 
-// TestSilentClientDelaysNobody asks as often as it has to be served while other clients have connected and say nothing or half a
-// request. A machine that is busy with other things is slow without them, too; a second and third try tell the two
-// apart, because a client that is in the way is so each time.
-func TestSilentClientDelaysNobody(t *testing.T) {
-	const limit = 50 * time.Millisecond
-	path := start(t, ServeOptions{}, fake)
+// besideSilent serves clients that have connected and say nothing, or half a request.
+func besideSilent(tb testing.TB) (path string) {
+	path = start(tb, ServeOptions{}, fake)
 	for _, said := range []string{"", "x", `{"request":`} {
-		c := dial(t, path)
+		c := dial(tb, path)
 		_, _ = c.Write([]byte(said))
 	}
-	var best time.Duration
-	for range 3 {
-		best = load(t, path)
-		t.Logf("%d requests/s: p99.9 is %v", rate, best)
-		if best < limit {
-			return
-		}
-	}
-	t.Errorf("p99.9 is %v three times, want less than %v", best, limit)
+	return path
 }
 
-// load asks rate times a second for a second and returns the time that 99.9 % of the answers took at most.
-func load(t *testing.T, path string) time.Duration {
+// TestSilentClientDelaysNobody: a server that looked after one client at a time would wait for the silent ones until they
+// are thrown out, which takes defaultPartial and longer.
+func TestSilentClientDelaysNobody(t *testing.T) {
+	path := besideSilent(t)
+	begin := time.Now()
+	for range 20 {
+		call(t, Client{Path: path})
+	}
+	if took := time.Since(begin); took >= defaultPartial {
+		t.Errorf("twenty requests took %v", took)
+	}
+}
+
+// BenchmarkBesideSilent gives the times of answers, in ms, when the agent is asked a thousand times a second.
+func BenchmarkBesideSilent(b *testing.B) {
+	path := besideSilent(b)
+	for b.Loop() {
+		took := load(b, path)
+		for _, q := range []struct {
+			name string
+			part int // in a thousand
+		}{{"p50-ms", 500}, {"p99.9-ms", 999}} {
+			b.ReportMetric(float64(took[len(took)*q.part/1000-1].Microseconds())/1000, q.name)
+		}
+	}
+}
+
+// rate is how many requests a second are made.
+const rate = 1000
+
+// load asks rate times a second for a second and returns what the answers took, shortest first.
+func load(t testing.TB, path string) []time.Duration {
 	t.Helper()
 	const n = rate
 	took := make(chan time.Duration, n)
@@ -74,12 +93,11 @@ func load(t *testing.T, path string) time.Duration {
 	}
 	wg.Wait()
 	close(took)
-	all := slices.Sorted(func(yield func(time.Duration) bool) {
+	return slices.Sorted(func(yield func(time.Duration) bool) {
 		for d := range took {
 			if !yield(d) {
 				return
 			}
 		}
 	})
-	return all[max(n*999/1000-1, 0)]
 }

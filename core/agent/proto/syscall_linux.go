@@ -4,6 +4,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
 
 // The calls below never wait, so that the runtime need not know of them: telling it costs as much as they do.
@@ -22,6 +24,9 @@ func acceptNow(fd int) (int, unix.Errno) {
 func receiveNow(fd int, b []byte) (int, unix.Errno) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)),
 		unix.MSG_DONTWAIT, 0, 0)
+	if errno == 0 {
+		sock.NoteRead(fd)
+	}
 	return int(n), errno
 }
 
@@ -30,6 +35,7 @@ func sendNow(fd int, b []byte) (int, unix.Errno) {
 	if len(b) == 0 {
 		return 0, 0
 	}
+	sock.NoteWrite()
 	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)),
 		unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 	return int(n), errno

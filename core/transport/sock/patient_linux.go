@@ -90,6 +90,7 @@ func (c *patientConn) Read(b []byte) (int, error) {
 		case n == 0:
 			return 0, io.EOF
 		default:
+			NoteRead(c.fd)
 			return n, nil
 		}
 	}
@@ -98,6 +99,7 @@ func (c *patientConn) Read(b []byte) (int, error) {
 
 // Write sends b, in one piece where the socket takes it.
 func (c *patientConn) Write(b []byte) (int, error) {
+	NoteWrite()
 	for done := 0; ; {
 		n, err := unix.SendmsgN(c.fd, b[done:], nil, nil, unix.MSG_NOSIGNAL)
 		done += max(n, 0)
