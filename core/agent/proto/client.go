@@ -36,8 +36,8 @@ const slowTime = 3 * time.Second
 // secrets of both. The error is ErrNoAgent, ErrNoAnswer, ErrMalformed, ErrTooLarge, that of sock.Dial, or of the
 // context.
 func (c Client) Call(ctx context.Context, req Request) (Reply, error) {
-	// The connection keeps the time: for a timer of its own, a process that only asks for a token would start Go's
-	// poller and two threads. A caller's limit is for connecting, too, which the usual one exceeds by far.
+	// The connection keeps the time: for a timer, Go would have a thread wait beside a process that only asks for a
+	// token. A caller's limit is for connecting, too, which the usual one exceeds by far.
 	timeout := defaultTimeout
 	if c.Timeout > 0 {
 		timeout = c.Timeout
