@@ -56,7 +56,8 @@ func TestSoak(t *testing.T) {
 	if load.least-warm.least > soakMemory || length >= 10*time.Minute && load.most-warm.most > 3*soakMemory {
 		t.Errorf("the agent grows: least %d to %d KiB, most %d to %d", warm.least, load.least, warm.most, load.most)
 	}
-	if quantile(s.took, 0.99) > soakCached {
+	// Four seconds beside other tests say nothing about time.
+	if length >= 10*time.Minute && quantile(s.took, 0.99) > soakCached {
 		t.Errorf("cached tokens take %v at the 99th percentile", quantile(s.took, 0.99))
 	}
 }
