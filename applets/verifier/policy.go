@@ -102,6 +102,12 @@ func (c *policyExplainCmd) Run(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 	if refused != nil {
+		if c.JSON {
+			d := policy.Decision{Reason: "token refused: " + verify.Reason(refused), Tree: policy.Node{Kind: "token"}}
+			if err := c.print(env, d); err != nil {
+				return err
+			}
+		}
 		return refusal(refused)
 	}
 	s, err := c.subject(env, id)
