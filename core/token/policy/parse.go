@@ -161,9 +161,7 @@ func (x *builder) service(whole at, f map[string]at) *service {
 	for _, a := range x.list(f["rules"]) {
 		r := x.fields(a, "methods", "operations", "paths", "require")
 		u := rule{methods: x.texts(r["methods"]), operations: x.texts(r["operations"])}
-		for _, p := range x.paths(r["paths"]) {
-			u.paths = append(u.paths, p)
-		}
+		u.paths = append(u.paths, x.paths(r["paths"])...)
 		for _, op := range u.operations {
 			if !knownOperation(op) {
 				x.fault(r["operations"], "%q is no operation", op)
