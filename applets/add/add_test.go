@@ -472,14 +472,14 @@ func TestPasswordEntry(t *testing.T) {
 		"env":            {Cmd{PwEnv: "PW"}, fromMemory, stored + `}`},
 		"command":        {Cmd{PwCmd: "pass show x"}, fromCommand, `{"account":"demo","type":12,"command":"pass show x"}`},
 		"keyring":        {Cmd{PwKeyring: true}, fromPrompt, strings.Replace(stored, ":9", ":11", 1) + `}`},
-		"file below":     {Cmd{PwFile: "pw"}, fromFile, `{"account":"demo","type":24,"pw_file":"/work/pw"}`},
+		"file below":     {Cmd{PwFile: "pw"}, fromFile, `{"account":"demo","type":24,"pw_file":"/here/pw"}`},
 		"gpg":            {Cmd{PwGpg: "ABC"}, fromPrompt, `{"account":"demo","type":40,"gpg_key":"ABC"}`},
 		"file":           {Cmd{PwFile: "/pw"}, fromFile, `{"account":"demo","type":24,"pw_file":"/pw"}`},
 		"store":          {Cmd{PwStore: &alone}, fromPrompt, stored + `}`},
 		"store for":      {Cmd{PwStore: &day}, fromPrompt, stored + `,"expires_at":1086400,"expires_after":86400}`},
 		"store lifetime": {Cmd{PwStore: &alone, Lifetime: &hour}, fromPrompt, stored + `,"expires_at":1003600,"expires_after":3600}`},
 	} {
-		env := &cli.Env{Dir: "/work", Now: func() time.Time { return time.Unix(1000000, 0) }}
+		env := &cli.Env{Dir: "/here", Now: func() time.Time { return time.Unix(1000000, 0) }}
 		got, err := c.cmd.passwordEntry(env, "demo", &password{text: text, from: c.from}, false)
 		if err != nil || got.Expose() != c.want {
 			t.Errorf("%s: %s, %v", name, got.Expose(), err)
