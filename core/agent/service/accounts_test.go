@@ -220,17 +220,6 @@ func TestWriteBackAtTheEnd(t *testing.T) {
 	w.reload("a")
 }
 
-// TestWriteBackOfUnloaded: nobody has written anything when the login is removed, and it is found all the same.
-func TestWriteBackOfUnloaded(t *testing.T) {
-	w, _ := newFileWorld(t)
-	w.addFile("a", map[string]any{"type": 1, "password": filePassword})
-	w.files.turn <- struct{}{} // the background waits
-	w.force("a")
-	go func() { time.Sleep(50 * time.Millisecond); <-w.files.turn }()
-	w.must(proto.Request{Type: proto.TypeRemove, Account: "a"})
-	w.reload("a")
-}
-
 // TestWriteBackWithoutPassword: nobody is asked, the file stays as it is, and one line of the log says so.
 func TestWriteBackWithoutPassword(t *testing.T) {
 	for name, entry := range map[string]map[string]any{

@@ -237,11 +237,7 @@ func (s *Service) sweep(ctx context.Context) {
 // unload forgets what belongs to a login that was taken from the registry.
 func (s *Service) unload(ctx context.Context, l loaded) {
 	s.tokens.forget(l.name)
-	sh, err := s.shelfOf(l)
-	if err == nil {
-		err = s.files.flushLast(ctx, l.name, sh)
-	}
-	if err != nil {
+	if err := s.files.flush(ctx, l.name); err != nil {
 		s.opts.Log.DebugContext(ctx, "account file of an unloaded login", "login", l.name, "err", err)
 	}
 	if l.fromFile {

@@ -58,12 +58,10 @@ type fileRow struct {
 	proven  bool // it was seen to hold what the client handed over
 	foreign bool // it holds what is not ours to change
 
-	heard  int  // how often we were told of another refresh token of ours
 	dirty  bool // our refresh token is newer
 	stuck  bool // dirty, and writing failed: wait for something to change
 	warned bool
 	next   time.Time // not written before
-	last   *shelf    // that of a login that has just been unloaded; nil: where it is served or saved
 }
 
 func newFileWriter(s *Service) *fileWriter {
@@ -176,7 +174,7 @@ func (w *fileWriter) loaded(ctx context.Context, cfg login.Config, current strin
 	given := cfg.RefreshToken.ID()
 	proven := err == nil && f.Format == login.PGP && w.holds(ctx, name, given)
 	w.edit(name, func(r *fileRow) {
-		*r = fileRow{since: time.Now(), warned: r.warned, proven: proven, heard: r.heard + 1}
+		*r = fileRow{since: time.Now(), warned: r.warned, proven: proven}
 		if err == nil {
 			r.sum, r.token = f.Sum(), given
 		}
@@ -201,10 +199,7 @@ func (w *fileWriter) rotated(name, current string) {
 	if !w.s.hasAccount(name) {
 		return
 	}
-	w.edit(name, func(r *fileRow) {
-		r.heard++
-		r.dirty, r.stuck = r.token != current && !r.foreign, false
-	})
+	w.edit(name, func(r *fileRow) { r.dirty, r.stuck = r.token != current && !r.foreign, false })
 	w.call()
 }
 
@@ -246,16 +241,6 @@ func (w *fileWriter) flushAll(ctx context.Context) error {
 		faults = append(faults, w.flush(ctx, name))
 	}
 	return errors.Join(faults...)
-}
-
-// flushLast is flush for a login that was served from sh until now and cannot be found by its name any more.
-func (w *fileWriter) flushLast(ctx context.Context, name string, sh *shelf) error {
-	if !w.row(name).dirty {
-		return nil
-	}
-	w.edit(name, func(r *fileRow) { r.last = sh })
-	defer w.edit(name, func(r *fileRow) { r.last = nil })
-	return w.flush(ctx, name)
 }
 
 // flush writes the file of a login if it is not up to date. Nothing to write, and no password, are no errors.
@@ -317,7 +302,6 @@ var (
 
 // write brings one file up to date, by the rules of fileWriter. The caller has the turn.
 func (w *fileWriter) write(ctx context.Context, name string) error {
-	heard := w.row(name).heard
 	sh, cfg, err := w.login(ctx, name)
 	if err != nil {
 		return err
@@ -335,7 +319,6 @@ func (w *fileWriter) write(ctx context.Context, name string) error {
 		return err
 	}
 	defer o.wipe()
-	o.heard = heard
 	what, err := judge(ctx, sh, cfg, o.cfg)
 	switch {
 	case err != nil:
@@ -343,30 +326,23 @@ func (w *fileWriter) write(ctx context.Context, name string) error {
 	case o.given:
 		return w.replace(ctx, sh, name, o)
 	case what == sameToken:
-		w.settle(name, o.file.Sum(), o.cfg.RefreshToken.ID(), heard)
+		w.settle(name, o.file.Sum(), o.cfg.RefreshToken.ID(), false)
 		return nil
 	case what == newToken:
-		w.leave(name, [32]byte{}) // the next refresh takes it over
+		w.settle(name, [32]byte{}, "", true) // the next refresh takes it over
 		return nil
 	case what == otherLogin:
-		w.leave(name, o.file.Sum())
+		w.settle(name, o.file.Sum(), "", true)
 		return errOtherLogin
 	}
 	return w.replace(ctx, sh, name, o)
 }
 
-// settle notes that a file holds our refresh token, as it was when heard was read: what was heard since is still to be
-// written. At no moment does the row say otherwise, because flush believes it.
-func (w *fileWriter) settle(name string, sum [32]byte, token string, heard int) {
+// settle notes what a file holds.
+func (w *fileWriter) settle(name string, sum [32]byte, token string, foreign bool) {
 	w.edit(name, func(r *fileRow) {
-		r.sum, r.token, r.foreign, r.dirty = sum, token, false, r.heard != heard
-	})
-}
-
-// leave notes that a file holds what is not ours to change.
-func (w *fileWriter) leave(name string, sum [32]byte) {
-	w.edit(name, func(r *fileRow) {
-		r.sum, r.token, r.foreign, r.proven, r.dirty = sum, "", true, false, false
+		r.proven = r.proven && !foreign // what we have written ourselves stays proven
+		r.sum, r.token, r.foreign, r.dirty = sum, token, foreign, false
 	})
 }
 
@@ -392,19 +368,19 @@ func (w *fileWriter) replace(ctx context.Context, sh *shelf, name string, o open
 	if err != nil {
 		return err
 	}
-	w.settle(name, written.Sum(), rt.ID(), o.heard)
+	w.settle(name, written.Sum(), rt.ID(), false)
+	if st, err := sh.keeper.State(ctx, name); err == nil && st.TokenID != rt.ID() {
+		w.rotated(name, st.TokenID) // while we were writing
+	}
 	w.s.opts.Log.InfoContext(ctx, "new refresh token written into the account file", "login", name, "tokid", rt.ID())
 	return nil
 }
 
 // login is what we have of a login, wherever it is.
 func (w *fileWriter) login(ctx context.Context, name string) (*shelf, login.Config, error) {
-	sh := w.row(name).last
-	if sh == nil {
-		var err error
-		if sh, err = w.s.holder(ctx, name); err != nil {
-			return nil, login.Config{}, err
-		}
+	sh, err := w.s.holder(ctx, name)
+	if err != nil {
+		return nil, login.Config{}, err
 	}
 	cfg, _, err := sh.config(ctx, name)
 	return sh, cfg, err
