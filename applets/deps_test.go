@@ -32,10 +32,14 @@ func soleImporters() map[string][]string {
 func tiers() [][]string {
 	return [][]string{
 		{"core/secret", "core/cli", "core/token/entitlement", "core/token/assurance"},
-		{"core/secret/vault", "core/token/jose", "core/cli/term", "core/transport/sock", "core/token/bearer"},
+		{"core/secret/vault", "core/config", "core/token/jose", "core/cli/term", "core/transport/sock", "core/token/bearer"},
 		{"core/secret/keystore", "core/transport/httpc", "core/transport/httpd", "core/token/claims"},
 		{"core/oidc/provider", "core/token/policy"},
 		{"core/token/verify", "core/oidc/flow", "core/oidc/registration", "core/oidc/issuer"},
+		{"core/token/remote"},
+		{"core/token/gate"},
+		{"core/token/httpauth"},
+		{"core/token/forward", "core/token/introspection"},
 		{"core/oidc/issuer/issuertest", "core/oidc/custody", "core/mytoken"},
 		{"core/mytoken/mytokentest"},
 		{"core/agent/proto", "core/agent/control", "core/agent/login", "core/agent/prompt"},

@@ -1,0 +1,181 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/oidc/provider"
+	"github.com/oidcbox/oidcbox/core/token/policy"
+	"github.com/oidcbox/oidcbox/core/token/verify"
+)
+
+// Gate judges tokens. It does not change and may be used by many goroutines.
+type Gate struct {
+	policy   *policy.Policy
+	verifier *verify.Verifier            // with the audiences of Config
+	services map[string]*verify.Verifier // with audiences of their own
+	issuers  []string
+
+	keys    *provider.Keys
+	ownKeys bool
+
+	observe func(Event)
+	now     func() time.Time
+	log     *slog.Logger
+}
+
+// New returns a gate, or all that is wrong with c (ErrConfig). Nothing is fetched before the first token.
+func New(c Config, o Options) (*Gate, error) {
+	g := &Gate{policy: c.Policy, observe: o.Observe, now: o.Now, log: o.Log, services: map[string]*verify.Verifier{}}
+	if g.now == nil {
+		g.now = time.Now
+	}
+	if g.log == nil {
+		g.log = slog.New(slog.DiscardHandler)
+	}
+	if err := c.check(o); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	g.keys = o.Keys
+	if g.keys == nil && o.HTTP != nil {
+		g.keys, g.ownKeys = provider.NewKeys(o.HTTP, provider.KeysOptions{Now: g.now, Log: g.log}), true
+	}
+	if err := g.build(c); err != nil {
+		g.Close()
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return g, nil
+}
+
+// build makes what judges, and collects all that is wrong.
+func (g *Gate) build(c Config) error {
+	base := verify.Config{
+		Audiences: c.Audiences, AcceptAnyAudience: c.AcceptAnyAudience, Now: g.now, MaxToken: c.MaxToken,
+	}
+	if g.keys != nil {
+		base.Keys = g.keys
+	}
+	for _, iss := range c.Issuers {
+		base.Issuers = append(base.Issuers, iss.Issuer)
+		g.issuers = append(g.issuers, iss.URL)
+	}
+	slices.Sort(g.issuers)
+	var faults []error
+	var err error
+	if g.verifier, err = verify.New(base); err != nil {
+		faults = append(faults, err)
+	}
+	for name, s := range c.Services {
+		if s.Audiences == nil {
+			continue
+		}
+		own := base
+		own.Audiences, own.AcceptAnyAudience = s.Audiences, false
+		if g.services[name], err = verify.New(own); err != nil {
+			faults = append(faults, fmt.Errorf("service %s: %w", name, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Issuers returns the URLs of those that are trusted, sorted.
+func (g *Gate) Issuers() []string { return slices.Clone(g.issuers) }
+
+// Keys returns the cache of key sets, for showing and dropping them and for the gate that comes after this one; nil when
+// all keys are static.
+func (g *Gate) Keys() *provider.Keys { return g.keys }
+
+// Close ends what the gate started itself. What was handed in stays open.
+func (g *Gate) Close() {
+	if g.ownKeys {
+		g.keys.Close()
+	}
+}
+
+// Check says whether a token is believed, for a service ("" where there is one only): everything but the policy. The
+// error is a *Refusal.
+func (g *Gate) Check(ctx context.Context, p Presented, service string) (Outcome, error) {
+	begin := g.now()
+	out, err := g.authenticate(ctx, p, service)
+	return g.answer(begin, p, policy.Request{Service: service}, out, err)
+}
+
+// Decide says whether a token is believed and its bearer may do what r says. The error is a *Refusal; with status 403 the
+// Outcome has the identity and the decision.
+func (g *Gate) Decide(ctx context.Context, p Presented, r policy.Request) (Outcome, error) {
+	begin := g.now()
+	out, err := g.authenticate(ctx, p, r.Service)
+	if err == nil {
+		out.Decision = g.decide(out.Subject, r)
+		if !out.Decision.Allowed {
+			err = &DecisionError{out.Decision}
+		}
+	}
+	return g.answer(begin, p, r, out, err)
+}
+
+// Refused tells the observer of a refusal that was found before the gate was asked, such as a request with two tokens,
+// and returns it. Whoever reads requests calls it, so that audit and metrics have every answer.
+func (g *Gate) Refused(r policy.Request, refusal *Refusal) *Refusal {
+	if g.observe != nil {
+		g.observe(Event{Request: r, Outcome: Outcome{Service: r.Service}, Refusal: refusal})
+	}
+	return refusal
+}
+
+func (g *Gate) decide(s policy.Subject, r policy.Request) policy.Decision {
+	if g.policy == nil {
+		return policy.Decision{Reason: "there is no policy"}
+	}
+	return g.policy.Decide(s, r)
+}
+
+// answer turns err into a Refusal and tells the observer.
+func (g *Gate) answer(begin time.Time, p Presented, r policy.Request, out Outcome, err error) (Outcome, error) {
+	var no *Refusal
+	if err != nil {
+		no = refuse(err)
+	}
+	if g.observe != nil {
+		e := Event{Scheme: p.Scheme, Request: r, Outcome: out, Refusal: no, Took: g.now().Sub(begin)}
+		if !p.Token.Empty() {
+			e.TokenID = p.Token.ID()
+		}
+		g.observe(e)
+	}
+	if no != nil {
+		return out, no
+	}
+	return out, nil
+}
+
+// authenticate believes the token or says why not.
+func (g *Gate) authenticate(ctx context.Context, p Presented, service string) (Outcome, error) {
+	out := Outcome{Service: service}
+	if p.Token.Empty() {
+		return out, ErrNoToken
+	}
+	v := g.services[service]
+	if v == nil {
+		v = g.verifier
+	}
+	err := p.Token.Use(func(token []byte) error {
+		id, err := v.Verify(ctx, token)
+		if err != nil {
+			return err
+		}
+		out.Identity = id
+		return nil
+	})
+	if err != nil {
+		return out, err
+	}
+	id := out.Identity
+	out.Expires = id.Claims.Expiry
+	out.Subject = policy.Subject{Issuer: id.Issuer, Subject: id.Subject, Profile: id.Profile, Claims: id.Claims}
+	return out, nil
+}
