@@ -49,6 +49,7 @@ type Keys struct {
 	mu      sync.Mutex
 	closed  bool
 	entries map[string]*entry
+	changes uint64 // how many sets were new so far; see Generation
 }
 
 // entry is what is known of one issuer. Its fields are guarded by Keys.mu.
@@ -61,6 +62,8 @@ type entry struct {
 	failures  int       // since the last success
 	err       error     // of the last attempt, nil after a success
 	flight    chan struct{}
+
+	generation uint64 // of set, 0 without one
 }
 
 // NewKeys returns an empty cache that fetches with hc.
@@ -235,7 +238,8 @@ func (k *Keys) finish(issuer string, e *entry, set *jose.KeySet, refresh time.Du
 			"old_keys_until", e.expires)
 		return
 	}
-	e.set, e.failures, e.retryAt = set, 0, time.Time{}
+	k.replace(e, set)
+	e.failures, e.retryAt = 0, time.Time{}
 	e.refreshAt, e.expires = now.Add(refresh), now.Add(k.expiry)
 }
 
