@@ -39,6 +39,7 @@ func tiers() [][]string {
 		{"core/token/remote"},
 		{"core/token/gate"},
 		{"core/token/httpauth"},
+		{"core/token/httpauth"},
 		{"core/token/forward", "core/token/introspection"},
 		{"core/oidc/issuer/issuertest", "core/oidc/custody", "core/mytoken"},
 		{"core/mytoken/mytokentest"},
