@@ -17,6 +17,8 @@ var (
 	ErrUnavailable = errors.New("key set is not available")
 	// ErrUnknownKey: the key set is at hand and has no key for this token.
 	ErrUnknownKey = errors.New("issuer has no such key")
+	// ErrNotKept: the issuer is none of those whose keys this cache was told to keep.
+	ErrNotKept = errors.New("issuer is not one whose keys are kept")
 	// ErrClosed: the cache was closed.
 	ErrClosed = errors.New("key cache is closed")
 )

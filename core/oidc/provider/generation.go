@@ -14,30 +14,28 @@ import (
 // the background when that is due, because whoever remembers verdicts asks for nothing else. It never waits for the
 // network.
 func (k *Keys) Generation(issuer string) uint64 {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	e := k.entries[issuer]
-	if e == nil || e.set == nil {
+	found, ok := k.entries.Load(issuer)
+	if !ok {
 		return 0
 	}
-	now := k.now()
-	if !now.Before(e.expires) {
+	e := found.(*entry)
+	now, h := k.now(), e.held.Load()
+	if !h.usable(now) {
 		return 0
 	}
-	if !now.Before(e.refreshAt) && !now.Before(e.retryAt) && e.flight == nil {
-		k.start(context.Background(), issuer, e)
+	if !h.fresh(now) {
+		_, _, _ = k.decide(context.Background(), e, ask{why: need}) // begins the refresh and waits for nothing
 	}
-	return e.generation
+	return h.generation
 }
 
-// replace puts set in the place of the one before; k.mu is held. The count is of the whole cache and not of the entry,
-// so that an entry that was dropped and made anew never repeats a number.
-func (k *Keys) replace(e *entry, set *jose.KeySet) {
-	if e.set == nil || !sameKeys(e.set, set) {
-		k.changes++
-		e.generation = k.changes
+// generationOf numbers the keys in set, which take the place of old. The count is of the whole cache and not of the
+// entry, so that an entry that was dropped and made anew never repeats a number.
+func (k *Keys) generationOf(set *jose.KeySet, old *held) uint64 {
+	if old != nil && sameKeys(old.set, set) {
+		return old.generation
 	}
-	e.set = set
+	return k.generations.Add(1)
 }
 
 // sameKeys reports whether two sets hold the same keys with the same limits on their use, in the same order.

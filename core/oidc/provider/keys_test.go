@@ -300,22 +300,3 @@ func TestKeysClose(t *testing.T) {
 		}
 	})
 }
-
-func TestKeysExpiryHasALimit(t *testing.T) {
-	inBubble(t, func(t *testing.T, w *keysWorld) {
-		w.keys = NewKeys(w.web, KeysOptions{Expiry: 365 * 24 * time.Hour})
-		if err := w.ask(t, "k1"); err != nil {
-			t.Fatal(err)
-		}
-		w.setFail(errors.New("down"))
-		time.Sleep(MaxExpiry - time.Minute)
-		if err := w.ask(t, "k1"); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Minute)
-		if err := w.ask(t, "k1"); !errors.Is(err, ErrUnavailable) {
-			t.Errorf("after four days: %v", err)
-		}
-		w.keys.Close()
-	})
-}

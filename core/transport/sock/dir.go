@@ -20,16 +20,16 @@ func RuntimeDir(getenv func(string) string) (string, error) {
 	return dir, nil
 }
 
-// MakePrivate makes a directory for sockets with mode 0700 if it is not there. One that belongs to somebody else or that
-// others may enter is ErrForeign.
+// MakePrivate makes a directory, for sockets or files, with mode 0700 if it is not there. One that belongs to somebody
+// else or that others may enter is ErrForeign.
 func MakePrivate(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("make directory for sockets: %w", err)
+		return fmt.Errorf("make private directory: %w", err)
 	}
 	// Lstat: in /tmp somebody else may have put a link there.
 	fi, err := os.Lstat(dir)
 	if err != nil {
-		return fmt.Errorf("look at directory for sockets: %w", err)
+		return fmt.Errorf("look at private directory: %w", err)
 	}
 	return privateDir(dir, fi)
 }
