@@ -41,7 +41,7 @@ func tiers() [][]string {
 		{"core/token/httpauth"},
 		{"core/token/httpauth"},
 		{"core/token/forward", "core/token/introspection"},
-		{"core/oidc/issuer/issuertest", "core/oidc/custody", "core/mytoken"},
+		{"core/oidc/issuer/issuertest", "core/oidc/custody", "core/mytoken", "core/token/remote"},
 		{"core/mytoken/mytokentest"},
 		{"core/agent/proto", "core/agent/control", "core/agent/login", "core/agent/prompt"},
 		{"core/agent/grant"},

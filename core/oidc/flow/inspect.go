@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/token/jose"
+	"github.com/oidcbox/oidcbox/core/transport/httpc"
 )
 
 // Revoke ends a token (RFC 7009). hint is "refresh_token", "access_token" or "". A token the provider does not know is
@@ -52,10 +55,15 @@ func (c *Client) revoke(ctx context.Context, token secret.Text, hint string, wit
 // Introspect asks the provider about a token (RFC 7662). The answer has a boolean "active"; nothing else in it counts
 // unless that is true.
 func (c *Client) Introspect(ctx context.Context, token secret.Text) (jose.Object, error) {
-	o, err := c.postObject(ctx, call{
+	resp, secrets, err := c.post(ctx, call{
 		op: "introspection", form: url.Values{"token": {token.Expose()}}, repeat: true,
 		endpoint: "introspection_endpoint", target: c.md.IntrospectionEndpoint,
 	})
+	if err != nil {
+		return jose.Object{}, err
+	}
+	defer clear(resp.Body)
+	o, err := c.statement("introspection", resp, secrets)
 	if err != nil {
 		return jose.Object{}, err
 	}
@@ -86,7 +94,7 @@ func (c *Client) Userinfo(ctx context.Context, at secret.Text) (jose.Object, err
 		return jose.Object{}, fmt.Errorf("userinfo: %w", err)
 	}
 	defer clear(resp.Body)
-	o, err := c.object("userinfo", resp, []string{token})
+	o, err := c.statement("userinfo", resp, []string{token})
 	if err != nil {
 		return jose.Object{}, err
 	}
@@ -96,4 +104,21 @@ func (c *Client) Userinfo(ctx context.Context, at secret.Text) (jose.Object, err
 		}
 	}
 	return o, nil
+}
+
+// statement reads what a provider states about a token: status 200 and nothing else, and plain JSON. A signed answer
+// (RFC 9701, OpenID Connect Core 5.3.2) has claims that nobody here would check.
+func (c *Client) statement(op string, resp *httpc.Response, secrets []string) (jose.Object, error) {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	switch {
+	case resp.Status > 200 && resp.Status < 300:
+		return jose.Object{}, c.unreadable(op, resp, errors.New("its status is not 200"))
+	case resp.Status == 200 && (kind == "application/jwt" || strings.HasSuffix(kind, "+jwt")):
+		return jose.Object{}, c.unreadable(op, resp, errors.New("it is a signed one (JWT), which was not asked for"))
+	}
+	return c.object(op, resp, secrets)
+}
+
+func (c *Client) unreadable(op string, resp *httpc.Response, why error) error {
+	return &Error{Op: op, Issuer: c.md.Issuer, Status: resp.Status, Err: fmt.Errorf("%w: %w", ErrAnswer, why)}
 }

@@ -73,9 +73,7 @@ func (c *Client) object(op string, resp *httpc.Response, secrets []string) (jose
 		return jose.Object{}, c.refused(op, resp, o, secrets)
 	}
 	if err != nil {
-		return jose.Object{}, &Error{
-			Op: op, Issuer: c.md.Issuer, Status: resp.Status, Err: fmt.Errorf("%w: %w", ErrAnswer, err),
-		}
+		return jose.Object{}, c.unreadable(op, resp, err)
 	}
 	// Some providers refuse with status 200.
 	if s, _ := o.String("error"); s != "" {

@@ -1,0 +1,126 @@
+package remote
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/secret"
+)
+
+// key names a question. The token itself is kept only while a request about it runs.
+type key struct {
+	hash   [sha256.Size]byte
+	issuer string
+}
+
+func keyOf(p *party, token []byte) key { return key{sha256.Sum256(token), p.URL} }
+
+// flight is a question on its way; all who have the same one wait for it. said and err are set before done is closed.
+type flight struct {
+	done chan struct{}
+	said Said
+	err  error
+}
+
+// question is what is asked about one token.
+type question struct {
+	key
+	token  secret.Text
+	opaque bool
+}
+
+// answer returns what p says of token, from memory where it may.
+func (s *Source) answer(ctx context.Context, p *party, token []byte, known bool) (Said, error) {
+	f, err := s.join(ctx, p, token, known)
+	if err != nil {
+		return Said{}, err
+	}
+	select {
+	case <-f.done:
+		return f.said, f.err
+	case <-ctx.Done():
+		return Said{}, fmt.Errorf("wait for the answer of %s: %w", p.URL, context.Cause(ctx))
+	}
+}
+
+// join finds the answer in memory, or the flight that will have it.
+func (s *Source) join(ctx context.Context, p *party, token []byte, known bool) (*flight, error) {
+	k := keyOf(p, token)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.o.Now()
+	said, found := s.yes.get(k)
+	if found && now.Before(said.Expires) {
+		return landed(said), nil
+	}
+	if err := s.no.get(k, now); err != nil {
+		return nil, err
+	}
+	if f := s.flights[k]; f != nil {
+		return f, nil
+	}
+	if s.closed {
+		return nil, &UnavailableError{Issuer: p.URL, RetryAfter: time.Second, Err: ErrClosed}
+	}
+	if err := p.admit(now, known || found); err != nil {
+		return nil, err
+	}
+	q := question{key: k, token: secret.New(bytes.Clone(token)), opaque: IsOpaque(token)}
+	return s.start(ctx, p, q), nil
+}
+
+func landed(said Said) *flight {
+	f := &flight{done: make(chan struct{}), said: said}
+	close(f.done)
+	return f
+}
+
+// start sends the question; s.mu is held. It outlives the request that caused it, because others wait for it too; Close
+// ends it.
+func (s *Source) start(ctx context.Context, p *party, q question) *flight {
+	f := &flight{done: make(chan struct{})}
+	s.flights[q.key] = f
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.Timeout)
+	s.wg.Go(func() {
+		select {
+		case <-s.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	s.wg.Go(func() {
+		defer cancel()
+		defer q.token.Wipe()
+		f.said, f.err = p.ask(ctx, q)
+		s.land(p, q.key, f)
+		close(f.done)
+	})
+	return f
+}
+
+// How long a refusal is remembered: long enough that a client in a loop costs nothing, short enough that nobody waits for
+// an answer that has become another.
+const (
+	keepInactive = 5 * time.Second
+	keepFault    = 2 * time.Second
+)
+
+func (s *Source) land(p *party, k key, f *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.flights, k)
+	switch {
+	case f.err == nil:
+		s.yes.put(k, f.said)
+	case errors.Is(f.err, ErrUnavailable):
+		s.no.put(k, f.err, s.o.Now().Add(keepFault))
+		s.o.Log.Warn("issuer could not be asked about a token", "iss", p.URL, "err", f.err)
+	default:
+		s.yes.drop(k)
+		s.no.put(k, f.err, s.o.Now().Add(keepInactive))
+	}
+}
