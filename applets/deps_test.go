@@ -23,7 +23,7 @@ func soleImporters() map[string][]string {
 		"github.com/google/renameio/":    {"core/agent/login", "core/secret/keystore", "applets/self"},
 		"golang.org/x/crypto/argon2":     {"core/secret/vault"},
 		"rsc.io/qr":                      {"core/cli/term"},
-		"go.yaml.in/yaml/v3":             {"applets/issuer", "core/token/policy"},
+		"go.yaml.in/yaml/v3":             {"applets/issuer", "core/config"},
 		"github.com/go-json-experiment/": {"core/token/jose", "core/agent/proto"},
 	}
 }

@@ -1,19 +1,16 @@
 package policy
 
 import (
-	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
+	"github.com/oidcbox/oidcbox/core/config"
 	"github.com/oidcbox/oidcbox/core/token/assurance"
 	"github.com/oidcbox/oidcbox/core/token/claims"
 	"github.com/oidcbox/oidcbox/core/token/entitlement"
 )
-
-func newReader(name string) reader { return reader{file: name, bad: map[*yaml.Node]bool{}} }
 
 // kinds are the requirements, by their key.
 func kinds() []string {
@@ -23,25 +20,26 @@ func kinds() []string {
 }
 
 // requirement reads one: the name of a level, or a mapping with one key. What is wrong becomes a level that nobody has.
-func (x *builder) requirement(a at) requirement {
-	if a.node == nil || x.bad[a.node] {
+func (x *builder) requirement(a config.At) requirement {
+	if !x.Usable(a) {
 		return level{NoOne}
 	}
-	if a.node.Kind == yaml.ScalarNode {
+	switch a.Kind() {
+	case config.Mapping:
+	case config.List:
+		x.Fault(a, "has to be the name of a level or a mapping with one of %v; a list needs all_of or one_of", kinds())
+		return level{NoOne}
+	default:
 		return x.level(a)
 	}
-	if a.node.Kind != yaml.MappingNode {
-		x.fault(a, "has to be the name of a level or a mapping with one of %v; a list needs all_of or one_of", kinds())
-		return level{NoOne}
-	}
-	f := x.fields(a, kinds()...)
+	f := x.Fields(a, kinds()...)
 	if len(f) != 1 {
-		if len(f) > 1 || len(a.node.Content) == 0 {
-			x.fault(a, "has to have exactly one key; put several into all_of")
+		if len(f) > 1 || a.Len() == 0 {
+			x.Fault(a, "has to have exactly one key; put several into all_of")
 		}
-		for _, p := range x.pairs(a) { // what is inside may have faults of its own
-			if slices.Contains(kinds(), p.name) {
-				x.kind(p.name, p.at)
+		for _, p := range x.Pairs(a) { // what is inside may have faults of its own
+			if slices.Contains(kinds(), p.Name) {
+				x.kind(p.Name, p.At)
 			}
 		}
 		return level{NoOne}
@@ -52,8 +50,8 @@ func (x *builder) requirement(a at) requirement {
 	return level{NoOne}
 }
 
-func (x *builder) level(a at) requirement {
-	name, ok := x.text(a)
+func (x *builder) level(a config.At) requirement {
+	name, ok := x.Text(a)
 	if !ok {
 		return level{NoOne}
 	}
@@ -63,7 +61,7 @@ func (x *builder) level(a at) requirement {
 	return level{name}
 }
 
-func (x *builder) kind(kind string, a at) requirement {
+func (x *builder) kind(kind string, a config.At) requirement {
 	switch kind {
 	case "all_of":
 		return counted{kind: kind, parts: x.requirements(a)}
@@ -76,7 +74,7 @@ func (x *builder) kind(kind string, a at) requirement {
 	case "subject":
 		return x.subject(a)
 	case "audience":
-		return joined("one_of", 1, x.texts(a), func(s string) requirement {
+		return joined("one_of", 1, x.Texts(a), func(s string) requirement {
 			return hasClaim{kind: "audience", claim: "aud", want: value{"text", s}}
 		})
 	case "claim":
@@ -86,7 +84,7 @@ func (x *builder) kind(kind string, a at) requirement {
 	case "assurance":
 		return x.assurance(a)
 	case "scope":
-		return joined("all_of", 0, x.texts(a), func(s string) requirement { return hasScope(s) })
+		return joined("all_of", 0, x.Texts(a), func(s string) requirement { return hasScope(s) })
 	}
 	return x.capability(a)
 }
@@ -103,42 +101,36 @@ func joined[T any](kind string, need int, list []T, one func(T) requirement) req
 	return c
 }
 
-func (x *builder) requirements(a at) []requirement {
+// number returns a whole number, 1 or more.
+func (x *builder) number(a config.At) (n int, ok bool) {
+	n = x.Int(a, 0, 1, math.MaxInt)
+	return n, n > 0
+}
+
+func (x *builder) requirements(a config.At) []requirement {
 	var list []requirement
-	for _, e := range x.list(a) {
+	for _, e := range x.List(a) {
 		list = append(list, x.requirement(e))
 	}
 	return list
 }
 
-func (x *builder) nOf(a at) requirement {
-	f := x.fields(a, "n", "of")
-	x.need(a, f, "n", "of")
+func (x *builder) nOf(a config.At) requirement {
+	f := x.Fields(a, "n", "of")
+	x.Need(a, f, "n", "of")
 	n, ok := x.number(f["n"])
 	c := counted{kind: "n_of", need: n, parts: x.requirements(f["of"])}
 	if ok && len(c.parts) > 0 && n > len(c.parts) {
-		x.fault(f["n"], "more than there are in of (%d)", len(c.parts))
+		x.Fault(f["n"], "more than there are in of (%d)", len(c.parts))
 	}
 	return c
 }
 
-// need says which keys are missing.
-func (x *builder) need(a at, f map[string]at, names ...string) {
-	if x.bad[a.node] || a.node.Kind != yaml.MappingNode {
-		return
-	}
-	for _, name := range names {
-		if _, ok := f[name]; !ok {
-			x.fault(a, "%s is missing", name)
-		}
-	}
-}
-
-func (x *builder) subject(a at) requirement {
-	f := x.fields(a, "issuer", "sub")
-	x.need(a, f, "issuer", "sub")
-	s := subjectIs{subs: x.texts(f["sub"])}
-	if iss, ok := x.text(f["issuer"]); ok {
+func (x *builder) subject(a config.At) requirement {
+	f := x.Fields(a, "issuer", "sub")
+	x.Need(a, f, "issuer", "sub")
+	s := subjectIs{subs: x.Texts(f["sub"])}
+	if iss, ok := x.Text(f["issuer"]); ok {
 		x.issuerURL(f["issuer"], iss)
 		s.issuer = iss
 	}
@@ -146,36 +138,34 @@ func (x *builder) subject(a at) requirement {
 }
 
 // match reads how many of total values have to be there; 0 means all.
-func (x *builder) match(a at, total int) (kind string, need int) {
-	if a.node == nil || x.bad[a.node] {
+func (x *builder) match(a config.At, total int) (kind string, need int) {
+	if !x.Usable(a) {
 		return "all_of", 0
 	}
-	if a.node.Kind == yaml.ScalarNode {
-		switch a.node.Value {
-		case "all":
-			return "all_of", 0
-		case "one":
-			return "one_of", 1
-		}
-		if a.node.ShortTag() == "!!int" {
-			if n, ok := x.number(a); ok && total > 0 && n > total {
-				x.fault(a, "more than there are in required (%d)", total)
-			} else if ok {
-				return "n_of", n
-			}
-			return "all_of", 0
-		}
+	switch a.Raw() {
+	case "all":
+		return "all_of", 0
+	case "one":
+		return "one_of", 1
 	}
-	x.fault(a, "has to be all, one or a number")
+	if a.Kind() == config.Int {
+		if n, ok := x.number(a); ok && total > 0 && n > total {
+			x.Fault(a, "more than there are in required (%d)", total)
+		} else if ok {
+			return "n_of", n
+		}
+		return "all_of", 0
+	}
+	x.Fault(a, "has to be all, one or a number")
 	return "all_of", 0
 }
 
-func (x *builder) claim(a at) requirement {
-	f := x.fields(a, "claim", "required", "match", "issuer")
-	x.need(a, f, "claim", "required")
-	name, _ := x.text(f["claim"])
+func (x *builder) claim(a config.At) requirement {
+	f := x.Fields(a, "claim", "required", "match", "issuer")
+	x.Need(a, f, "claim", "required")
+	name, _ := x.Text(f["claim"])
 	if slices.Contains(x.p.entitlementClaims, name) {
-		x.fault(f["claim"], "%s holds entitlements, which need vo: there they are bound to issuers", name)
+		x.Fault(f["claim"], "%s holds entitlements, which need vo: there they are bound to issuers", name)
 	}
 	values := x.values(f["required"])
 	issuers := x.issuerURLs(f["issuer"])
@@ -186,29 +176,29 @@ func (x *builder) claim(a at) requirement {
 }
 
 // values reads what a claim may have to be: text, a whole number or a truth value, or a list of those.
-func (x *builder) values(a at) []value {
-	if a.node == nil || x.bad[a.node] {
+func (x *builder) values(a config.At) []value {
+	if !x.Usable(a) {
 		return nil
 	}
-	list := []at{a}
-	if a.node.Kind == yaml.SequenceNode {
-		if list = x.list(a); len(list) == 0 {
-			x.fault(a, "the list is empty")
+	list := []config.At{a}
+	if a.Kind() == config.List {
+		if list = x.List(a); len(list) == 0 {
+			x.Fault(a, "the list is empty")
 		}
 	}
 	var values []value
 	for _, e := range list {
 		switch {
-		case x.bad[e.node]:
-		case e.node.Kind == yaml.ScalarNode && e.node.ShortTag() == "!!bool":
-			values = append(values, value{"truth", strings.ToLower(e.node.Value)})
-		case e.node.Kind == yaml.ScalarNode && e.node.ShortTag() == "!!int":
-			if n, err := strconv.ParseInt(e.node.Value, 10, 64); err != nil || strconv.FormatInt(n, 10) != e.node.Value {
-				x.fault(e, "has to be a number as JSON writes it, or quoted text")
+		case !x.Usable(e):
+		case e.Kind() == config.Bool:
+			values = append(values, value{"truth", strings.ToLower(e.Raw())})
+		case e.Kind() == config.Int:
+			if n, err := strconv.ParseInt(e.Raw(), 10, 64); err != nil || strconv.FormatInt(n, 10) != e.Raw() {
+				x.Fault(e, "has to be a number as JSON writes it, or quoted text")
 			}
-			values = append(values, value{"number", e.node.Value})
+			values = append(values, value{"number", e.Raw()})
 		default:
-			if s, ok := x.text(e); ok {
+			if s, ok := x.Text(e); ok {
 				values = append(values, value{"text", s})
 			}
 		}
@@ -216,18 +206,18 @@ func (x *builder) values(a at) []value {
 	return values
 }
 
-func (x *builder) vo(a at) requirement {
-	f := x.fields(a, "required", "claim", "match", "issuer")
-	x.need(a, f, "required")
+func (x *builder) vo(a config.At) requirement {
+	f := x.Fields(a, "required", "claim", "match", "issuer")
+	x.Need(a, f, "required")
 	v := inVO{claims: x.p.entitlementClaims, issuers: x.issuerURLs(f["issuer"])}
 	if c, ok := f["claim"]; ok {
-		v.claims = x.texts(c)
+		v.claims = x.Texts(c)
 	}
 	v.plain = slices.ContainsFunc(v.claims, plainGroups)
 	if v.plain && len(v.claims) > 1 {
-		x.fault(f["claim"], "plain groups and entitlements together: use one_of with two vo")
+		x.Fault(f["claim"], "plain groups and entitlements together: use one_of with two vo")
 	}
-	required := x.texts(f["required"])
+	required := x.Texts(f["required"])
 	kind, need := x.match(f["match"], len(required))
 	return joined(kind, need, required, func(s string) requirement {
 		one := v
@@ -241,7 +231,7 @@ func (x *builder) vo(a at) requirement {
 }
 
 // bound sees to it that somebody is named who may assert the membership: otherwise every trusted issuer could.
-func (x *builder) bound(a at, v inVO) {
+func (x *builder) bound(a config.At, v inVO) {
 	wlcg := slices.Contains(v.claims, wlcgGroups)
 	ns := urnNamespace(v.text)
 	if v.parsed {
@@ -252,59 +242,59 @@ func (x *builder) bound(a at, v inVO) {
 	}
 	switch {
 	case wlcg && !claims.ValidGroup(v.text):
-		x.fault(a, "%q is no group (/VO/GROUP)", v.text)
+		x.Fault(a, "%q is no group (/VO/GROUP)", v.text)
 	case len(v.issuers) > 0:
 	case v.plain && wlcg && x.p.anyIssuer(func(i issuer) bool {
 		return slices.ContainsFunc(i.groups, func(g string) bool { return leads(g, v.text, "/") })
 	}):
 	case v.plain:
-		x.p.Notes = append(x.p.Notes, Fault{x.file, a.node.Line, a.key, fmt.Sprintf(
-			"%s is bound to no issuer: every issuer you trust can assert it (add issuer, or issuers: URL: groups)", v.text)})
+		x.Note(a,
+			"%s is bound to no issuer: every issuer you trust can assert it (add issuer, or issuers: URL: groups)", v.text)
 	case ns == "":
-		x.fault(a, "%q is no entitlement and bound to no issuer: add issuer: URL", v.text)
+		x.Fault(a, "%q is no entitlement and bound to no issuer: add issuer: URL", v.text)
 	case !x.p.anyIssuer(asserted):
-		x.fault(a, "no issuer may assert %q: add issuer: URL here, or issuers: URL: namespaces: [urn:NID:NAMESPACE]", v.text)
+		x.Fault(a, "no issuer may assert %q: add issuer: URL here, or issuers: URL: namespaces: [urn:NID:NAMESPACE]", v.text)
 	}
 }
 
-func (x *builder) assurance(a at) requirement {
+func (x *builder) assurance(a config.At) requirement {
 	r := assured{claim: "eduperson_assurance"}
 	text := a
-	if a.node.Kind == yaml.MappingNode {
-		f := x.fields(a, "expression", "claim", "base")
-		x.need(a, f, "expression")
+	if a.Kind() == config.Mapping {
+		f := x.Fields(a, "expression", "claim", "base")
+		x.Need(a, f, "expression")
 		text = f["expression"]
-		if c, ok := x.text(f["claim"]); ok {
+		if c, ok := x.Text(f["claim"]); ok {
 			r.claim = c
 		}
-		if base, ok := x.text(f["base"]); ok {
+		if base, ok := x.Text(f["base"]); ok {
 			if r.lax = base == "optional"; !r.lax && base != "required" {
-				x.fault(f["base"], "has to be required or optional")
+				x.Fault(f["base"], "has to be required or optional")
 			}
 		}
 	}
-	if s, ok := x.text(text); ok {
+	if s, ok := x.Text(text); ok {
 		var err error
 		if r.expr, err = assurance.Parse(s); err != nil {
-			x.fault(text, "%v", err)
+			x.Fault(text, "%v", err)
 		}
 	}
 	return r
 }
 
-func (x *builder) capability(a at) requirement {
+func (x *builder) capability(a config.At) requirement {
 	c := capable{}
 	op := a
-	if a.node.Kind == yaml.MappingNode {
-		f := x.fields(a, "operation", "otherwise")
+	if a.Kind() == config.Mapping {
+		f := x.Fields(a, "operation", "otherwise")
 		op = f["operation"]
 		if o, ok := f["otherwise"]; ok {
 			c.otherwise = x.requirement(o)
 		}
 	}
-	if s, ok := x.text(op); ok && s != "requested" {
+	if s, ok := x.Text(op); ok && s != "requested" {
 		if c.operation = s; !knownOperation(s) {
-			x.fault(op, "%q is no operation; the request's own is called requested", s)
+			x.Fault(op, "%q is no operation; the request's own is called requested", s)
 		}
 	}
 	if c.operation == "" || storageOperation(c.operation) {

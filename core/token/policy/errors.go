@@ -1,37 +1,16 @@
 package policy
 
-import (
-	"fmt"
-	"strings"
-)
+import "github.com/oidcbox/oidcbox/core/config"
 
 // Fault is one thing that is wrong with a policy file.
-type Fault struct {
-	File string `json:"file"`
-	Line int    `json:"line"` // from 1; 0 when the file as a whole is meant
-	Key  string `json:"key"`  // services.storage.rules[0].paths; "" for the file
-	Text string `json:"text"`
-}
+type Fault = config.Fault
 
-// String is "FILE:LINE: KEY: TEXT".
-func (f Fault) String() string {
-	s := f.File
-	if f.Line > 0 {
-		s = fmt.Sprintf("%s:%d", s, f.Line)
-	}
-	if f.Key != "" {
-		s += ": " + f.Key
-	}
-	return s + ": " + f.Text
-}
+// Faults is the error of Parse: all that is wrong, in the order of the lines.
+type Faults = config.Faults
 
-// Faults is the error of Parse: all that is wrong, in the order of the lines. At most maxFaults are kept.
-type Faults []Fault
-
-func (f Faults) Error() string {
-	lines := make([]string, len(f))
-	for i, one := range f {
-		lines[i] = one.String()
-	}
-	return strings.Join(lines, "\n")
-}
+// Bounds of a policy file.
+const (
+	// MaxSize is how many bytes it may have.
+	MaxSize  = config.MaxSize
+	maxDepth = 32 // of levels that name levels
+)

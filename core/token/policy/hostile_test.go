@@ -86,7 +86,7 @@ func TestParseFaults(t *testing.T) {
 		{"deep", "version: 1\nrequire: " + strings.Repeat("{all_of: [", 40) + strings.Repeat("]}", 40), []string{"|deeper than"}},
 		{"very_deep", "version: 1\nrequire: " + strings.Repeat("[", 100000), []string{"|"}},
 		{"long", strings.Repeat("#", MaxSize+1), []string{"0 |longer"}},
-		{"many_nodes", "version: 1\nrequire: ANYONE\nlevels: {a: {all_of: [" + strings.Repeat("ANYONE,", maxNodes) + "]}}", []string{"|more than 20000"}},
+		{"many_nodes", "version: 1\nrequire: ANYONE\nlevels: {a: {all_of: [" + strings.Repeat("ANYONE,", 20000) + "]}}", []string{"|more than 20000"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			began := time.Now()
@@ -101,7 +101,7 @@ func TestParseFaults(t *testing.T) {
 					t.Errorf("no %q in\n%v", want, faults)
 				}
 			}
-			if len(faults) > maxFaults || len(faults) < len(c.want) {
+			if len(faults) > 100 || len(faults) < len(c.want) {
 				t.Errorf("%d faults:\n%v", len(faults), faults)
 			}
 			if d := time.Since(began); d > 30*time.Second {

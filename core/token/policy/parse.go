@@ -5,96 +5,107 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
+	"github.com/oidcbox/oidcbox/core/config"
 	"github.com/oidcbox/oidcbox/core/token/claims"
 	"github.com/oidcbox/oidcbox/core/token/entitlement"
 )
 
 // builder makes a Policy out of what the reader reads.
 type builder struct {
-	reader
+	*config.Reader
 	p       *Policy
-	levelAt map[string]at   // where each level is defined
-	named   map[string][]at // levels that are named somewhere, and where
-	inUse   []at            // requirements that need a storage area of somebody
+	levelAt map[string]config.At   // where each level is defined
+	named   map[string][]config.At // levels that are named somewhere, and where
+	inUse   []config.At            // requirements that need a storage area of somebody
 }
 
 // Parse reads a policy. name is that of the file, for messages. The error is Faults: all that is wrong.
 func Parse(name string, b []byte) (*Policy, error) {
-	x := &builder{
-		reader: newReader(name),
-		p:      &Policy{services: map[string]*service{}, issuers: map[string]issuer{}, levels: map[string]requirement{}},
-		named:  map[string][]at{}, levelAt: map[string]at{},
+	r := config.NewReader(name)
+	p := &Policy{}
+	if top := r.Document(b); top.Present() {
+		p = Read(r, top)
+		if top.Kind() == config.Mapping && !slices.ContainsFunc(r.Pairs(top), isVersion) {
+			r.Fault(top, "version is missing (version: 1)")
+		}
 	}
-	top := x.document(b)
-	if top.node != nil {
-		x.policy(top)
+	if err := r.Err(); err != nil {
+		return nil, err
 	}
-	if len(x.faults) > 0 {
-		return nil, x.sorted()
-	}
-	return x.p, nil
+	p.Notes = r.Notes()
+	return p, nil
 }
 
-func (x *builder) policy(top at) {
-	f := x.fields(top, "version", "issuers", "entitlements", "levels", "require", "rules", "services")
-	if v, ok := f["version"]; !ok {
-		x.fault(at{node: top.node}, "version is missing (version: 1)")
-	} else if n, ok := x.number(v); ok && n != 1 {
-		x.fault(v, "version %d is not known; this program reads 1", n)
+func isVersion(p config.Pair) bool { return p.Name == "version" }
+
+// Read is Parse for a policy that stands inside another file, at top, where it needs no version of its own. What is wrong and what may surprise is in r; while
+// r.Err is not nil the policy is not to be used.
+func Read(r *config.Reader, top config.At) *Policy {
+	x := &builder{
+		Reader: r,
+		p:      &Policy{services: map[string]*service{}, issuers: map[string]issuer{}, levels: map[string]requirement{}},
+		named:  map[string][]config.At{}, levelAt: map[string]config.At{},
 	}
-	for _, p := range x.pairs(f["issuers"]) {
-		x.issuerURL(p.key, p.name)
-		x.p.issuers[p.name] = x.issuer(p.at)
+	x.policy(top)
+	return x.p
+}
+
+func (x *builder) policy(top config.At) {
+	f := x.Fields(top, "version", "issuers", "entitlements", "levels", "require", "rules", "services")
+	if f["version"].Present() {
+		x.Version(top, f, 1)
+	}
+	for _, p := range x.Pairs(f["issuers"]) {
+		x.issuerURL(p.Key, p.Name)
+		x.p.issuers[p.Name] = x.issuer(p.At)
 	}
 	x.entitlements(f["entitlements"])
 	x.levels(f["levels"])
-	if f["require"].node != nil || f["rules"].node != nil {
+	if f["require"].Present() || f["rules"].Present() {
 		x.p.single = x.service(top, f)
 	}
-	for _, p := range x.pairs(f["services"]) {
-		s := x.service(p.at, x.fields(p.at, "require", "rules"))
-		s.name = p.name
-		x.p.services[p.name] = s
+	for _, p := range x.Pairs(f["services"]) {
+		s := x.service(p.At, x.Fields(p.At, "require", "rules"))
+		s.name = p.Name
+		x.p.services[p.Name] = s
 	}
-	if x.p.single == nil && f["services"].node == nil {
-		x.fault(at{node: top.node}, "nothing can be allowed: there is neither require nor rules nor services")
+	if x.p.single == nil && !f["services"].Present() {
+		x.Fault(top, "nothing can be allowed: there is neither require nor rules nor services")
 	}
 	x.resolve()
 	if len(x.inUse) > 0 && !x.p.anyIssuer(func(i issuer) bool { return len(i.areas) > 0 }) {
-		x.fault(x.inUse[0], "no issuer has areas, so no storage scope counts: add issuers: URL: areas: [/directory]")
+		x.Fault(x.inUse[0], "no issuer has areas, so no storage scope counts: add issuers: URL: areas: [/directory]")
 	}
 }
 
-func (x *builder) issuerURL(a at, s string) {
+func (x *builder) issuerURL(a config.At, s string) {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" {
-		x.fault(a, "an issuer is a URL without query: https://HOST/PATH")
+		x.Fault(a, "an issuer is a URL without query: https://HOST/PATH")
 	}
 }
 
-func (x *builder) issuerURLs(a at) []string {
-	list := x.texts(a)
+func (x *builder) issuerURLs(a config.At) []string {
+	list := x.Texts(a)
 	for _, s := range list {
 		x.issuerURL(a, s)
 	}
 	return list
 }
 
-func (x *builder) issuer(a at) (i issuer) {
-	f := x.fields(a, "namespaces", "groups", "areas")
-	for _, ns := range x.texts(f["namespaces"]) {
+func (x *builder) issuer(a config.At) (i issuer) {
+	f := x.Fields(a, "namespaces", "groups", "areas")
+	for _, ns := range x.Texts(f["namespaces"]) {
 		probe, err := entitlement.Parse(ns + ":group:x")
 		if err != nil {
-			x.fault(f["namespaces"], "%q is no namespace (urn:NID:NAMESPACE)", ns)
+			x.Fault(f["namespaces"], "%q is no namespace (urn:NID:NAMESPACE)", ns)
 			continue
 		}
 		i.namespaces = append(i.namespaces, probe.Namespace())
 	}
-	for _, g := range x.texts(f["groups"]) {
+	for _, g := range x.Texts(f["groups"]) {
 		if !claims.ValidGroup(g) {
-			x.fault(f["groups"], "%q is no group (/VO/GROUP)", g)
+			x.Fault(f["groups"], "%q is no group (/VO/GROUP)", g)
 		}
 		i.groups = append(i.groups, g)
 	}
@@ -104,12 +115,12 @@ func (x *builder) issuer(a at) (i issuer) {
 	return i
 }
 
-func (x *builder) paths(a at) []claims.Path {
+func (x *builder) paths(a config.At) []claims.Path {
 	var list []claims.Path
-	for _, s := range x.texts(a) {
+	for _, s := range x.Texts(a) {
 		p, err := claims.ParsePath(s)
 		if err != nil {
-			x.fault(a, "%q is no absolute path without ..", s)
+			x.Fault(a, "%q is no absolute path without ..", s)
 			continue
 		}
 		list = append(list, p)
@@ -117,68 +128,69 @@ func (x *builder) paths(a at) []claims.Path {
 	return list
 }
 
-func (x *builder) entitlements(a at) {
+func (x *builder) entitlements(a config.At) {
 	x.p.entitlementClaims = []string{"entitlements", "eduperson_entitlement"}
-	if a.node == nil {
+	if !a.Present() {
 		return
 	}
-	f := x.fields(a, "claims", "subnamespaces")
+	f := x.Fields(a, "claims", "subnamespaces")
 	if c, ok := f["claims"]; ok {
-		x.p.entitlementClaims = x.texts(c)
+		x.p.entitlementClaims = x.Texts(c)
 		for _, name := range x.p.entitlementClaims {
 			if plainGroups(name) {
-				x.fault(c, "%s holds plain groups, never entitlements", name)
+				x.Fault(c, "%s holds plain groups, never entitlements", name)
 			}
 		}
 	}
 	if s, ok := f["subnamespaces"]; ok {
-		switch how, ok := x.text(s); {
+		switch how, ok := x.Text(s); {
 		case !ok:
 		case how == "exact":
 			x.p.exactNamespaces = true
 		case how != "prefix":
-			x.fault(s, "has to be prefix or exact")
+			x.Fault(s, "has to be prefix or exact")
 		}
 	}
 }
 
-func (x *builder) levels(a at) {
-	for _, p := range x.pairs(a) {
-		if slices.Contains([]string{Anyone, NoOne, Identified}, p.name) {
-			x.fault(p.key, "is a level that is always there")
+func (x *builder) levels(a config.At) {
+	for _, p := range x.Pairs(a) {
+		if slices.Contains([]string{Anyone, NoOne, Identified}, p.Name) {
+			x.Fault(p.Key, "is a level that is always there")
 			continue
 		}
-		x.p.levels[p.name] = x.requirement(p.at)
-		x.levelAt[p.name] = p.key
+		x.p.levels[p.Name] = x.requirement(p.At)
+		x.levelAt[p.Name] = p.Key
 	}
 }
 
-func (x *builder) service(whole at, f map[string]at) *service {
+func (x *builder) service(whole config.At, f config.Fields) *service {
 	s := &service{}
 	if a, ok := f["require"]; ok {
 		s.require = x.requirement(a)
 	}
-	for _, a := range x.list(f["rules"]) {
-		r := x.fields(a, "methods", "operations", "paths", "require")
-		u := rule{methods: x.texts(r["methods"]), operations: x.texts(r["operations"])}
+	for _, a := range x.List(f["rules"]) {
+		r := x.Fields(a, "methods", "operations", "paths", "require")
+		u := rule{methods: x.Texts(r["methods"]), operations: x.Texts(r["operations"])}
 		u.paths = append(u.paths, x.paths(r["paths"])...)
 		for _, op := range u.operations {
 			if !knownOperation(op) {
-				x.fault(r["operations"], "%q is no operation", op)
+				x.Fault(r["operations"], "%q is no operation", op)
 			}
 		}
 		if q, ok := r["require"]; ok {
 			u.require = x.requirement(q)
 		} else {
-			x.fault(a, "require is missing")
+			x.Fault(a, "require is missing")
 		}
-		if len(r) > 0 && r["methods"].node == nil && r["operations"].node == nil && r["paths"].node == nil {
-			x.fault(a, "a rule is for some methods, operations or paths; for all the rest there is require beside rules")
+		some := r["methods"].Present() || r["operations"].Present() || r["paths"].Present()
+		if len(r) > 0 && !some {
+			x.Fault(a, "a rule is for some methods, operations or paths; for all the rest there is require beside rules")
 		}
 		s.rules = append(s.rules, u)
 	}
-	if whole.node.Kind == yaml.MappingNode && f["require"].node == nil && f["rules"].node == nil {
-		x.fault(whole, "a service has neither require nor rules")
+	if whole.Kind() == config.Mapping && !f["require"].Present() && !f["rules"].Present() {
+		x.Fault(whole, "a service has neither require nor rules")
 	}
 	return s
 }
@@ -190,13 +202,13 @@ func (x *builder) resolve() {
 			continue
 		}
 		for _, a := range places {
-			x.fault(a, "there is no level %q", name)
+			x.Fault(a, "there is no level %q", name)
 		}
 	}
 	state := map[string]int{} // depth below a level once known; -1 while walking
 	for name := range x.p.levels {
 		if x.depth(name, state) > maxDepth {
-			x.fault(x.levelAt[name], "levels that name levels: in a circle, or deeper than %d", maxDepth)
+			x.Fault(x.levelAt[name], "levels that name levels: in a circle, or deeper than %d", maxDepth)
 		}
 	}
 }
