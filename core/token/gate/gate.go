@@ -107,15 +107,31 @@ func (g *Gate) Check(ctx context.Context, p Presented, service string) (Outcome,
 // Decide says whether a token is believed and its bearer may do what r says. The error is a *Refusal; with status 403 the
 // Outcome has the identity and the decision.
 func (g *Gate) Decide(ctx context.Context, p Presented, r policy.Request) (Outcome, error) {
+	return g.DecideAll(ctx, p, []policy.Request{r})
+}
+
+// DecideAll is Decide for one request of a client that does several things at once, such as a copy, which reads here and
+// writes there: the token and its proof are checked once, and all of rs have to be allowed. They are of one service. The
+// decision of the outcome is that about the first that is refused, or about the last. Without any the answer is no.
+func (g *Gate) DecideAll(ctx context.Context, p Presented, rs []policy.Request) (Outcome, error) {
 	begin := g.now()
-	out, err := g.authenticate(ctx, p, r.Service)
+	var asked policy.Request
+	if len(rs) > 0 {
+		asked = rs[0]
+	}
+	out, err := g.authenticate(ctx, p, asked.Service)
 	if err == nil {
-		out.Decision = g.decide(out.Subject, r)
+		for _, r := range rs {
+			asked = r
+			if out.Decision = g.decide(out.Subject, r); !out.Decision.Allowed {
+				break
+			}
+		}
 		if !out.Decision.Allowed {
 			err = &DecisionError{out.Decision}
 		}
 	}
-	return g.answer(begin, p, r, out, err)
+	return g.answer(begin, p, asked, out, err)
 }
 
 // Refused tells the observer of a refusal that was found before the gate was asked, such as a request with two tokens,

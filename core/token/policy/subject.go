@@ -20,6 +20,16 @@ type Subject struct {
 	Introspection jose.Object
 }
 
+// Texts returns the values of a claim that are text, looked for where a policy looks for it (docs/policy.md), and nil when
+// there are none.
+func (s Subject) Texts(claim string) []string {
+	texts, _ := newPerson(s).texts(claim)
+	return texts
+}
+
+// Scopes returns what the token was given, or its introspection when it carries none.
+func (s Subject) Scopes() claims.Scopes { return newPerson(s).scopes() }
+
 // value is one value of a claim, or one a policy asks for. Text and truth values that look alike are different.
 type value struct {
 	kind string // text, truth, number
