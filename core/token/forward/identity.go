@@ -1,0 +1,205 @@
+package forward
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/oidcbox/oidcbox/core/token/claims"
+	"github.com/oidcbox/oidcbox/core/token/gate"
+)
+
+// Header is one identity header: what the service behind learns of who is there.
+type Header struct {
+	Name string // of the header
+	// Claim is where its value comes from: iss, sub, scope, exp, groups (wlcg.groups of a WLCG token, groups of another), or
+	// any claim whose values are text. See docs/policy.md for where claims are looked for.
+	Claim string
+}
+
+// DefaultHeaders are those of a service that names none.
+func DefaultHeaders() []Header {
+	return []Header{
+		{"X-Token-Sub", "sub"},
+		{"X-Token-Iss", "iss"},
+		{"X-Token-Groups", "groups"},
+		{"X-Token-Scope", "scope"},
+		{"X-Token-Exp", "exp"},
+	}
+}
+
+// StatusHeader has the status we mean in every answer; nginx is told another one for some.
+const StatusHeader = "X-Verifier-Status"
+
+// maxIdentity is how many bytes the values of the identity headers may have together: proxies have buffers for headers,
+// and a value cut short would tell the service something else.
+const maxIdentity = 16 << 10
+
+var errIdentitySize = errors.New("identity does not fit into headers: name fewer of them")
+
+type header struct {
+	name  string // as http.Header spells it
+	claim string
+	alias string
+}
+
+func newHeaders(list []Header) ([]header, error) {
+	if list == nil {
+		list = DefaultHeaders()
+	}
+	var out []header
+	var faults []error
+	for _, h := range list {
+		if !validHeaderName(h.Name) || h.Claim == "" {
+			faults = append(faults, fmt.Errorf("header %q of claim %q: not a name of a header, or no claim", h.Name, h.Claim))
+			continue
+		}
+		one := header{name: http.CanonicalHeaderKey(h.Name), claim: h.Claim, alias: aliasKey(h.Name)}
+		switch {
+		case reserved(one.alias):
+			faults = append(faults, fmt.Errorf("header %s has another meaning", h.Name))
+		case slices.ContainsFunc(out, func(o header) bool { return o.alias == one.alias }):
+			faults = append(faults, fmt.Errorf("header %s is there twice", h.Name))
+		}
+		out = append(out, one)
+	}
+	return out, errors.Join(faults...)
+}
+
+// reserved are headers an answer or a request has for something else; an identity header of that name would break it, or
+// be refused in every honest request.
+func reserved(alias string) bool {
+	if strings.HasPrefix(alias, "x-forwarded-") || strings.HasPrefix(alias, "x-original-") ||
+		strings.HasPrefix(alias, "transferheader") {
+		return true
+	}
+	return slices.Contains([]string{
+		"authorization", "proxy-authorization", "www-authenticate", "dpop", "cookie", "set-cookie", "host", "connection",
+		"content-length", "content-type", "content-encoding", "transfer-encoding", "cache-control", "location", "retry-after",
+		"date", "server", "source", "destination", "overwrite", "credential", "user-agent", "accept", "origin", "te", "upgrade",
+		"x-content-type-options", aliasKey(StatusHeader),
+	}, alias)
+}
+
+// aliasKey is the same for all names of headers that a service may take for one another: CGI, WSGI and PHP do not tell
+// capital letters from small ones, nor one character that is neither letter nor digit from another.
+func aliasKey(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case 'A' <= r && r <= 'Z':
+			return r + 'a' - 'A'
+		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+			return r
+		}
+		return '-'
+	}, name)
+}
+
+func guardedNames(list []header) map[string]bool {
+	names := map[string]bool{}
+	for _, h := range list {
+		names[h.alias] = true
+	}
+	return names
+}
+
+// overrides are headers with which a client asks a service to take a request for one of another method.
+func override(alias string) bool {
+	switch alias {
+	case "x-http-method-override", "x-http-method", "x-method-override":
+		return true
+	}
+	return false
+}
+
+// forged finds headers of the client that must not reach the service: an identity header in any spelling, or a change of
+// the method. The proxy ought to have deleted the former; that it has not is refused rather than hoped to be harmless.
+func (s *service) forged(h http.Header) error {
+	for name := range h {
+		if len(name) > 64 || len(name) < 2 {
+			continue // longer than any of ours
+		}
+		alias := aliasKey(name)
+		switch {
+		case s.guarded[alias]:
+			return badRequest("an identity header came from outside: the proxy has to delete them")
+		case !s.MethodOverride && override(alias):
+			return badRequest("a header that changes the method is not taken")
+		}
+	}
+	return nil
+}
+
+// write puts every identity header into h: with what out says, or empty for nil.
+func (s *service) identify(h http.Header, out *gate.Outcome) error {
+	size := 0
+	for _, one := range s.headers {
+		value := ""
+		if out != nil {
+			value = one.value(out)
+		}
+		if size += len(value); size > maxIdentity {
+			return errIdentitySize
+		}
+		h[one.name] = []string{value}
+	}
+	return nil
+}
+
+// value is what the header says: the values of a list are joined by commas.
+func (h header) value(out *gate.Outcome) string {
+	switch h.claim {
+	case "sub":
+		return encode(out.Subject.Subject)
+	case "iss":
+		return encode(out.Subject.Issuer)
+	case "scope":
+		return encode(out.Subject.Scopes().String())
+	case "exp":
+		if out.Expires.IsZero() {
+			return ""
+		}
+		return strconv.FormatInt(out.Expires.Unix(), 10)
+	case "groups":
+		if out.Subject.Profile == claims.WLCG {
+			return encodeList(out.Subject.Texts("wlcg.groups"))
+		}
+	}
+	return encodeList(out.Subject.Texts(h.claim))
+}
+
+func encodeList(list []string) string {
+	encoded := make([]string, len(list))
+	for i, v := range list {
+		encoded[i] = strings.ReplaceAll(encode(v), ",", "%2C")
+	}
+	return strings.Join(encoded, ",")
+}
+
+// encode percent-encodes what is not plain ASCII, the percent sign, and spaces at the ends, which would be lost.
+func encode(s string) string {
+	plain := func(i int) bool {
+		c := s[i]
+		return c > ' ' && c < 0x7f && c != '%' || c == ' ' && i > 0 && i < len(s)-1
+	}
+	clean := true
+	for i := range len(s) {
+		clean = clean && plain(i)
+	}
+	if clean {
+		return s
+	}
+	const digits = "0123456789ABCDEF"
+	out := make([]byte, 0, len(s)+16)
+	for i := range len(s) {
+		if c := s[i]; plain(i) {
+			out = append(out, c)
+		} else {
+			out = append(out, '%', digits[c>>4], digits[c&15])
+		}
+	}
+	return string(out)
+}
