@@ -184,6 +184,16 @@ func (x *XRootD) Put(name, content string) {
 	}
 }
 
+// Clear empties the element's directory, past all checks.
+func (x *XRootD) Clear() {
+	x.tb.Helper()
+	names, err := filepath.Glob(filepath.Join(x.dir, "data", "vo", "*"))
+	x.check(err)
+	for _, name := range names {
+		x.check(os.RemoveAll(name))
+	}
+}
+
 // Get reads a file of the element's directory past all checks, "" when it is not there.
 func (x *XRootD) Get(name string) string {
 	b, _ := os.ReadFile(filepath.Join(x.dir, "data", "vo", name))

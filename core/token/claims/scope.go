@@ -192,7 +192,6 @@ func (c Capabilities) match(have, request Path, operation string) bool {
 	if have.covers(request, false) {
 		return true
 	}
-	// Creating below a path needs the directories above it.
-	leading := operation == "storage.create" || operation == "storage.modify"
-	return leading && request.dir && request.covers(have, true)
+	// Creating below a path needs the directories above it; changing or deleting those is another matter.
+	return operation == "storage.create" && request.dir && request.covers(have, true)
 }

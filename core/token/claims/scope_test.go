@@ -55,6 +55,7 @@ func TestAllow(t *testing.T) {
 		{"create_makes_no_leading_file", WLCG, "storage.create:/foo/bar", "storage.create", "/foo", false},
 		{"create_makes_no_directory_beside", WLCG, "storage.create:/foo/bar", "storage.create", "/fo/", false},
 		{"modify_makes_leading_directory", WLCG, "storage.modify:/foo/bar", "storage.create", "/foo/", true},
+		{"modify_deletes_no_leading_directory", WLCG, "storage.modify:/foo/bar", "storage.modify", "/foo/", false},
 		{"read_sees_no_leading_directory", WLCG, "storage.read:/foo/bar", "storage.read", "/foo/", false},
 		{"slash_covers_no_file_of_that_name", WLCG, "storage.create:/foo/bar/", "storage.create", "/foo/bar", false},
 		{"slash_covers_directory", WLCG, "storage.create:/foo/bar/", "storage.create", "/foo/bar/", true},
