@@ -10,6 +10,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/token/policy"
+	"github.com/oidcbox/oidcbox/core/token/remote"
 	"github.com/oidcbox/oidcbox/core/token/verify"
 )
 
@@ -19,6 +20,11 @@ type Gate struct {
 	verifier *verify.Verifier            // with the audiences of Config
 	services map[string]*verify.Verifier // with audiences of their own
 	issuers  []string
+	audience audiences
+
+	remote  *remote.Source // nil when no issuer is asked
+	opaque  bool           // some issuer has opaque tokens
+	askable map[string]askable
 
 	keys    *provider.Keys
 	ownKeys bool
@@ -30,7 +36,10 @@ type Gate struct {
 
 // New returns a gate, or all that is wrong with c (ErrConfig). Nothing is fetched before the first token.
 func New(c Config, o Options) (*Gate, error) {
-	g := &Gate{policy: c.Policy, observe: o.Observe, now: o.Now, log: o.Log, services: map[string]*verify.Verifier{}}
+	g := &Gate{
+		policy: c.Policy, observe: o.Observe, now: o.Now, log: o.Log, services: map[string]*verify.Verifier{},
+		askable: map[string]askable{}, audience: newAudiences(c),
+	}
 	if g.now == nil {
 		g.now = time.Now
 	}
@@ -43,8 +52,10 @@ func New(c Config, o Options) (*Gate, error) {
 	g.keys = o.Keys
 	if g.keys == nil && o.HTTP != nil {
 		g.keys, g.ownKeys = provider.NewKeys(o.HTTP, provider.KeysOptions{Now: g.now, Log: g.log}), true
+		g.keys.Trust(c.Trusted())
 	}
-	if err := g.build(c); err != nil {
+	o.Now, o.Log = g.now, g.log
+	if err := g.build(c, o); err != nil {
 		g.Close()
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
@@ -52,7 +63,7 @@ func New(c Config, o Options) (*Gate, error) {
 }
 
 // build makes what judges, and collects all that is wrong.
-func (g *Gate) build(c Config) error {
+func (g *Gate) build(c Config, o Options) error {
 	base := verify.Config{
 		Audiences: c.Audiences, AcceptAnyAudience: c.AcceptAnyAudience, Now: g.now, MaxToken: c.MaxToken,
 	}
@@ -62,10 +73,15 @@ func (g *Gate) build(c Config) error {
 	for _, iss := range c.Issuers {
 		base.Issuers = append(base.Issuers, iss.Issuer)
 		g.issuers = append(g.issuers, iss.URL)
+		g.askable[iss.URL] = askable{opaque: iss.takesOpaque(), anyAudience: iss.OpaqueAnyAudience}
+		g.opaque = g.opaque || iss.takesOpaque()
 	}
 	slices.Sort(g.issuers)
 	var faults []error
 	var err error
+	if g.remote, err = c.remote(o); err != nil {
+		faults = append(faults, err)
+	}
 	if g.verifier, err = verify.New(base); err != nil {
 		faults = append(faults, err)
 	}
@@ -91,6 +107,9 @@ func (g *Gate) Keys() *provider.Keys { return g.keys }
 
 // Close ends what the gate started itself. What was handed in stays open.
 func (g *Gate) Close() {
+	if g.remote != nil {
+		g.remote.Close()
+	}
 	if g.ownKeys {
 		g.keys.Close()
 	}
@@ -166,32 +185,5 @@ func (g *Gate) answer(begin time.Time, p Presented, r policy.Request, out Outcom
 	if no != nil {
 		return out, no
 	}
-	return out, nil
-}
-
-// authenticate believes the token or says why not.
-func (g *Gate) authenticate(ctx context.Context, p Presented, service string) (Outcome, error) {
-	out := Outcome{Service: service}
-	if p.Token.Empty() {
-		return out, ErrNoToken
-	}
-	v := g.services[service]
-	if v == nil {
-		v = g.verifier
-	}
-	err := p.Token.Use(func(token []byte) error {
-		id, err := v.Verify(ctx, token)
-		if err != nil {
-			return err
-		}
-		out.Identity = id
-		return nil
-	})
-	if err != nil {
-		return out, err
-	}
-	id := out.Identity
-	out.Expires = id.Claims.Expiry
-	out.Subject = policy.Subject{Issuer: id.Issuer, Subject: id.Subject, Profile: id.Profile, Claims: id.Claims}
 	return out, nil
 }

@@ -282,7 +282,7 @@ func TestObserve_has_every_judgement_and_no_token(t *testing.T) {
 func TestNew_says_all_faults(t *testing.T) {
 	_, err := New(Config{
 		Issuers: []Issuer{
-			{Issuer: verify.Issuer{URL: "https://a.example.org"}, Check: "sometimes"},
+			{Issuer: verify.Issuer{URL: "https://a.example.org"}, Check: []Mode{"sometimes"}},
 			{Issuer: verify.Issuer{URL: "https://b.example.org"}, Opaque: true},
 			{Issuer: verify.Issuer{URL: "https://c.example.org"}, Prefixes: []string{"c-"}},
 		},
@@ -290,7 +290,7 @@ func TestNew_says_all_faults(t *testing.T) {
 	if !errors.Is(err, ErrConfig) {
 		t.Fatalf("got %v", err)
 	}
-	for _, want := range []string{"sometimes", "b.example.org: opaque", "c.example.org: prefixes"} {
+	for _, want := range []string{"sometimes", "b.example.org: opaque", "c.example.org: opaque"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/token/policy"
+	"github.com/oidcbox/oidcbox/core/token/remote"
 	"github.com/oidcbox/oidcbox/core/token/verify"
 )
 
@@ -112,7 +113,7 @@ func refuse(err error) *Refusal {
 		return &Refusal{Status: http.StatusUnauthorized, Description: "a token is needed", Err: err}
 	case errors.Is(err, ErrNotAllowed):
 		return forbidden(err)
-	case verify.Temporary(err):
+	case verify.Temporary(err), errors.Is(err, remote.ErrUnavailable):
 		return unavailable(err)
 	case errors.Is(err, jose.ErrCharacters):
 		return &Refusal{
@@ -148,11 +149,18 @@ func unavailable(err error) *Refusal {
 		Status: http.StatusServiceUnavailable, Description: "the token cannot be checked now", RetryAfter: defaultRetry, Err: err,
 	}
 	var keys *provider.UnavailableError
-	if errors.As(err, &keys) && keys.RetryAfter > 0 {
-		r.RetryAfter = keys.RetryAfter.Truncate(time.Second) + time.Second
+	var asked *remote.UnavailableError
+	switch {
+	case errors.As(err, &keys) && keys.RetryAfter > 0:
+		r.RetryAfter = wholeSeconds(keys.RetryAfter)
+	case errors.As(err, &asked) && asked.RetryAfter > 0:
+		r.RetryAfter = wholeSeconds(asked.RetryAfter)
 	}
 	if errors.Is(err, context.Canceled) { // the client has gone: nobody reads it
 		r.Description = "the request was given up"
 	}
 	return r
 }
+
+// wholeSeconds rounds up, as Retry-After has no fractions.
+func wholeSeconds(d time.Duration) time.Duration { return (d + time.Second - 1).Truncate(time.Second) }

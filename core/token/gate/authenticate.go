@@ -1,0 +1,120 @@
+package gate
+
+import (
+	"context"
+	"slices"
+
+	"github.com/oidcbox/oidcbox/core/token/claims"
+	"github.com/oidcbox/oidcbox/core/token/policy"
+	"github.com/oidcbox/oidcbox/core/token/remote"
+	"github.com/oidcbox/oidcbox/core/token/verify"
+)
+
+// askable is what an issuer's opaque tokens may be.
+type askable struct{ opaque, anyAudience bool }
+
+// audiences are our names, by service.
+type audiences struct {
+	own     map[string][]string
+	all     []string
+	anybody bool
+}
+
+func newAudiences(c Config) audiences {
+	a := audiences{own: map[string][]string{}, all: c.Audiences, anybody: c.AcceptAnyAudience}
+	for name, s := range c.Services {
+		if s.Audiences != nil {
+			a.own[name] = s.Audiences
+		}
+	}
+	return a
+}
+
+// of returns the names of a service, and whether tokens for anybody are taken there.
+func (a audiences) of(service string) (names []string, anybody bool) {
+	if own, there := a.own[service]; there {
+		return own, false
+	}
+	return a.all, a.anybody
+}
+
+// authenticate believes the token or says why not.
+func (g *Gate) authenticate(ctx context.Context, p Presented, service string) (Outcome, error) {
+	out := Outcome{Service: service}
+	if p.Token.Empty() {
+		return out, ErrNoToken
+	}
+	err := p.Token.Use(func(token []byte) error {
+		err := g.signed(ctx, token, &out)
+		if err != nil && g.opaque && remote.IsOpaque(token) {
+			return g.unsigned(ctx, p, token, &out)
+		}
+		return err
+	})
+	if err != nil {
+		return Outcome{Service: service}, err
+	}
+	return out, nil
+}
+
+// signed is for a JWT: its signature and claims, then what its issuer says of it where it is to be asked.
+func (g *Gate) signed(ctx context.Context, token []byte, out *Outcome) error {
+	v := g.services[out.Service]
+	if v == nil {
+		v = g.verifier
+	}
+	id, err := v.Verify(ctx, token)
+	if err != nil {
+		return err
+	}
+	out.Identity, out.Expires = id, id.Claims.Expiry
+	out.Subject = policy.Subject{Issuer: id.Issuer, Subject: id.Subject, Profile: id.Profile, Claims: id.Claims}
+	if g.remote == nil {
+		return nil
+	}
+	said, err := g.remote.Ask(ctx, id.Issuer, token, &id.Claims)
+	if err != nil {
+		return err
+	}
+	out.Subject.Introspection, out.Subject.Userinfo = said.Introspection, said.Userinfo
+	return nil
+}
+
+// unsigned is for a token that only its issuer understands. The issuer is believed about whose it is, how long it lives
+// and for whom it is; there is no claim that somebody signed.
+func (g *Gate) unsigned(ctx context.Context, p Presented, token []byte, out *Outcome) error {
+	if p.Scheme == DPoP { // its binding would be in the answer, and proofs are checked against signed tokens only
+		return claims.ErrSenderConstrained
+	}
+	issuer, said, err := g.remote.Opaque(ctx, token, p.Issuer)
+	if err != nil {
+		return err
+	}
+	if err := g.forUs(issuer, out.Service, said.Claims.Audience); err != nil {
+		return err
+	}
+	out.Opaque, out.Expires = true, said.Claims.Expiry
+	out.Identity = verify.Identity{
+		Issuer: issuer, Subject: said.Claims.Subject, Profile: claims.Generic, Claims: said.Claims,
+	}
+	out.Subject = policy.Subject{
+		Issuer: issuer, Subject: said.Claims.Subject, Profile: claims.Generic,
+		Introspection: said.Introspection, Userinfo: said.Userinfo,
+	}
+	return nil
+}
+
+// forUs judges the audience that the issuer named for an opaque token.
+func (g *Gate) forUs(issuer, service string, got []string) error {
+	names, anybody := g.audience.of(service)
+	switch {
+	case len(got) == 0 && g.askable[issuer].anyAudience, anybody:
+		return nil
+	case slices.ContainsFunc(names, func(n string) bool { return slices.Contains(got, n) && !meansAll(n) }):
+		return nil
+	}
+	return &verify.AudienceError{Want: names, Got: got}
+}
+
+// meansAll reports whether an audience is the word of a profile for everybody; an opaque token is of no profile.
+func meansAll(name string) bool { return name == claims.AnyWLCG || name == claims.AnySciTokens }
