@@ -33,7 +33,7 @@ func tiers() [][]string {
 	return [][]string{
 		{"core/secret", "core/cli", "core/token/entitlement", "core/token/assurance"},
 		{"core/secret/vault", "core/config", "core/token/jose", "core/cli/term", "core/transport/sock", "core/token/bearer"},
-		{"core/secret/keystore", "core/transport/httpc", "core/transport/httpd", "core/token/claims"},
+		{"core/secret/keystore", "core/transport/httpc", "core/transport/httpd", "core/token/claims", "core/token/dpop"},
 		{"core/oidc/provider", "core/token/policy"},
 		{"core/token/verify", "core/oidc/flow", "core/oidc/registration", "core/oidc/issuer"},
 		{"core/token/remote"},

@@ -18,7 +18,8 @@ var (
 	ErrRequestPath = errors.New("requested path is not valid")
 	// ErrIDToken: an ID token, a refresh token or a logout token was presented as an access token.
 	ErrIDToken = errors.New("this is an ID, refresh or logout token, not an access token")
-	// ErrSenderConstrained: the token is bound to a key (cnf) whose proof is not checked here.
+	// ErrSenderConstrained: the token is bound to a key (cnf) and came without the proof, or is bound in a way for which
+	// there is no proof here.
 	ErrSenderConstrained = errors.New("token is bound to a key (cnf) and cannot be used as a plain bearer token")
 	// ErrNoKeyID: the profile requires kid in the header.
 	ErrNoKeyID = errors.New("header has no kid, which the profile requires")

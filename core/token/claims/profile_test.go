@@ -91,21 +91,35 @@ func TestKind(t *testing.T) {
 	}
 }
 
-func TestSenderConstraint(t *testing.T) {
-	for payload, bound := range map[string]bool{
-		`{}`: false, `{"cnf":{}}`: false, `{"cnf":{"jkt":"x"}}`: true, `{"cnf":{"x5t#S256":"x"}}`: true,
-		`{"cnf":{"jwk":{}}}`: true,
+func TestConfirmation(t *testing.T) {
+	key, both := Confirmation{KeyThumbprint: "x"}, Confirmation{"x", "y"}
+	for payload, want := range map[string]Confirmation{
+		`{}`: {}, `{"cnf":{}}`: {}, `{"cnf":{"jkt":"x"}}`: key, `{"cnf":{"x5t#S256":"y"}}`: {CertificateHash: "y"},
+		`{"cnf":{"x5t#S256":"y","jkt":"x"}}`: both,
 	} {
 		tok := parse(t, payload)
-		if err := tok.SenderConstraint(); errors.Is(err, ErrSenderConstrained) != bound {
-			t.Errorf("%s: %v", payload, err)
+		if c, err := tok.Confirmation(); err != nil || c != want {
+			t.Errorf("%s: %+v, %v", payload, c, err)
 		}
 	}
-	tok := parse(t, `{"cnf":null}`)
-	var m *jose.MemberError
-	if err := tok.SenderConstraint(); !errors.As(err, &m) {
-		t.Error(err)
+	member, value := isErr[*jose.MemberError], isErr[*ValueError]
+	other := func(err error) bool { return errors.Is(err, ErrSenderConstrained) }
+	for payload, want := range map[string]func(error) bool{
+		`{"cnf":null}`: member, `{"cnf":"x"}`: member, `{"cnf":{"jkt":1}}`: member, `{"cnf":{"x5t#S256":["y"]}}`: member,
+		`{"cnf":{"jkt":null}}`: member, `{"cnf":{"jkt":""}}`: value, `{"cnf":{"x5t#S256":""}}`: value,
+		`{"cnf":{"jwk":{}}}`: other, `{"cnf":{"kid":"k"}}`: other, `{"cnf":{"jkt":"x","kid":"k"}}`: other,
+		`{"cnf":{"JKT":"x"}}`: other, `{"cnf":{"x5t":"y"}}`: other,
+	} {
+		tok := parse(t, payload)
+		if c, err := tok.Confirmation(); !want(err) || c != (Confirmation{}) {
+			t.Errorf("%s: %+v, %v", payload, c, err)
+		}
 	}
+}
+
+func isErr[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
 }
 
 func TestScopesOfToken(t *testing.T) {

@@ -129,16 +129,37 @@ func (t *Token) isLogout() bool {
 	return err == nil && events.Has("http://schemas.openid.net/event/backchannel-logout")
 }
 
-// SenderConstraint refuses a token that is bound to a key (RFC 7800 cnf; RFC 9449 jkt, RFC 8705 x5t#S256).
-func (t *Token) SenderConstraint() error {
+// Confirmation is what a token is bound to by its claim cnf (RFC 7800). The zero value is nothing.
+type Confirmation struct {
+	KeyThumbprint   string // jkt: RFC 7638 thumbprint of a key whose holder makes DPoP proofs (RFC 9449 section 6.1)
+	CertificateHash string // x5t#S256: SHA-256 of the client's TLS certificate in base64url (RFC 8705 section 3.1)
+}
+
+// Confirmation returns what the token is bound to. The error is ErrSenderConstrained when it is bound in any other way,
+// also when that comes beside one we know: nobody would check it. A wrong type is a *jose.MemberError.
+func (t *Token) Confirmation() (Confirmation, error) {
 	cnf, there, err := t.All.Object("cnf")
-	if err != nil {
-		return err
+	if err != nil || !there {
+		return Confirmation{}, err
 	}
-	if there && cnf.Len() > 0 {
-		return ErrSenderConstrained
+	var c Confirmation
+	for name := range cnf.All() {
+		to := &c.KeyThumbprint
+		switch name {
+		case "jkt":
+		case "x5t#S256":
+			to = &c.CertificateHash
+		default:
+			return Confirmation{}, ErrSenderConstrained
+		}
+		if *to, err = cnf.String(name); err != nil {
+			return Confirmation{}, fmt.Errorf("cnf: %w", err)
+		}
+		if *to == "" {
+			return Confirmation{}, &ValueError{"cnf", "the hash of a key or certificate"}
+		}
 	}
-	return nil
+	return c, nil
 }
 
 func (t *Token) require(names ...string) error {

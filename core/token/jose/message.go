@@ -3,6 +3,7 @@ package jose
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
 	"strings"
 )
 
@@ -29,6 +30,7 @@ type Message struct {
 	Header  Header
 	Payload []byte
 
+	header    []byte
 	input     []byte // what was signed: header, dot, payload, as they came
 	signature []byte
 }
@@ -59,7 +61,7 @@ func ParseLimit(raw []byte, limit int) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Message{Header: h, Payload: parts[1], input: raw[:second], signature: parts[2]}, nil
+	return &Message{Header: h, Payload: parts[1], header: parts[0], input: raw[:second], signature: parts[2]}, nil
 }
 
 // split returns the places of the two dots.
@@ -204,6 +206,33 @@ func (m *Message) Verify(k *PublicKey) error {
 		return ErrSignature
 	}
 	return nil
+}
+
+// EmbeddedKey returns the public key that the header carries (jwk, RFC 7515 section 4.1.3). A signature that this key
+// checks says no more than that somebody holds the other half: it is for proofs of possession, never for tokens. A key
+// with any private member is refused (ErrKey). Errors are those of ParsePublicKey, and ErrMissing.
+func (m *Message) EmbeddedKey() (*PublicKey, error) {
+	o, err := readObject(m.header, limits{depth: headerDepth, members: headerMembers, expect: 4})
+	if err != nil {
+		return nil, err
+	}
+	if err := o.RefuseVariants("jwk"); err != nil {
+		return nil, err
+	}
+	jwk, there, err := o.Object("jwk")
+	if err != nil {
+		return nil, err
+	}
+	if !there {
+		return nil, fmt.Errorf("jwk %w", ErrMissing)
+	}
+	for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} {
+		if jwk.Has(private) {
+			return nil, fmt.Errorf("%w: it has a private member", ErrKey)
+		}
+	}
+	raw, _ := o.Raw("jwk")
+	return ParsePublicKey([]byte(raw))
 }
 
 // AccessTokenType reports whether typ is absent or one that an access token may have: jwt or at+jwt. Any other is

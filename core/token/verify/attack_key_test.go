@@ -172,6 +172,8 @@ func (down) Candidates(context.Context, string, jose.Header) ([]*jose.PublicKey,
 	return nil, downError{}
 }
 
+func (down) Generation(string) uint64 { return 0 }
+
 type downError struct{}
 
 func (downError) Error() string { return "issuer is down" }

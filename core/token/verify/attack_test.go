@@ -99,18 +99,33 @@ func (f *forge) judge(t *testing.T, a attempt) {
 	if a.conf != nil {
 		a.conf(&c)
 	}
+	token := []byte(f.token(t, a))
+	a.verdict(t, "alone", c, token)
+	// A cache must change no verdict: not when it learns the token, not when it knows it, and not for another verifier
+	// that shares it.
+	c.Cache = verify.NewCache(0)
+	a.verdict(t, "first with a cache", c, token)
+	a.verdict(t, "a new verifier with the cache of the first", c, token, token, token)
+}
+
+// verdict gives tokens, which are one, to a verifier.
+func (a attempt) verdict(t *testing.T, how string, c verify.Config, tokens ...[]byte) {
+	t.Helper()
 	v, err := verify.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := v.Verify(context.Background(), []byte(f.token(t, a)))
-	switch got := refusalClass(err); {
-	case a.want == "" && err != nil:
-		t.Errorf("refused (%s): %v; %s says it is to be accepted", got, err, a.source)
-	case a.want != "" && err == nil:
-		t.Errorf("accepted as %s %s; %s says it is to be refused (%s)", id.Profile, id.Subject, a.source, a.want)
-	case !slices.Contains(strings.Split(a.want, "|"), got):
-		t.Errorf("refused as %q (%v), wanted is %q by %s", got, err, a.want, a.source)
+	for i, token := range tokens {
+		id, err := v.Verify(context.Background(), token)
+		switch got := refusalClass(err); {
+		case a.want == "" && err != nil:
+			t.Errorf("%s, %d: refused (%s): %v; %s says it is to be accepted", how, i, got, err, a.source)
+		case a.want != "" && err == nil:
+			t.Errorf("%s, %d: accepted as %s %s; %s says it is to be refused (%s)", how, i, id.Profile, id.Subject, a.source,
+				a.want)
+		case !slices.Contains(strings.Split(a.want, "|"), got):
+			t.Errorf("%s, %d: refused as %q (%v), wanted is %q by %s", how, i, got, err, a.want, a.source)
+		}
 	}
 }
 

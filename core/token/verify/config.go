@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/token/claims"
+	"github.com/oidcbox/oidcbox/core/token/dpop"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 )
 
@@ -24,9 +26,13 @@ const (
 	WLCGLifetime = 6 * time.Hour
 )
 
-// KeySource finds the keys of an issuer. *provider.Keys is one.
+// KeySource finds the keys of an issuer. *provider.Keys is one. Its type has to be comparable (a pointer is), because a
+// cached verdict belongs to the source whose keys gave it.
 type KeySource interface {
 	Candidates(ctx context.Context, issuer string, h jose.Header) ([]*jose.PublicKey, error)
+	// Generation names the set from which Candidates would choose now; another set has another number, always. It is 0
+	// when there is none at hand, and then nothing that was verified before counts. It does not block.
+	Generation(issuer string) uint64
 }
 
 // Issuer is one that is trusted, and within which limits.
@@ -54,28 +60,32 @@ type Config struct {
 	// AcceptAnyAudience takes tokens for whomever. It is no default: a service that does so can be attacked with tokens
 	// its users gave to others.
 	AcceptAnyAudience bool
-	Keys              KeySource // for issuers without static keys
-	Now               func() time.Time
-	MaxToken          int // bytes; 0: jose.MaxToken
+	// AudiencesPerCall says that every Check names its own audiences. Audiences may be empty then, and a Check without
+	// any is refused.
+	AudiencesPerCall bool
+	Keys             KeySource // for issuers without static keys
+	// Cache keeps what was verified; nil: nothing is kept. Several verifiers may share one, one after the other too: a
+	// token counts only for the keys it was verified with, and only where its issuer is still trusted.
+	Cache *Cache
+	// DPoP checks proofs of possession. It remembers them, so a verifier that takes the place of another is given the same
+	// one; nil: an own one.
+	DPoP     *dpop.Checker
+	Now      func() time.Time
+	MaxToken int // bytes; 0: jose.MaxToken
 }
 
-// Verifier checks tokens. It does not change and may be used by many goroutines.
+// Verifier checks tokens. It may be used by many goroutines.
 type Verifier struct {
 	c       Config
 	issuers map[string]*Issuer
+	refused *denials // nil without a cache
 }
 
 // New returns a verifier, or all that is wrong with c (ErrConfig). An empty configuration trusts nobody and is refused.
 func New(c Config) (*Verifier, error) {
 	v := &Verifier{c: c, issuers: map[string]*Issuer{}}
-	if v.c.Now == nil {
-		v.c.Now = time.Now
-	}
-	if v.c.MaxToken <= 0 {
-		v.c.MaxToken = jose.MaxToken
-	}
-	var faults []error
-	if len(c.Audiences) == 0 && !c.AcceptAnyAudience {
+	faults := v.complete()
+	if len(c.Audiences) == 0 && !c.AcceptAnyAudience && !c.AudiencesPerCall {
 		faults = append(faults, errors.New("no audience is configured"))
 	}
 	if slices.Contains(c.Audiences, "") {
@@ -101,6 +111,29 @@ func New(c Config) (*Verifier, error) {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, errors.Join(faults...))
 	}
 	return v, nil
+}
+
+// complete puts the defaults in.
+func (v *Verifier) complete() (faults []error) {
+	if v.c.Now == nil {
+		v.c.Now = time.Now
+	}
+	if v.c.MaxToken <= 0 {
+		v.c.MaxToken = jose.MaxToken
+	}
+	if v.c.Cache != nil {
+		v.refused = &denials{}
+	}
+	if v.c.DPoP == nil {
+		var err error
+		if v.c.DPoP, err = dpop.New(dpop.Options{Now: v.c.Now}); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	if v.c.Keys != nil && !reflect.TypeOf(v.c.Keys).Comparable() {
+		faults = append(faults, errors.New("source of keys cannot be compared"))
+	}
+	return faults
 }
 
 func (v *Verifier) check(iss *Issuer) error {

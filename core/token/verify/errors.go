@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
+	"github.com/oidcbox/oidcbox/core/token/dpop"
 )
 
 var (
@@ -27,6 +28,12 @@ var (
 	ErrTimes = errors.New("times of the token make no sense")
 	// ErrLifetime: the token lives longer than its issuer may make it.
 	ErrLifetime = errors.New("token lives longer than is allowed for its issuer")
+	// ErrUnbound: the scheme is DPoP and the token is bound to no key (RFC 9449 section 7.1).
+	ErrUnbound = errors.New("token was presented with DPoP and is bound to no key")
+	// ErrScheme: a token was presented in a way that is neither Bearer nor DPoP.
+	ErrScheme = errors.New("scheme of the token is not supported")
+	// ErrCertificate: the client's certificate is not the one the token is bound to.
+	ErrCertificate = errors.New("token is bound to another certificate than the client's")
 )
 
 // TimeError is ErrExpired, ErrNotYet or ErrIssuedAhead with the distance to now.
@@ -65,8 +72,9 @@ func Reason(err error) string {
 }
 
 // Temporary reports whether the same token may be accepted later without anybody doing anything: the keys could not be
-// had, or the time for it ran out. That is no fault of the bearer (HTTP 503, not 401).
+// had, there is no room for another proof, or the time for it ran out. That is no fault of the bearer (HTTP 503, not
+// 401).
 func Temporary(err error) bool {
 	return errors.Is(err, provider.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.Is(err, context.Canceled)
+		errors.Is(err, context.Canceled) || errors.Is(err, dpop.ErrTooMany)
 }

@@ -2,14 +2,12 @@ package verify
 
 import (
 	"context"
-	"errors"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"time"
 
-	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/token/claims"
-	"github.com/oidcbox/oidcbox/core/token/jose"
 )
 
 // Identity is who a token speaks for, once it was believed. A person is Issuer and Subject together, never one alone.
@@ -18,6 +16,20 @@ type Identity struct {
 	Subject string // may be "" for a SciToken
 	Profile claims.Profile
 	Claims  claims.Token
+
+	// KeyID is kid of the header, "" when there is none.
+	KeyID string
+	// Bound is what the token is bound to, and what this request has proven to hold; zero for a plain bearer token.
+	Bound claims.Confirmation
+	// Digest is the SHA-256 of the token: its name in logs (a few bytes of it) and in caches.
+	Digest [sha256.Size]byte
+}
+
+// Check is what one request asks of a token.
+type Check struct {
+	// Audiences are what the service is called; nil: those of Config.
+	Audiences []string
+	Proof     Proof
 }
 
 // Verify checks an access token, given as it stood behind "Bearer ". The checks and their order:
@@ -30,106 +42,61 @@ type Identity struct {
 //  6. exp, nbf, iat and lifetime
 //  7. profile and what it requires, audience, kind of token, sender constraint
 //
+// With a Cache the outcome of 1 to 5 is remembered for as long as the keys of the issuer stay; 6 and 7 are made for every
+// request, and so is 4.
+//
 // The errors are those of this package, of jose and of claims. When Temporary(err) holds, the token was not judged.
 // Identity refers to no byte of token.
 func (v *Verifier) Verify(ctx context.Context, token []byte) (Identity, error) {
-	m, err := jose.ParseLimit(token, v.c.MaxToken)
-	if err != nil {
-		return Identity{}, err
-	}
-	if len(m.Payload) == 0 {
-		return Identity{}, jose.ErrShape
-	}
-	if err := m.Header.AccessTokenType(); err != nil {
-		return Identity{}, err
-	}
-	t, err := claims.Parse(m.Payload)
-	if err != nil {
-		return Identity{}, fmt.Errorf("claims: %w", err)
-	}
-	iss, err := v.trusted(&t, m.Header.Alg)
-	if err != nil {
-		return Identity{}, err
-	}
-	tried, err := v.signature(ctx, iss, m, t.Issuer)
-	if err != nil {
-		return Identity{}, err
-	}
-	profile, err := v.judge(iss, m.Header, &t)
-	if err != nil {
-		return Identity{}, err
-	}
-	if profile == claims.SciTokens && !m.Header.HasKeyID && tried > 1 { // kid may be left out when there is one key
-		return Identity{}, claims.ErrNoKeyID
-	}
-	return Identity{Issuer: t.Issuer, Subject: t.Subject, Profile: profile, Claims: t}, nil
+	return v.VerifyFor(ctx, token, Check{})
 }
 
-// trusted finds the issuer. Nothing was fetched so far, and nothing will be for an issuer that is not found.
-func (v *Verifier) trusted(t *claims.Token, alg jose.Alg) (*Issuer, error) {
-	url := t.Issuer
-	if v.c.AnyIssuer {
-		url = ""
-	}
-	iss := v.issuers[url]
-	if iss == nil || t.Issuer == "" {
-		return nil, ErrUntrustedIssuer
-	}
-	if len(iss.Algs) > 0 && !slices.ContainsFunc(iss.Algs, alg.Same) {
-		return nil, &jose.AlgorithmError{Alg: string(alg)}
-	}
-	return iss, nil
+// VerifyWith is Verify with what the request proves beside the token: a bound token is believed only with its proof, and
+// a token that is not bound only as a plain bearer token. Errors of the proof are those of dpop, ErrUnbound, ErrScheme
+// and ErrCertificate.
+func (v *Verifier) VerifyWith(ctx context.Context, token []byte, p Proof) (Identity, error) {
+	return v.VerifyFor(ctx, token, Check{Proof: p})
 }
 
-// signature tries the few keys that may have signed, and returns how many there are.
-func (v *Verifier) signature(ctx context.Context, iss *Issuer, m *jose.Message, issuer string) (int, error) {
-	keys, err := v.candidates(ctx, iss, m.Header, issuer)
+// VerifyFor is VerifyWith for a service that has own names. Everything in c is checked for this request, whatever was
+// remembered of the token.
+func (v *Verifier) VerifyFor(ctx context.Context, token []byte, c Check) (Identity, error) {
+	g, iss, err := v.authenticate(ctx, token)
 	if err != nil {
-		return 0, err
+		return Identity{}, err
 	}
-	for _, k := range keys {
-		if err = m.Verify(k); err == nil {
-			break
-		}
+	profile, err := v.judge(g, iss, c)
+	if err != nil {
+		return Identity{}, err
 	}
-	return len(keys), err
+	bound, err := v.possession(g, c.Proof)
+	if err != nil {
+		return Identity{}, err
+	}
+	return Identity{
+		Issuer: g.token.Issuer, Subject: g.token.Subject, Profile: profile, Claims: g.claims(),
+		KeyID: g.header.KeyID, Bound: bound, Digest: g.digest,
+	}, nil
 }
 
-func (v *Verifier) candidates(
-	ctx context.Context, iss *Issuer, h jose.Header, issuer string,
-) ([]*jose.PublicKey, error) {
-	if iss.Keys != nil {
-		if list := iss.Keys.Candidates(h); len(list) > 0 {
-			return list, nil
-		}
-		return nil, ErrNoKey
-	}
-	list, err := v.c.Keys.Candidates(ctx, issuer, h)
-	if errors.Is(err, provider.ErrUnknownKey) || err == nil && len(list) == 0 {
-		return nil, ErrNoKey
-	}
-	return list, err
-}
-
-// judge makes the checks that come after the signature.
-func (v *Verifier) judge(iss *Issuer, h jose.Header, t *claims.Token) (claims.Profile, error) {
-	profile, profileErr := t.Profile(h.Type, iss.Profiles)
+// judge makes the checks that come after the signature. What follows from the claims alone was found out when they were
+// read; it is looked at in its place.
+func (v *Verifier) judge(g *genuine, iss *Issuer, c Check) (claims.Profile, error) {
+	t := &g.token
+	profile, profileErr := t.Profile(g.header.Type, iss.Profiles)
 	if err := checkTimes(t, v.c.Now(), limitsFor(iss, profile)); err != nil {
 		return "", err
 	}
 	if profileErr != nil {
 		return "", profileErr
 	}
-	if err := t.Check(profile, h); err != nil {
+	if err := g.check(profile); err != nil {
 		return "", err
 	}
-	if err := v.checkAudience(t, profile); err != nil {
+	if err := v.checkAudience(t, profile, c.Audiences); err != nil {
 		return "", err
 	}
-	if err := t.Kind(h.Type); err != nil {
-		return "", err
-	}
-	return profile, t.SenderConstraint()
+	return profile, g.kind
 }
 
 // timeLimits are the allowances for one issuer and profile; lifetime 0 means none.
@@ -190,18 +157,26 @@ func checkLifetime(t *claims.Token, now time.Time, limit time.Duration) error {
 	return nil
 }
 
-func (v *Verifier) checkAudience(t *claims.Token, p claims.Profile) error {
-	if len(t.Audience) == 0 && t.AudienceOptional(p) && !t.All.Has("aud") {
+func (v *Verifier) checkAudience(t *claims.Token, p claims.Profile, audiences []string) error {
+	if audiences == nil && !v.c.AudiencesPerCall {
+		audiences = v.c.Audiences
+	}
+	if len(t.Audience) == 0 && !t.All.Has("aud") && t.AudienceOptional(p) && !v.nobody(audiences) {
 		return nil
 	}
 	if len(t.Audience) > 0 && v.c.AcceptAnyAudience {
 		return nil
 	}
-	for _, ours := range v.c.Audiences {
+	for _, ours := range audiences {
 		meansAll := ours == claims.AnyWLCG || ours == claims.AnySciTokens
-		if slices.Contains(t.Audience, ours) && (!meansAll || t.MeantForAll(p)) {
+		if ours != "" && slices.Contains(t.Audience, ours) && (!meansAll || t.MeantForAll(p)) {
 			return nil
 		}
 	}
-	return &AudienceError{Want: v.c.Audiences, Got: t.Audience}
+	return &AudienceError{Want: audiences, Got: t.Audience}
+}
+
+// nobody reports whether the service has no name: then no token is for it, not even one that names nobody.
+func (v *Verifier) nobody(audiences []string) bool {
+	return len(audiences) == 0 && !v.c.AcceptAnyAudience
 }

@@ -437,12 +437,15 @@ type fakeKeys struct {
 	keys  []*jose.PublicKey
 	err   error
 	asked []string
+	set   uint64
 }
 
 func (f *fakeKeys) Candidates(_ context.Context, issuer string, _ jose.Header) ([]*jose.PublicKey, error) {
 	f.asked = append(f.asked, issuer)
 	return f.keys, f.err
 }
+
+func (f *fakeKeys) Generation(string) uint64 { return f.set }
 
 func TestKeysAreAskedForTrustedIssuersOnly(t *testing.T) {
 	src := &fakeKeys{keys: []*jose.PublicKey{testKey(t, jose.ES256).Public()}}
