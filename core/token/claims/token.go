@@ -162,6 +162,15 @@ func (t *Token) Confirmation() (Confirmation, error) {
 	return c, nil
 }
 
+// SenderConstraint refuses a token that is bound to anything, for callers that take plain bearer tokens only.
+func (t *Token) SenderConstraint() error {
+	c, err := t.Confirmation()
+	if err == nil && c != (Confirmation{}) {
+		err = ErrSenderConstrained
+	}
+	return err
+}
+
 func (t *Token) require(names ...string) error {
 	for _, name := range names {
 		raw, ok := t.All.Raw(name)

@@ -31,10 +31,13 @@ type Proof struct {
 	Certificate []byte
 }
 
-// possession decides whether p proves what the token asks for: all it is bound to, and no scheme that says more than
-// there is. A DPoP proof is looked at last, because it is good for one time.
-func (v *Verifier) possession(g *genuine, p Proof) (claims.Confirmation, error) {
-	c, err := g.token.Confirmation()
+// Possession decides whether p proves what the claims of a token ask for: all it is bound to, and no scheme that says
+// more than there is; digest is the SHA-256 of that token. VerifyFor does this by itself; it is here for tokens whose
+// claims come from elsewhere (introspection). A DPoP proof is looked at last, because it is good for one time.
+func (v *Verifier) Possession(
+	digest [sha256.Size]byte, token *claims.Token, p Proof,
+) (claims.Confirmation, error) {
+	c, err := token.Confirmation()
 	if err != nil {
 		return claims.Confirmation{}, err
 	}
@@ -54,7 +57,7 @@ func (v *Verifier) possession(g *genuine, p Proof) (claims.Confirmation, error) 
 		return claims.Confirmation{}, err
 	}
 	if c.KeyThumbprint != "" {
-		request := dpop.Request{Method: p.Method, URL: p.URL, Token: g.digest, Key: c.KeyThumbprint}
+		request := dpop.Request{Method: p.Method, URL: p.URL, Token: digest, Key: c.KeyThumbprint}
 		if err := v.c.DPoP.Check(p.DPoP, request); err != nil {
 			return claims.Confirmation{}, err
 		}

@@ -69,7 +69,7 @@ func (v *Verifier) VerifyFor(ctx context.Context, token []byte, c Check) (Identi
 	if err != nil {
 		return Identity{}, err
 	}
-	bound, err := v.possession(g, c.Proof)
+	bound, err := v.Possession(g.digest, &g.token, c.Proof)
 	if err != nil {
 		return Identity{}, err
 	}
