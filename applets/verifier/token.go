@@ -32,6 +32,7 @@ type trust struct {
 	Audience  []string `aliases:"aud" sep:"none" placeholder:"AUD" help:"Who the token has to be for. May be repeated."`
 	Profile   string   `placeholder:"PROFILE" help:"Accept one profile only: generic, wlcg, scitokens or at+jwt."`
 	TokenFile string   `placeholder:"FILE" help:"Where the token is, - for standard input; default: standard input, else where programs look for one."`
+	KeysDir   string   `placeholder:"DIR" help:"Keep the issuer's keys in this directory, so that not every call fetches them."`
 	CAFile    string   `name:"ca-file" placeholder:"FILE" help:"Certificates (PEM) to trust instead of the system's."`
 }
 
@@ -69,9 +70,11 @@ func (c *trust) judge(ctx context.Context, env *cli.Env) (id verify.Identity, re
 	if err != nil {
 		return id, nil, err
 	}
+	defer issuer.close()
 	issuer.Profiles = profiles
 	v, err := verify.New(verify.Config{
-		Issuers: []verify.Issuer{issuer}, AnyIssuer: issuer.URL == "", Audiences: c.Audience, Now: env.Now,
+		Issuers: []verify.Issuer{issuer.Issuer}, AnyIssuer: issuer.URL == "", Keys: issuer.keys,
+		Audiences: c.Audience, Now: env.Now,
 	})
 	if err != nil {
 		return id, nil, cli.Fail(cli.Usage, err, "")
@@ -85,6 +88,9 @@ func (c *trust) check(env *cli.Env) ([]claims.Profile, error) {
 	switch {
 	case c.JWKS == "" && c.Issuer == "":
 		return nil, cli.Fail(cli.Usage, errors.New("whom to trust is not given"), "use --issuer URL or --jwks FILE")
+	case c.KeysDir != "" && c.JWKS != "":
+		return nil, cli.Fail(cli.Usage, errors.New("--jwks and --keys-dir do not go together"),
+			"--keys-dir keeps what is fetched, and with --jwks nothing is")
 	case len(c.Audience) == 0 || slices.Contains(c.Audience, ""):
 		return nil, cli.Fail(cli.Usage, errors.New("no audience is given"),
 			"use --audience with the name of your service: without it, tokens made for others would be accepted")
@@ -175,32 +181,50 @@ func found(env *cli.Env) ([]byte, error) {
 	return []byte(t.Expose()), nil
 }
 
+// anchor is an issuer with its keys, or with a cache that has them.
+type anchor struct {
+	verify.Issuer
+	keys  verify.KeySource // nil when Issuer has its own
+	close func()
+}
+
 // trusted returns the issuer with its keys.
-func (c *trust) trusted(ctx context.Context, env *cli.Env) (verify.Issuer, error) {
+func (c *trust) trusted(ctx context.Context, env *cli.Env) (anchor, error) {
 	if c.JWKS != "" {
 		keys, err := fileKeys(env, c.JWKS)
-		return verify.Issuer{URL: c.Issuer, Keys: keys}, err
+		return anchor{Issuer: verify.Issuer{URL: c.Issuer, Keys: keys}, close: func() {}}, err
 	}
 	hc, err := httpc.New(httpc.Options{CAFile: c.caFile(env), Getenv: env.Getenv})
 	if err != nil {
-		return verify.Issuer{}, cli.Fail(cli.Usage, err, "")
+		return anchor{}, cli.Fail(cli.Usage, err, "")
+	}
+	if c.KeysDir != "" {
+		return c.kept(ctx, env, hc)
 	}
 	defer hc.CloseIdle()
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	md, note, err := provider.DiscoverTyped(ctx, hc, c.Issuer)
+	md, err := discover(ctx, env, hc, c.Issuer)
 	if err != nil {
-		return verify.Issuer{}, unavailable(err)
+		return anchor{}, err
+	}
+	keys, skipped, err := provider.FetchKeys(ctx, hc, md)
+	if err != nil {
+		return anchor{}, unavailable(fmt.Errorf("fetch keys of %s: %w", md.Issuer, err))
+	}
+	warnSkipped(env, skipped)
+	return anchor{Issuer: verify.Issuer{URL: md.Issuer, Keys: keys}, close: func() {}}, nil
+}
+
+func discover(ctx context.Context, env *cli.Env, hc *httpc.Client, typed string) (*provider.Metadata, error) {
+	md, note, err := provider.DiscoverTyped(ctx, hc, typed)
+	if err != nil {
+		return nil, unavailable(err)
 	}
 	if note != "" {
 		env.Warn("%s", note)
 	}
-	keys, skipped, err := provider.FetchKeys(ctx, hc, md)
-	if err != nil {
-		return verify.Issuer{}, unavailable(fmt.Errorf("fetch keys of %s: %w", md.Issuer, err))
-	}
-	warnSkipped(env, skipped)
-	return verify.Issuer{URL: md.Issuer, Keys: keys}, nil
+	return md, nil
 }
 
 func (c *trust) caFile(env *cli.Env) string {

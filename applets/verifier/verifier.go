@@ -21,6 +21,7 @@ type Cmd struct {
 	Entitlement entitlementCmd `cmd:"" help:"Ask whether an entitlement satisfies another (AARC-G069, AARC-G002)."`
 	JWS         jwsCmd         `cmd:"" name:"jws" help:"Check the signature of a JWS and nothing else."`
 	Policy      policyCmd      `cmd:"" help:"Check a policy file, or explain what it says of a token."`
+	Issuers     issuersCmd     `cmd:"" help:"Show how fresh the keys of the trusted issuers are; refresh or drop them."`
 }
 
 // New returns the role.

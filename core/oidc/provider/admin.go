@@ -15,10 +15,10 @@ type Trusted struct {
 	Lifetimes Lifetimes // zero: those of the cache
 }
 
-// Trust names the issuers whose keys are kept from now on; asking for any other fails with ErrNotKept. It may be called
-// again, for a configuration that was read anew: the keys of issuers that stay are kept and judged by the new lifetimes,
-// those of the others are forgotten. Keys of new issuers are taken from the directory where it has them; nothing is
-// fetched.
+// Trust names the issuers whose keys are kept from now on; asking for any other fails with ErrNotKept. It may be
+// called again, for a configuration that was read anew: the keys of issuers that stay are kept and judged by the new
+// lifetimes, those of the others are forgotten. Keys of new issuers are taken from the directory where it has them;
+// nothing is fetched.
 func (k *Keys) Trust(list []Trusted) {
 	named := make(map[string]Lifetimes, len(list))
 	for _, t := range list {
@@ -100,11 +100,11 @@ func (e *entry) status(now time.Time) Status {
 	if h == nil {
 		return s
 	}
-	s.Fetched, s.Expires, s.FromDisk, s.NextTry = h.fetched, h.expires, h.fromDisk, h.lookAt
+	s.Fetched, s.Expires, s.FromDisk = h.fetched, h.expires, h.fromDisk
 	if !h.usable(now) {
-		s.NextTry = e.retryAt
 		return s
 	}
+	s.NextTry = h.lookAt
 	s.Keys, s.Generation = h.set.Len(), h.generation
 	for _, key := range h.set.Keys() {
 		s.KeyIDs = append(s.KeyIDs, key.ID())
@@ -112,8 +112,8 @@ func (e *entry) status(now time.Time) Status {
 	return s
 }
 
-// Refresh fetches the keys of issuer from it now, whatever its age and whatever failed before, and waits for the result.
-// When it fails the old keys stay in use. The error is ErrNotKept, an *UnavailableError or that of ctx.
+// Refresh fetches the keys of issuer now, whatever their age and whatever failed before, and waits for the result. When
+// it fails the old keys stay in use. The error is ErrNotKept, an *UnavailableError or that of ctx.
 func (k *Keys) Refresh(ctx context.Context, issuer string) error {
 	e, err := k.entry(issuer)
 	if err != nil {
@@ -124,8 +124,8 @@ func (k *Keys) Refresh(ctx context.Context, issuer string) error {
 }
 
 // Drop is for the day a key was stolen. It forgets the keys of issuer, in memory and in the directory, together with
-// what a fetch under way will bring, and fetches them anew: until that has succeeded no token of the issuer is accepted.
-// The error is ErrNotKept, that of the directory, or that of the fetch; but for the first the keys are forgotten.
+// what a fetch under way will bring, and fetches them anew: until that has succeeded no token of the issuer is
+// accepted. The error is ErrNotKept, ErrNotForgotten, or that of Refresh; with the last the old keys are forgotten.
 func (k *Keys) Drop(ctx context.Context, issuer string) error {
 	e, err := k.entry(issuer)
 	if err != nil {
@@ -139,14 +139,14 @@ func (k *Keys) Drop(ctx context.Context, issuer string) error {
 	e.mu.Unlock()
 	k.log.Warn("keys of an issuer were dropped", "iss", issuer)
 	if err = k.dir.drop(issuer, at); err != nil {
-		err = fmt.Errorf("drop keys of %s in the directory: %w", issuer, err)
+		err = fmt.Errorf("%w: drop keys of %s: %w", ErrNotForgotten, issuer, err)
 	}
 	return errors.Join(err, k.Refresh(ctx, issuer))
 }
 
-// Run keeps the sets of all known issuers fresh until ctx has ended, so that no request waits for an issuer and an issuer
-// that nobody has asked about for days is not found out of reach just then. Fetches that are under way when it returns are
-// waited for by Close.
+// Run keeps the sets of all known issuers fresh until ctx has ended, so that no request waits for an issuer, and one
+// that nobody has asked about for days is not found out of reach just then. Close waits for the fetches that are under
+// way when Run returns.
 func (k *Keys) Run(ctx context.Context) {
 	for {
 		next := k.tend(ctx)

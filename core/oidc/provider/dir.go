@@ -43,8 +43,8 @@ const (
 	dirAhead = time.Minute // how far a time may lie ahead, for clocks of two machines
 )
 
-// OpenDir returns the directory at path, which it makes with mode 0700 if need be. One that belongs to somebody else or
-// that others may enter is refused with sock.ErrForeign. Files that can be of no use any more are removed.
+// OpenDir returns the directory at path, which it makes with mode 0700 if need be. One that belongs to somebody else
+// or that others may enter is refused with sock.ErrForeign. Files that can be of no use any more are removed.
 func OpenDir(path string, now func() time.Time) (*Dir, error) {
 	d := &Dir{path: filepath.Clean(path), now: now}
 	if d.now == nil {
@@ -167,8 +167,8 @@ func (r record) bytes() ([]byte, error) {
 	return append([]byte(dirMagic+" "+hex.EncodeToString(sum[:])+"\n"), rest...), nil
 }
 
-// load returns the kept set of issuer; nil when there is none, when it was dropped, or when it is damaged. A nil Dir has
-// nothing.
+// load returns the kept set of issuer; nil when there is none, when it was dropped, or when it is damaged. A nil Dir
+// has nothing.
 func (d *Dir) load(issuer string, log *slog.Logger) *fetched {
 	if d == nil {
 		return nil

@@ -19,6 +19,9 @@ var (
 	ErrUnknownKey = errors.New("issuer has no such key")
 	// ErrNotKept: the issuer is none of those whose keys this cache was told to keep.
 	ErrNotKept = errors.New("issuer is not one whose keys are kept")
+	// ErrNotForgotten: keys were dropped in memory, but the directory could not be changed, and a process that starts will
+	// find them there.
+	ErrNotForgotten = errors.New("keys are still in the directory")
 	// ErrClosed: the cache was closed.
 	ErrClosed = errors.New("key cache is closed")
 )
