@@ -30,8 +30,8 @@ type Options struct {
 	// Preflight lets CORS preflights through without a token: OPTIONS with Origin and Access-Control-Request-Method and
 	// without Authorization, which browsers send without one. The handler must do nothing else with them.
 	Preflight bool
-	// Log gets one line for every refusal: debug for those a client can mend, error for trouble of ours. nil: nothing is
-	// logged. The gate tells its own observer in any case.
+	// Log gets one line for every refusal, with the reason: debug where no token was sent, warn and error for what is
+	// not the client's fault, info for the rest. nil: nothing is logged. The gate tells its own observer in any case.
 	Log *slog.Logger
 }
 
@@ -75,11 +75,11 @@ func (a *Auth) Admit(w http.ResponseWriter, r *http.Request) (*http.Request, boo
 	shown, err := Extract(r, a.o.Ways)
 	defer shown.Token.Wipe()
 	if err != nil {
-		return r, a.refuse(w, r, shown.Scheme, a.gate.Refused(asked, gate.RefusalOf(err)))
+		return r, a.refuse(w, r, shown.Scheme, gate.Outcome{}, a.gate.Refused(asked, gate.RefusalOf(err)))
 	}
 	out, err := a.gate.Decide(r.Context(), shown, asked)
 	if err != nil {
-		return r, a.refuse(w, r, shown.Scheme, gate.RefusalOf(err))
+		return r, a.refuse(w, r, shown.Scheme, out, gate.RefusalOf(err))
 	}
 	if r.Header["Authorization"] == nil {
 		// Caches know to keep away from what an Authorization header protects; they do not know these ways.
@@ -88,15 +88,23 @@ func (a *Auth) Admit(w http.ResponseWriter, r *http.Request) (*http.Request, boo
 	return r.WithContext(context.WithValue(r.Context(), outcomeKey{}, out)), true
 }
 
-func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, s gate.Scheme, no *gate.Refusal) bool {
-	level := slog.LevelDebug
-	if no.Status >= http.StatusInternalServerError {
-		level = slog.LevelError
-	}
-	a.log.Log(r.Context(), level, "request refused", "op", r.Method, "service", a.o.Service, "status", no.Status,
-		"err", no.Reason())
+func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, s gate.Scheme, out gate.Outcome, no *gate.Refusal) bool {
+	a.log.Log(r.Context(), level(no), "request refused", "op", r.Method, "service", a.o.Service, "status", no.Status,
+		"iss", out.Identity.Issuer, "sub", out.Identity.Subject, "err", no.Reason())
 	a.o.Challenge.Answer(s, no).Write(w)
 	return false
+}
+
+func level(no *gate.Refusal) slog.Level {
+	switch {
+	case no.Status == http.StatusServiceUnavailable:
+		return slog.LevelWarn
+	case no.Status >= http.StatusInternalServerError:
+		return slog.LevelError
+	case no.Status == http.StatusUnauthorized && no.Code == "":
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }
 
 func isPreflight(r *http.Request) bool {
@@ -113,8 +121,8 @@ func FromContext(ctx context.Context) (verify.Identity, bool) {
 	return out.Identity, ok
 }
 
-// OutcomeFromContext is [FromContext] with all that the gate found out: the decision of the policy, when the token ends,
-// what its issuer said of it.
+// OutcomeFromContext is [FromContext] with all that the gate found out: the decision of the policy, when the token
+// ends, what its issuer said of it.
 func OutcomeFromContext(ctx context.Context) (gate.Outcome, bool) {
 	out, ok := ctx.Value(outcomeKey{}).(gate.Outcome)
 	return out, ok

@@ -124,8 +124,8 @@ func printable(s string) string {
 	}, s)
 }
 
-// Body returns the JSON that goes with r: always error, error_description and error_details, the members clients of flaat
-// know. error is the code of the RFC, or where there is none, "Unauthenticated" for a request without a token,
+// Body returns the JSON that goes with r: always error, error_description and error_details, the members clients of
+// flaat know. error is the code of the RFC, or where there is none, "Unauthenticated" for a request without a token,
 // "temporarily_unavailable" and "server_error" for trouble of ours. error_details is null, or the scopes that would do.
 func Body(r *gate.Refusal) []byte {
 	type details struct {

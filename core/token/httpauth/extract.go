@@ -20,8 +20,8 @@ type Ways struct {
 	Query bool
 	// MaxToken is how many bytes a token may have. 0: jose.MaxToken.
 	MaxToken int
-	// MaxForm is how many bytes of a form are read before the handler runs. A larger one is refused, since the rest might
-	// hold a second token. 0: 256 KiB.
+	// MaxForm is how many bytes of a form are read before the handler runs. A larger one is refused, since the rest
+	// might hold a second token. 0: 256 KiB.
 	MaxForm int64
 	// Origin is scheme and host of this server as clients write them, "https://api.example.org", for proofs of
 	// possession. "": as the request says, which behind a proxy that ends TLS is wrong.
@@ -31,12 +31,14 @@ type Ways struct {
 const defaultMaxForm = 256 << 10
 
 // Extract reads the token of r and what goes with it. Without a token it is 401 without a code; the error is always a
-// [*gate.Refusal], and names nothing that was sent. Also with an error, Scheme is that of the request, for the challenge.
+// [*gate.Refusal], and names nothing that was sent. Also with an error, Scheme is that of the request, for the
+// challenge.
 //
-// The token may be sent in exactly one way (RFC 6750 section 2): a second Authorization header, a second access_token, or
-// one in the query beside another is 400, also where tokens in the query are not taken. The scheme is Bearer or DPoP in
-// any case, then spaces, then the token; with another scheme there is no token. A form is searched when the body says
-// that it is one and the method is not GET, HEAD, OPTIONS or TRACE; it is read into memory and put back for the handler.
+// The token may be sent in exactly one way (RFC 6750 section 2): a second Authorization header, a second access_token,
+// or one in the query beside another is 400, also where tokens in the query are not taken. The scheme is Bearer or DPoP
+// in any case, then spaces, then the token; with another scheme there is no token. A form is searched when the body
+// says that it is one and the method is not GET, HEAD, OPTIONS or TRACE; it is read into memory and put back for the
+// handler.
 func Extract(r *http.Request, w Ways) (gate.Presented, error) {
 	p := gate.Presented{
 		Scheme: gate.Bearer, Method: r.Method, URL: target(r, w.Origin), Certificate: certificate(r),
@@ -104,7 +106,8 @@ func fits(token string, most int) *gate.Refusal {
 		return malformed("the token has characters that no bearer token has", jose.ErrCharacters)
 	case len(token) > most:
 		return &gate.Refusal{
-			Status: http.StatusUnauthorized, Code: gate.InvalidToken, Description: "the token is too long", Err: ErrTokenTooLarge,
+			Status: http.StatusUnauthorized, Code: gate.InvalidToken, Err: ErrTokenTooLarge,
+			Description: "the token is too long",
 		}
 	}
 	return nil

@@ -294,8 +294,8 @@ func (c *counting) Read(b []byte) (int, error) {
 	return copy(b, bytes.Repeat([]byte("x"), len(b))), nil
 }
 
-// TestExtractProof: all that the gate needs to check possession is handed over, and nothing is chosen by the client that
-// can be known.
+// TestExtractProof: all that the gate needs to check possession is handed over, and nothing is chosen by the client
+// that can be known.
 func TestExtractProof(t *testing.T) {
 	r := request{
 		method: http.MethodGet, target: "/a%2Fb?x=1", headers: append(auth("DPoP a"), "DPoP", "one", "DPoP", "two"),
