@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -278,6 +279,34 @@ func TestSources(t *testing.T) {
 	s := Subject{Issuer: home, Subject: "alice", Introspection: object(t, `{"active":true,"scope":"a b"}`)}
 	if d := parse(t, "version: 1\nrequire: {scope: b}\n").Decide(s, Request{}); !d.Allowed {
 		t.Errorf("scope of an opaque token:\n%s", d.Tree)
+	}
+}
+
+// TestSubjectAll: what is shown of a subject is what a policy judges, each claim once.
+func TestSubjectAll(t *testing.T) {
+	s := alice(t, claims.Generic, `"acr":"signed","c":"old","n":null`)
+	s.Userinfo = object(t, `{"sub":"alice","acr":"v","c":"new","aud":"forged","u":1}`)
+	s.Introspection = object(t, `{"active":true,"acr":"w","c":"mid","username":"al"}`)
+	var got []string
+	for name, raw := range s.All() {
+		got = append(got, name+"="+raw)
+	}
+	want := []string{
+		`iss="` + home + `"`, `sub="alice"`, `acr="signed"`, `c="new"`, `active=true`, `username="al"`, `u=1`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("\n got %q\nwant %q", got, want)
+	}
+	s.Userinfo = object(t, `{"sub":"bob","c":"of bob"}`)
+	for name, raw := range s.All() {
+		if strings.Contains(raw, "bob") {
+			t.Errorf("userinfo of somebody else: %s=%s", name, raw)
+		}
+	}
+	for name := range s.All() { // breaking off is no trouble
+		if name == "sub" {
+			break
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"iter"
 	"strings"
 
 	"github.com/oidcbox/oidcbox/core/token/claims"
@@ -86,12 +87,53 @@ func (p person) values(name string) ([]value, bool) {
 	case "sub":
 		return []value{{"text", p.Subject.Subject}}, p.Subject.Subject != ""
 	}
-	for _, o := range p.sources(name) {
-		if raw, ok := o.Raw(name); ok && raw != "null" {
-			return decode(raw), true
-		}
+	if raw, ok := p.raw(name); ok {
+		return decode(raw), true
 	}
 	return nil, false
+}
+
+// raw is the JSON of a claim other than iss and sub, where it counts.
+func (p person) raw(name string) (string, bool) {
+	for _, o := range p.sources(name) {
+		if raw, ok := o.Raw(name); ok && raw != "null" {
+			return raw, true
+		}
+	}
+	return "", false
+}
+
+// All yields every claim known of s with the value that counts in a policy, as raw JSON: iss and sub first, where they
+// are known, then those of the token, of the introspection and of userinfo.
+func (s Subject) All() iter.Seq2[string, string] {
+	p := newPerson(s)
+	return func(yield func(string, string) bool) {
+		seen := map[string]bool{"iss": true, "sub": true}
+		for _, own := range [][2]string{{"iss", s.Issuer}, {"sub", s.Subject}} {
+			if own[1] != "" && !yield(own[0], quote(own[1])) {
+				return
+			}
+		}
+		for _, o := range []jose.Object{p.Claims.All, p.Introspection, p.Userinfo} {
+			for name := range o.All() {
+				if seen[name] {
+					continue
+				}
+				seen[name] = true
+				if raw, ok := p.raw(name); ok && !yield(name, raw) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func quote(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil { // text always encodes
+		return `""`
+	}
+	return string(b)
 }
 
 // texts is values for claims that hold text; others are left out.
