@@ -105,7 +105,8 @@ func (s *service) transfer(o original, h http.Header, t table) ([]policy.Request
 // peer reads the URL of Source or Destination: a path of this service, or a place on another host. The port is not looked
 // at, so that nothing on a host of ours counts as elsewhere.
 func (s *service) peer(value string, o original, t table) (path string, local bool, err error) {
-	if len(value) > maxTarget || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+	if value == "" || len(value) > maxTarget ||
+		strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return "", false, unclear()
 	}
 	u, err := url.Parse(value)

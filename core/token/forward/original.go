@@ -71,12 +71,15 @@ func readOriginal(p Proxy, rest string, r *http.Request) (original, error) {
 	target := rest
 	if p != Envoy {
 		methodIn, hostIn, uriIn := p.sourceHeaders()
-		for name, to := range map[string]*string{methodIn: &o.method, hostIn: &o.host, uriIn: &target} {
-			values := r.Header[name]
+		for _, in := range []struct {
+			name string
+			to   *string
+		}{{methodIn, &o.method}, {hostIn, &o.host}, {uriIn, &target}} {
+			values := r.Header[in.name]
 			if len(values) != 1 {
-				return original{}, badRequest("the proxy has to send " + name + " exactly once")
+				return original{}, badRequest("the proxy has to send " + in.name + " exactly once")
 			}
-			*to = values[0]
+			*in.to = values[0]
 		}
 	}
 	if !validMethod(o.method) {

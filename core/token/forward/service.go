@@ -242,8 +242,8 @@ func hostName(s string) (string, bool) {
 			return "", false
 		}
 		host = h
-	} else {
-		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	} else if inner, ok := strings.CutPrefix(host, "["); ok && strings.HasSuffix(inner, "]") {
+		host = strings.TrimSuffix(inner, "]")
 	}
 	if strings.Contains(host, ":") {
 		return strings.ToLower(host), net.ParseIP(host) != nil
