@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
@@ -104,6 +105,16 @@ func sameFile(a, b string) bool {
 	fa, errA := os.Stat(a)
 	fb, errB := os.Stat(b)
 	return errA == nil && errB == nil && os.SameFile(fa, fb)
+}
+
+// behind reports whether the agent wants the password of a login's account file, to write a newer refresh token into it.
+func (a *agent) behind(ctx context.Context, name string) bool {
+	st, ok, err := a.status(ctx)
+	if err != nil || !ok || st.Locked {
+		return false
+	}
+	all, err := a.control.Logins(ctx)
+	return err == nil && slices.ContainsFunc(all, func(l control.Login) bool { return l.Name == name && l.FileBehind })
 }
 
 // stored lists the logins in the agent's keystore; none when it is locked or there is none.

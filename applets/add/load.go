@@ -37,7 +37,9 @@ func (c *Cmd) load(ctx context.Context, a *agent) error {
 	at := slices.IndexFunc(logins, func(l control.Login) bool { return l.Name == name })
 	// With a lifetime there is something to change, and a login that the provider has refused is tried once more.
 	ended := at >= 0 && logins[at].NeedsLogin
-	if slices.Contains(loaded, name) && !c.Force && c.Lifetime == nil && !ended {
+	isLoaded := slices.Contains(loaded, name)
+	behind := isLoaded && c.keepsPassword() && a.behind(ctx, name)
+	if isLoaded && !c.Force && c.Lifetime == nil && !ended && !behind {
 		return c.say(a.env, fmt.Sprintf("Account '%s' already loaded", name), "")
 	}
 	if at >= 0 {
@@ -47,13 +49,18 @@ func (c *Cmd) load(ctx context.Context, a *agent) error {
 		}
 		return c.say(a.env, "success", info)
 	}
-	if slices.Contains(loaded, name) && c.Force {
+	if isLoaded && c.Force {
 		// The agent would keep the configuration it has.
 		if _, err := a.call(ctx, proto.Request{Type: proto.TypeRemove, Account: name}); err != nil {
 			return err
 		}
 	}
 	return c.loadFile(ctx, a, name, st)
+}
+
+// keepsPassword reports whether the agent is told how to open the account file without asking.
+func (c *Cmd) keepsPassword() bool {
+	return c.PwStore != nil || c.PwKeyring || c.PwCmd != "" || c.PwFile != ""
 }
 
 func (c *Cmd) loadOptions() control.LoadOptions {

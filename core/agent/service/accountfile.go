@@ -16,6 +16,7 @@ type opened struct {
 	password secret.Text // of a file with one
 	gpg      login.GPG   // of an OpenPGP message
 	given    bool        // not from the file, but what a client said is in it
+	heard    int         // fileRow.heard from before we looked at what our refresh token is
 }
 
 func (o opened) wipe() {

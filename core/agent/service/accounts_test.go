@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -218,6 +220,45 @@ func TestWriteBackAtTheEnd(t *testing.T) {
 		t.Errorf("the password outlives the login: %v, %v", found, err)
 	}
 	w.reload("a")
+}
+
+// TestWriteBackOfUnloaded: nobody has written anything when the login is removed, and it is found all the same.
+func TestWriteBackOfUnloaded(t *testing.T) {
+	w, _ := newFileWorld(t)
+	w.addFile("a", map[string]any{"type": 1, "password": filePassword})
+	w.files.turn <- struct{}{} // the background waits
+	w.force("a")
+	go func() { time.Sleep(50 * time.Millisecond); <-w.files.turn }()
+	w.must(proto.Request{Type: proto.TypeRemove, Account: "a"})
+	w.reload("a")
+}
+
+// TestDeletedFileStaysAway: a client removes the account file when its delete request was answered; the answer waits for
+// a writing that is under way, which would bring the file back.
+func TestDeletedFileStaysAway(t *testing.T) {
+	w, _ := newFileWorld(t)
+	w.addFile("a", map[string]any{"type": 1, "password": filePassword})
+	w.files.turn <- struct{}{} // somebody is writing
+	w.force("a")
+	answered := make(chan proto.Reply, 1)
+	config := w.openFile("a")
+	go func() { answered <- w.ask(proto.Request{Type: proto.TypeDelete, Config: config}) }()
+	select {
+	case <-answered:
+		t.Error("the answer did not wait")
+	case <-time.After(200 * time.Millisecond):
+	}
+	<-w.files.turn
+	if rep := <-answered; rep.Error != "" {
+		t.Fatal(rep.Error)
+	}
+	if err := login.RemoveAccount(w.dir, "a"); err != nil {
+		t.Fatal(err)
+	}
+	w.end(w.Service)
+	if _, err := os.Stat(filepath.Join(w.dir, "a")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file is there again: %v", err)
+	}
 }
 
 // TestWriteBackWithoutPassword: nobody is asked, the file stays as it is, and one line of the log says so.

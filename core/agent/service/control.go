@@ -306,13 +306,12 @@ func (a Admin) RemoveLogin(ctx context.Context, name string) error {
 func (s *Service) drop(ctx context.Context, name string) error {
 	s.logins.remove(name)
 	s.tokens.forget(name)
-	s.files.forget(name)
 	_ = s.passwords.forget(ctx, name) // of no use without the login
 	err := s.memory().remove(ctx, name)
 	if disk, lockedErr := s.keystore(); lockedErr == nil {
 		err = errors.Join(err, disk.remove(ctx, name))
 	}
-	return err
+	return errors.Join(err, s.files.giveUp(ctx, name))
 }
 
 // snapshotter is an engine that can write a consistent copy of itself.

@@ -369,12 +369,11 @@ func (s *Service) delete(ctx context.Context, r proto.Request) (proto.Reply, err
 	}
 	s.logins.remove(cfg.Name)
 	s.tokens.forget(cfg.Name)
-	s.files.forget(cfg.Name)
 	err = errors.Join(s.passwords.forget(ctx, cfg.Name), s.memory().remove(ctx, cfg.Name))
 	if disk := s.fileShelf(ctx, cfg); disk != nil {
 		err = errors.Join(err, disk.remove(ctx, cfg.Name))
 	}
-	return proto.Success(""), err
+	return proto.Success(""), errors.Join(err, s.files.giveUp(ctx, cfg.Name)) // the client removes the file now
 }
 
 func (s *Service) revoke(ctx context.Context, cfg login.Config, rt secret.Text) error {

@@ -68,9 +68,9 @@ func (w *fileWriter) takeOver(ctx context.Context, sh *shelf, cfg login.Config, 
 	}
 	switch what {
 	case sameToken:
-		w.settle(name, o.file.Sum(), o.cfg.RefreshToken.ID(), false)
+		w.settle(name, o.file.Sum(), o.cfg.RefreshToken.ID(), r.heard)
 	case otherLogin:
-		w.settle(name, o.file.Sum(), "", true)
+		w.leave(name, o.file.Sum())
 	case oldToken:
 		w.edit(name, func(r *fileRow) { r.sum, r.token, r.foreign, r.dirty, r.stuck = o.file.Sum(), "", false, true, false })
 		w.call()
@@ -104,12 +104,13 @@ func (s *Service) useToken(
 }
 
 func (w *fileWriter) take(ctx context.Context, sh *shelf, name string, o opened) bool {
+	heard := w.row(name).heard
 	err := sh.keeper.Put(ctx, name, o.cfg.RefreshToken)
 	if err != nil && !errors.Is(err, custody.ErrSuperseded) {
 		w.s.opts.Log.WarnContext(ctx, "refresh token of the account file not taken over", "login", name, "err", err)
 		return false
 	}
-	w.settle(name, o.file.Sum(), o.cfg.RefreshToken.ID(), false)
+	w.settle(name, o.file.Sum(), o.cfg.RefreshToken.ID(), heard)
 	w.s.opts.Log.InfoContext(ctx, "went on with the refresh token that somebody else has written into the account file",
 		"login", name, "tokid", o.cfg.RefreshToken.ID())
 	return err == nil

@@ -58,6 +58,7 @@ type fileRow struct {
 	proven  bool // it was seen to hold what the client handed over
 	foreign bool // it holds what is not ours to change
 
+	heard  int  // how often there was news: another refresh token of ours, perhaps a password
 	dirty  bool // our refresh token is newer
 	stuck  bool // dirty, and writing failed: wait for something to change
 	warned bool
@@ -174,7 +175,7 @@ func (w *fileWriter) loaded(ctx context.Context, cfg login.Config, current strin
 	given := cfg.RefreshToken.ID()
 	proven := err == nil && f.Format == login.PGP && w.holds(ctx, name, given)
 	w.edit(name, func(r *fileRow) {
-		*r = fileRow{since: time.Now(), warned: r.warned, proven: proven}
+		*r = fileRow{since: time.Now(), warned: r.warned, proven: proven, heard: r.heard + 1}
 		if err == nil {
 			r.sum, r.token = f.Sum(), given
 		}
@@ -199,7 +200,10 @@ func (w *fileWriter) rotated(name, current string) {
 	if !w.s.hasAccount(name) {
 		return
 	}
-	w.edit(name, func(r *fileRow) { r.dirty, r.stuck = r.token != current && !r.foreign, false })
+	w.edit(name, func(r *fileRow) {
+		r.heard++
+		r.dirty, r.stuck = r.token != current && !r.foreign, false
+	})
 	w.call()
 }
 
@@ -207,6 +211,7 @@ func (w *fileWriter) rotated(name, current string) {
 func (w *fileWriter) again() {
 	w.mu.Lock()
 	for _, r := range w.rows {
+		r.heard++
 		r.stuck = false
 	}
 	w.mu.Unlock()
@@ -260,12 +265,15 @@ func (w *fileWriter) flush(ctx context.Context, name string) error {
 		return nil // somebody else has done it
 	}
 	var err error
+	heard := w.row(name).heard
 	for range writeTries {
 		if err = w.write(ctx, name); !errors.Is(err, errFileChanged) {
 			break
 		}
 	}
-	w.edit(name, func(r *fileRow) { r.next, r.stuck = time.Now().Add(w.every), r.dirty && err != nil })
+	w.edit(name, func(r *fileRow) {
+		r.next, r.stuck = time.Now().Add(w.every), r.dirty && err != nil && r.heard == heard
+	})
 	switch {
 	case err == nil:
 		return nil
@@ -302,6 +310,7 @@ var (
 
 // write brings one file up to date, by the rules of fileWriter. The caller has the turn.
 func (w *fileWriter) write(ctx context.Context, name string) error {
+	heard := w.row(name).heard
 	sh, cfg, err := w.login(ctx, name)
 	if err != nil {
 		return err
@@ -319,6 +328,7 @@ func (w *fileWriter) write(ctx context.Context, name string) error {
 		return err
 	}
 	defer o.wipe()
+	o.heard = heard
 	what, err := judge(ctx, sh, cfg, o.cfg)
 	switch {
 	case err != nil:
@@ -326,23 +336,30 @@ func (w *fileWriter) write(ctx context.Context, name string) error {
 	case o.given:
 		return w.replace(ctx, sh, name, o)
 	case what == sameToken:
-		w.settle(name, o.file.Sum(), o.cfg.RefreshToken.ID(), false)
+		w.settle(name, o.file.Sum(), o.cfg.RefreshToken.ID(), heard)
 		return nil
 	case what == newToken:
-		w.settle(name, [32]byte{}, "", true) // the next refresh takes it over
+		w.leave(name, [32]byte{}) // the next refresh takes it over
 		return nil
 	case what == otherLogin:
-		w.settle(name, o.file.Sum(), "", true)
+		w.leave(name, o.file.Sum())
 		return errOtherLogin
 	}
 	return w.replace(ctx, sh, name, o)
 }
 
-// settle notes what a file holds.
-func (w *fileWriter) settle(name string, sum [32]byte, token string, foreign bool) {
+// settle notes that a file holds our refresh token, as it was when heard was read: what was heard since is still to be
+// written. At no moment does the row say otherwise, because flush believes it.
+func (w *fileWriter) settle(name string, sum [32]byte, token string, heard int) {
 	w.edit(name, func(r *fileRow) {
-		r.proven = r.proven && !foreign // what we have written ourselves stays proven
-		r.sum, r.token, r.foreign, r.dirty = sum, token, foreign, false
+		r.sum, r.token, r.foreign, r.dirty = sum, token, false, r.heard != heard
+	})
+}
+
+// leave notes that a file holds what is not ours to change.
+func (w *fileWriter) leave(name string, sum [32]byte) {
+	w.edit(name, func(r *fileRow) {
+		r.sum, r.token, r.foreign, r.proven, r.dirty = sum, "", true, false, false
 	})
 }
 
@@ -368,22 +385,39 @@ func (w *fileWriter) replace(ctx context.Context, sh *shelf, name string, o open
 	if err != nil {
 		return err
 	}
-	w.settle(name, written.Sum(), rt.ID(), false)
-	if st, err := sh.keeper.State(ctx, name); err == nil && st.TokenID != rt.ID() {
-		w.rotated(name, st.TokenID) // while we were writing
-	}
+	w.settle(name, written.Sum(), rt.ID(), o.heard)
 	w.s.opts.Log.InfoContext(ctx, "new refresh token written into the account file", "login", name, "tokid", rt.ID())
 	return nil
 }
 
-// login is what we have of a login, wherever it is.
+// login is what we have of a login, wherever it is. One that was in memory is still there when it has just been unloaded.
 func (w *fileWriter) login(ctx context.Context, name string) (*shelf, login.Config, error) {
+	if _, served := w.s.logins.get(name); !served {
+		if cfg, _, err := w.s.memory().config(ctx, name); err == nil {
+			return w.s.memory(), cfg, nil
+		}
+	}
 	sh, err := w.s.holder(ctx, name)
 	if err != nil {
 		return nil, login.Config{}, err
 	}
 	cfg, _, err := sh.config(ctx, name)
 	return sh, cfg, err
+}
+
+// giveUp waits until nobody works on the file of a login and forgets it: nothing is written into it from then on, so
+// that a client can remove it without seeing it come back.
+func (w *fileWriter) giveUp(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, writeLimit)
+	defer cancel()
+	select {
+	case w.turn <- struct{}{}:
+		defer func() { <-w.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the account file of %s: %w", name, context.Cause(ctx))
+	}
+	w.forget(name)
+	return nil
 }
 
 // behind reports whether the account file of a login has a refresh token that was replaced.
