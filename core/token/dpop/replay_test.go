@@ -17,25 +17,33 @@ type clock struct{ atomic.Int64 }
 
 func (c *clock) now() time.Time { return time.Unix(atNow+c.Load(), 0) }
 
-// TestReplayForAsLongAsTheProofIsGood plays a proof again in every second of its life.
+// TestReplayForAsLongAsTheProofIsGood plays a proof again in every second of its life, wherever in the life of the
+// memory it was used first.
 func TestReplayForAsLongAsTheProofIsGood(t *testing.T) {
-	for _, ahead := range []int64{0, 17, 30} {
-		var at clock
-		h, c := newHand(t), checker(t, func(o *dpop.Options) { o.Now = at.now })
-		proof := h.sign(h.header(), payload(edit{"iat", fmt.Sprint(atNow + ahead)}))
-		if err := c.Check([]string{proof}, h.request()); err != nil {
-			t.Fatal(err)
-		}
-		for second := range int64(400) {
-			at.Store(second)
-			err := c.Check([]string{proof}, h.request())
-			if err == nil || second <= ahead+60 && !errors.Is(err, dpop.ErrReplay) {
-				t.Fatalf("iat %d ahead, played again after %d s: %v", ahead, second, err)
+	for _, start := range []int64{0, 1, 45, 89, 90, 91, 92, 181} {
+		for _, ahead := range []int64{0, 30} {
+			var at clock
+			h, c := newHand(t), checker(t, func(o *dpop.Options) { o.Now = at.now })
+			fresh := func() error { // another client keeps the memory turning
+				return c.Check([]string{h.sign(h.header(), payload(edit{"iat", fmt.Sprint(atNow + at.Load())}))}, h.request())
 			}
-			// Another client keeps the memory turning.
-			fresh := h.sign(h.header(), payload(edit{"iat", fmt.Sprint(atNow + second)}))
-			if err := c.Check([]string{fresh}, h.request()); err != nil {
+			if err := fresh(); err != nil {
 				t.Fatal(err)
+			}
+			at.Store(start)
+			proof := h.sign(h.header(), payload(edit{"iat", fmt.Sprint(atNow + start + ahead)}))
+			if err := c.Check([]string{proof}, h.request()); err != nil {
+				t.Fatal(err)
+			}
+			for second := range int64(100) {
+				at.Store(start + second)
+				err := c.Check([]string{proof}, h.request())
+				if err == nil || second <= ahead+60 && !errors.Is(err, dpop.ErrReplay) {
+					t.Fatalf("used at %d, iat %d ahead, played again after %d s: %v", start, ahead, second, err)
+				}
+				if err := fresh(); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 	}

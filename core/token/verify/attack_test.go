@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/token/claims"
+	"github.com/oidcbox/oidcbox/core/token/dpop"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/token/verify"
 )
@@ -152,7 +153,10 @@ func refusalClass(err error) string {
 		{"claim", []error{claims.ErrScopePath, claims.ErrUnknownClaim}},
 		{"profile", []error{claims.ErrTwoProfiles, claims.ErrVersion}},
 		{"kind", []error{claims.ErrIDToken}},
-		{"binding", []error{claims.ErrSenderConstrained}},
+		{"binding", []error{
+			claims.ErrSenderConstrained, verify.ErrUnbound, verify.ErrScheme, verify.ErrCertificate, dpop.ErrBinding,
+		}},
+		{"proof", []error{dpop.ErrProof}},
 	}
 	for _, c := range classes {
 		if slices.ContainsFunc(c.errs, func(e error) bool { return errors.Is(err, e) }) {

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"sync"
 	"time"
@@ -176,13 +177,17 @@ func (s *shard) remove(e *cached) {
 
 // size estimates what g takes in memory, rather too much than too little: its payload, of which the claims are pieces,
 // the members and lists that point into it, and what each entry costs by itself.
-func (g *genuine) size(payload int) int {
+func (g *genuine) size(payload []byte) int {
 	const (
 		fixed  = 1024 // genuine, cached, their place in the map
 		member = 64   // two strings, and as much room that append has left
+		room   = 8    // members that the reader makes room for without asking: twice as many
 		text   = 16
 	)
+	n := len(payload) + len(payload)/8 // memory comes in pieces of certain sizes
+	if bytes.IndexByte(payload, '\\') >= 0 {
+		n *= 2 // a string with escapes is written out beside the payload
+	}
 	lists := cap(g.token.Audience) + cap(g.token.Scopes) + cap(g.token.Groups)
-	// A string with escapes is written out beside the payload.
-	return fixed + 2*payload + member*max(g.token.All.Len(), 8) + text*lists + len(g.header.KeyID)
+	return fixed + n + member*max(g.token.All.Len(), room) + text*lists + len(g.header.KeyID)
 }

@@ -175,7 +175,7 @@ func newGenuine(m *jose.Message, t claims.Token, iss *Issuer, from origin, tried
 	g.token.Audience = slices.Clip(g.token.Audience)
 	g.token.Scopes = slices.Clip(g.token.Scopes)
 	g.token.Groups = slices.Clip(g.token.Groups)
-	g.cost = g.size(len(m.Payload))
+	g.cost = g.size(m.Payload)
 	return g
 }
 
