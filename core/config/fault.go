@@ -27,7 +27,7 @@ func (f Fault) String() string {
 	return s + ": " + f.Text
 }
 
-// Faults is all that is wrong with a file, in the order of the lines. At most maxFaults are kept.
+// Faults is all that is wrong with a file and those it names, in the order of the lines. At most maxFaults are kept.
 type Faults []Fault
 
 func (f Faults) Error() string {
@@ -40,7 +40,7 @@ func (f Faults) Error() string {
 
 func (f Faults) sorted() Faults {
 	slices.SortFunc(f, func(a, b Fault) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Text, b.Text))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Text, b.Text))
 	})
 	return f
 }

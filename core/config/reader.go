@@ -54,6 +54,18 @@ func (r *Reader) Note(a At, format string, args ...any) {
 	}
 }
 
+// Include takes over the faults and notes of another file, which was read because this one names it at a.
+func (r *Reader) Include(a At, err error, notes []Fault) {
+	var faults Faults
+	switch {
+	case errors.As(err, &faults):
+		r.faults = append(r.faults, faults[:min(len(faults), maxFaults)]...)
+	case err != nil:
+		r.Fault(a, "%v", err)
+	}
+	r.notes = append(r.notes, notes...)
+}
+
 // Err returns Faults, all that was wrong so far, or nil.
 func (r *Reader) Err() error {
 	if len(r.faults) == 0 {
@@ -239,3 +251,6 @@ func (r *Reader) Version(top At, f Fields, known int) {
 		r.Fault(v, "version %d is not known; this program reads %d", n, known)
 	}
 }
+
+// Dir is the directory of the file.
+func (r *Reader) Dir() string { return r.dir }

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"crypto/sha256"
 	"slices"
 
 	"github.com/oidcbox/oidcbox/core/token/claims"
@@ -45,7 +46,7 @@ func (g *Gate) authenticate(ctx context.Context, p Presented, service string) (O
 		return out, ErrNoToken
 	}
 	err := p.Token.Use(func(token []byte) error {
-		err := g.signed(ctx, token, &out)
+		err := g.signed(ctx, p, token, &out)
 		if err != nil && g.opaque && remote.IsOpaque(token) {
 			return g.unsigned(ctx, p, token, &out)
 		}
@@ -58,12 +59,13 @@ func (g *Gate) authenticate(ctx context.Context, p Presented, service string) (O
 }
 
 // signed is for a JWT: its signature and claims, then what its issuer says of it where it is to be asked.
-func (g *Gate) signed(ctx context.Context, token []byte, out *Outcome) error {
-	v := g.services[out.Service]
-	if v == nil {
-		v = g.verifier
+func (g *Gate) signed(ctx context.Context, p Presented, token []byte, out *Outcome) error {
+	names, anybody := g.audience.of(out.Service)
+	v := g.verifier
+	if anybody {
+		v = g.anybody
 	}
-	id, err := v.Verify(ctx, token)
+	id, err := v.VerifyFor(ctx, token, verify.Check{Audiences: names, Proof: p.proof()})
 	if err != nil {
 		return err
 	}
@@ -83,9 +85,6 @@ func (g *Gate) signed(ctx context.Context, token []byte, out *Outcome) error {
 // unsigned is for a token that only its issuer understands. The issuer is believed about whose it is, how long it lives
 // and for whom it is; there is no claim that somebody signed.
 func (g *Gate) unsigned(ctx context.Context, p Presented, token []byte, out *Outcome) error {
-	if p.Scheme == DPoP { // its binding would be in the answer, and proofs are checked against signed tokens only
-		return claims.ErrSenderConstrained
-	}
 	issuer, said, err := g.remote.Opaque(ctx, token, p.Issuer)
 	if err != nil {
 		return err
@@ -93,9 +92,15 @@ func (g *Gate) unsigned(ctx context.Context, p Presented, token []byte, out *Out
 	if err := g.forUs(issuer, out.Service, said.Claims.Audience); err != nil {
 		return err
 	}
+	digest := sha256.Sum256(token)
+	bound, err := g.verifier.Possession(digest, &said.Claims, p.proof())
+	if err != nil {
+		return err
+	}
 	out.Opaque, out.Expires = true, said.Claims.Expiry
 	out.Identity = verify.Identity{
 		Issuer: issuer, Subject: said.Claims.Subject, Profile: claims.Generic, Claims: said.Claims,
+		Bound: bound, Digest: digest,
 	}
 	out.Subject = policy.Subject{
 		Issuer: issuer, Subject: said.Claims.Subject, Profile: claims.Generic,
@@ -118,3 +123,9 @@ func (g *Gate) forUs(issuer, service string, got []string) error {
 
 // meansAll reports whether an audience is the word of a profile for everybody; an opaque token is of no profile.
 func meansAll(name string) bool { return name == claims.AnyWLCG || name == claims.AnySciTokens }
+
+func (p Presented) proof() verify.Proof {
+	return verify.Proof{
+		Scheme: verify.Scheme(p.Scheme), DPoP: p.DPoP, Method: p.Method, URL: p.URL, Certificate: p.Certificate,
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/token/dpop"
 	"github.com/oidcbox/oidcbox/core/token/policy"
 	"github.com/oidcbox/oidcbox/core/token/remote"
 	"github.com/oidcbox/oidcbox/core/token/verify"
@@ -82,6 +83,9 @@ type Options struct {
 	// Keys is a cache of key sets to go on with, of the gate before or of the caller's own: Close leaves it alone. nil:
 	// the gate makes one with HTTP and closes it.
 	Keys *provider.Keys
+	// Cache keeps what was verified, DPoP remembers proofs: those of the gate before, if there was one; nil: new ones.
+	Cache *verify.Cache
+	DPoP  *dpop.Checker
 	// Observe is told every judgement, from many goroutines at once; it has to return soon. nil: nobody is told.
 	Observe func(Event)
 
@@ -106,6 +110,9 @@ func (c *Config) check(o Options) error {
 	var faults []error
 	fault := func(iss Issuer, format string, args ...any) {
 		faults = append(faults, fmt.Errorf("issuer %s: "+format, append([]any{iss.URL}, args...)...))
+	}
+	if len(c.Audiences) == 0 && !c.AcceptAnyAudience && !c.everyServiceHasOwn() {
+		faults = append(faults, errors.New("no audience is configured"))
 	}
 	for _, iss := range c.Issuers {
 		for _, m := range iss.Check {
@@ -135,6 +142,16 @@ func (c *Config) check(o Options) error {
 	return errors.Join(faults...)
 }
 
+// everyServiceHasOwn reports whether no service is left without a name of its own.
+func (c *Config) everyServiceHasOwn() bool {
+	for _, s := range c.Services {
+		if len(s.Audiences) == 0 {
+			return false
+		}
+	}
+	return len(c.Services) > 0
+}
+
 // remote returns what asks issuers, nil when none is to be asked.
 func (c *Config) remote(o Options) (*remote.Source, error) {
 	var list []remote.Issuer
@@ -150,5 +167,5 @@ func (c *Config) remote(o Options) (*remote.Source, error) {
 	if !any {
 		return nil, nil
 	}
-	return remote.New(list, remote.Options{HTTP: o.HTTP, Now: o.Now, Log: o.Log})
+	return remote.New(list, remote.Options{HTTP: o.HTTP, Constrained: true, Now: o.Now, Log: o.Log})
 }

@@ -2,6 +2,8 @@ package gate
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
+	"github.com/oidcbox/oidcbox/core/token/dpop"
 	"github.com/oidcbox/oidcbox/core/token/policy"
 	"github.com/oidcbox/oidcbox/core/token/remote"
 	"github.com/oidcbox/oidcbox/core/token/verify"
@@ -17,8 +20,8 @@ import (
 // Gate judges tokens. It does not change and may be used by many goroutines.
 type Gate struct {
 	policy   *policy.Policy
-	verifier *verify.Verifier            // with the audiences of Config
-	services map[string]*verify.Verifier // with audiences of their own
+	verifier *verify.Verifier // is told the audiences with every token
+	anybody  *verify.Verifier // takes tokens for whomever; nil mostly
 	issuers  []string
 	audience audiences
 
@@ -28,6 +31,8 @@ type Gate struct {
 
 	keys    *provider.Keys
 	ownKeys bool
+	cache   *verify.Cache
+	proofs  *dpop.Checker
 
 	observe func(Event)
 	now     func() time.Time
@@ -37,7 +42,7 @@ type Gate struct {
 // New returns a gate, or all that is wrong with c (ErrConfig). Nothing is fetched before the first token.
 func New(c Config, o Options) (*Gate, error) {
 	g := &Gate{
-		policy: c.Policy, observe: o.Observe, now: o.Now, log: o.Log, services: map[string]*verify.Verifier{},
+		policy: c.Policy, observe: o.Observe, now: o.Now, log: o.Log, cache: o.Cache, proofs: o.DPoP,
 		askable: map[string]askable{}, audience: newAudiences(c),
 	}
 	if g.now == nil {
@@ -64,9 +69,17 @@ func New(c Config, o Options) (*Gate, error) {
 
 // build makes what judges, and collects all that is wrong.
 func (g *Gate) build(c Config, o Options) error {
-	base := verify.Config{
-		Audiences: c.Audiences, AcceptAnyAudience: c.AcceptAnyAudience, Now: g.now, MaxToken: c.MaxToken,
+	if g.cache == nil {
+		g.cache = verify.NewCache(0)
 	}
+	var faults []error
+	var err error
+	if g.proofs == nil {
+		if g.proofs, err = dpop.New(dpop.Options{Now: g.now}); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	base := verify.Config{AudiencesPerCall: true, Cache: g.cache, DPoP: g.proofs, Now: g.now, MaxToken: c.MaxToken}
 	if g.keys != nil {
 		base.Keys = g.keys
 	}
@@ -77,23 +90,17 @@ func (g *Gate) build(c Config, o Options) error {
 		g.opaque = g.opaque || iss.takesOpaque()
 	}
 	slices.Sort(g.issuers)
-	var faults []error
-	var err error
-	if g.remote, err = c.remote(o); err != nil {
-		faults = append(faults, err)
-	}
 	if g.verifier, err = verify.New(base); err != nil {
 		faults = append(faults, err)
 	}
-	for name, s := range c.Services {
-		if s.Audiences == nil {
-			continue
+	if c.AcceptAnyAudience {
+		base.AcceptAnyAudience = true
+		if g.anybody, err = verify.New(base); err != nil {
+			faults = append(faults, err)
 		}
-		own := base
-		own.Audiences, own.AcceptAnyAudience = s.Audiences, false
-		if g.services[name], err = verify.New(own); err != nil {
-			faults = append(faults, fmt.Errorf("service %s: %w", name, err))
-		}
+	}
+	if g.remote, err = c.remote(o); err != nil {
+		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
 }
@@ -104,6 +111,21 @@ func (g *Gate) Issuers() []string { return slices.Clone(g.issuers) }
 // Keys returns the cache of key sets, for showing and dropping them and for the gate that comes after this one; nil when
 // all keys are static.
 func (g *Gate) Keys() *provider.Keys { return g.keys }
+
+// Cache returns the cache of verified tokens, for its numbers and for the gate that comes after this one.
+func (g *Gate) Cache() *verify.Cache { return g.cache }
+
+// DPoP returns what checks proofs of possession and remembers them, for the gate that comes after this one.
+func (g *Gate) DPoP() *dpop.Checker { return g.proofs }
+
+// Asked returns how issuers were asked about tokens, and how many answers are kept in how many bytes.
+func (g *Gate) Asked() (stats []remote.IssuerStats, answers, bytes int) {
+	if g.remote == nil {
+		return nil, 0, 0
+	}
+	answers, bytes = g.remote.Memory()
+	return g.remote.Stats(), answers, bytes
+}
 
 // Close ends what the gate started itself. What was handed in stays open.
 func (g *Gate) Close() {
@@ -177,13 +199,22 @@ func (g *Gate) answer(begin time.Time, p Presented, r policy.Request, out Outcom
 	}
 	if g.observe != nil {
 		e := Event{Scheme: p.Scheme, Request: r, Outcome: out, Refusal: no, Took: g.now().Sub(begin)}
-		if !p.Token.Empty() {
-			e.TokenID = p.Token.ID()
-		}
+		e.TokenID = tokenID(p, out)
 		g.observe(e)
 	}
 	if no != nil {
 		return out, no
 	}
 	return out, nil
+}
+
+// tokenID names the token for the log, as secret.Text.ID does, without hashing it again where that was done.
+func tokenID(p Presented, out Outcome) string {
+	switch {
+	case p.Token.Empty():
+		return ""
+	case out.Identity.Digest != [sha256.Size]byte{}:
+		return hex.EncodeToString(out.Identity.Digest[:8])
+	}
+	return p.Token.ID()
 }

@@ -2,8 +2,14 @@ package gate
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -307,5 +313,96 @@ func TestRefusalOf(t *testing.T) {
 	}
 	if r := RefusalOf(errors.New("disk on fire")); r.Status != 500 || strings.Contains(r.Description, "fire") {
 		t.Errorf("got %+v", r)
+	}
+}
+
+// rawKey signs what the writer of package jose does not write.
+type rawKey struct {
+	key  *ecdsa.PrivateKey
+	keys *jose.KeySet
+}
+
+func newRawKey(t *testing.T) rawKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, err := key.PublicKey.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := base64.RawURLEncoding.EncodeToString
+	set, _, err := jose.ParseKeySet(fmt.Appendf(nil, `{"keys":[{"kty":"EC","crv":"P-256","x":%q,"y":%q}]}`,
+		text(point[1:33]), text(point[33:])))
+	if err != nil || set.Len() != 1 {
+		t.Fatal(set.Len(), err)
+	}
+	return rawKey{key, set}
+}
+
+func (k rawKey) sign(t testing.TB, s set) secret.Text {
+	t.Helper()
+	payload, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := base64.RawURLEncoding.EncodeToString
+	token := text([]byte(`{"alg":"ES256","typ":"at+jwt"}`)) + "." + text(payload)
+	hash := sha256.Sum256([]byte(token))
+	r, sig, err := ecdsa.Sign(rand.Reader, k.key, hash[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b [64]byte
+	r.FillBytes(b[:32])
+	sig.FillBytes(b[32:])
+	return secret.FromString(token + "." + text(b[:]))
+}
+
+// TestDecide_bound: a token that is bound to a certificate is good with it and with nothing else.
+func TestDecide_bound(t *testing.T) {
+	by := newRawKey(t)
+	c := testConfig(t)
+	c.Issuers[0].Keys = by.keys
+	g := newGate(t, c, Options{})
+	certificate := []byte("DER")
+	hash := sha256.Sum256(certificate)
+	sign := by.sign
+	token := sign(t, claimsOf(set{"cnf": set{"x5t#S256": base64.RawURLEncoding.EncodeToString(hash[:])}}))
+	dpopBound := sign(t, claimsOf(set{"cnf": set{"jkt": base64.RawURLEncoding.EncodeToString(hash[:])}}))
+	for _, c := range []struct {
+		name  string
+		shown Presented
+		code  string
+	}{
+		{"with its certificate", Presented{Token: token, Certificate: certificate}, ""},
+		{"with another", Presented{Token: token, Certificate: []byte("other")}, InvalidToken},
+		{"alone", Presented{Token: token, Scheme: Bearer}, InvalidToken},
+		{"bound to a key, as Bearer", Presented{Token: dpopBound, Scheme: Bearer}, InvalidToken},
+		{"bound to a key, without a proof", Presented{Token: dpopBound, Scheme: DPoP}, InvalidDPoPProof},
+		{"bound to nothing, as DPoP", Presented{Token: sign(t, claimsOf(nil)), Scheme: DPoP, DPoP: []string{"x"}}, InvalidToken},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := g.Check(context.Background(), c.shown, "")
+			no := RefusalOf(err)
+			if (no == nil) != (c.code == "") || no != nil && (no.Code != c.code || no.Status != 401) {
+				t.Errorf("got %v, want %q", err, c.code)
+			}
+		})
+	}
+}
+
+// TestDecide_for_anybody: a service with names of its own is not touched by AcceptAnyAudience.
+func TestDecide_for_anybody(t *testing.T) {
+	c := testConfig(t)
+	c.Audiences, c.AcceptAnyAudience = nil, true
+	g := newGate(t, c, Options{})
+	p := Presented{Token: sign(t, claimsOf(set{"aud": "https://elsewhere.example.org"}))}
+	if _, err := g.Check(context.Background(), p, "api"); err != nil {
+		t.Errorf("api: %v", err)
+	}
+	if _, err := g.Check(context.Background(), p, "other"); RefusalOf(err) == nil {
+		t.Error("a service with an audience of its own took a token for another")
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
+	"github.com/oidcbox/oidcbox/core/token/claims"
+	"github.com/oidcbox/oidcbox/core/token/dpop"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/token/policy"
 	"github.com/oidcbox/oidcbox/core/token/remote"
@@ -20,6 +22,7 @@ const (
 	InvalidToken      = "invalid_token"
 	InsufficientScope = "insufficient_scope"
 	InvalidDPoPProof  = "invalid_dpop_proof"
+	UseDPoPNonce      = "use_dpop_nonce"
 )
 
 var (
@@ -48,7 +51,7 @@ func (e *DecisionError) Unwrap() error { return ErrNotAllowed }
 type Refusal struct {
 	// Status is 400, 401, 403, 500 or 503.
 	Status int
-	// Code is the error of RFC 6750 section 3.1, or invalid_dpop_proof of RFC 9449. It is "" with 401 when no token was
+	// Code is the error of RFC 6750 section 3.1, or invalid_dpop_proof or use_dpop_nonce of RFC 9449. It is "" with 401 when no token was
 	// sent (then the challenge has no error), and with 500 and 503, which are no errors of that RFC.
 	Code string
 	// Description is one sentence for a developer: our own words in the characters of RFC 6750, nothing of the token, and
@@ -58,6 +61,8 @@ type Refusal struct {
 	Scope []string
 	// RetryAfter is when asking again makes sense, in whole seconds, with 503.
 	RetryAfter time.Duration
+	// Nonce is for the header DPoP-Nonce with use_dpop_nonce (RFC 9449 section 9).
+	Nonce string
 	// Err is why, for the log only.
 	Err error
 }
@@ -120,6 +125,10 @@ func refuse(err error) *Refusal {
 			Status: http.StatusBadRequest, Code: InvalidRequest, Err: err,
 			Description: "the token has characters that no bearer token has",
 		}
+	case errors.Is(err, dpop.ErrProof):
+		return badProof(err)
+	case errors.Is(err, claims.ErrSenderConstrained):
+		return invalid("the token is bound to a key and needs a proof of possession", err)
 	case errors.Is(err, verify.ErrExpired):
 		return invalid("the token has expired", err)
 	case errors.As(err, &audience):
@@ -130,6 +139,19 @@ func refuse(err error) *Refusal {
 
 func invalid(description string, err error) *Refusal {
 	return &Refusal{Status: http.StatusUnauthorized, Code: InvalidToken, Description: description, Err: err}
+}
+
+// badProof is for a proof of possession that is not good, whatever the token (RFC 9449 sections 7.1 and 9).
+func badProof(err error) *Refusal {
+	r := &Refusal{
+		Status: http.StatusUnauthorized, Code: InvalidDPoPProof, Description: "the proof of possession is not valid", Err: err,
+	}
+	var nonce *dpop.NonceError
+	if errors.As(err, &nonce) {
+		r.Code, r.Nonce = UseDPoPNonce, nonce.Next
+		r.Description = "the proof of possession needs the nonce of this server"
+	}
+	return r
 }
 
 func forbidden(err error) *Refusal {

@@ -178,7 +178,7 @@ func TestDecide_opaque(t *testing.T) {
 		{"expired", token, with("exp", now.Unix()-1), opaque, 401, true},
 		{"inactive", token, set{"active": false}, opaque, 401, true},
 		{"bound to a key", token, with("cnf", set{"jkt": "x"}), opaque, 401, true},
-		{"with DPoP", Presented{Token: token.Token, Scheme: DPoP}, good, opaque, 401, false},
+		{"with DPoP and bound to nothing", Presented{Token: token.Token, Scheme: DPoP}, good, opaque, 401, true},
 		{"of an issuer without opaque tokens", token, good, func(*Issuer) {}, 401, false},
 		{"a hint at a stranger", Presented{Token: token.Token, Issuer: "https://evil.example.org"}, good, opaque, 401, false},
 		{"a JWT of a stranger", Presented{Token: sign(t, claimsOf(set{"iss": "https://evil.example.org"}))}, good, opaque, 401, false},
