@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -116,22 +117,29 @@ func (k *Keys) fly(ctx context.Context, e *entry, f *flight) {
 	if got == nil && err == nil {
 		got, err = k.fetch(ctx, e, f.why)
 	}
-	e.mu.Lock()
-	f.stale = e.flight != f
-	if !f.stale {
-		e.flight = nil
-		k.finish(e, got, err)
-		if f.err = err; err != nil {
-			f.err = e.unavailable(k.now())
-		} else {
-			f.set = e.held.Load().set
-		}
-	}
-	e.mu.Unlock()
-	if !f.stale {
+	if k.land(e, f, got, err) {
 		k.keep(e.issuer, got, err)
 		k.nudge()
 	}
+}
+
+// land makes the result of a fetch that of e and of all who wait for f; false when it came too late for that.
+func (k *Keys) land(e *entry, f *flight, got *fetched, err error) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if f.stale = e.flight != f; f.stale {
+		return false
+	}
+	e.flight = nil
+	if !errors.Is(err, errSpared) {
+		k.finish(e, got, err)
+	}
+	if e.err != nil {
+		f.err = e.unavailable(k.now())
+		return true
+	}
+	f.set = e.held.Load().set
+	return true
 }
 
 // fetched is a set as it came, from the issuer or from the directory.
@@ -148,7 +156,9 @@ func (k *Keys) fetch(ctx context.Context, e *entry, w why) (*fetched, error) {
 	if w == force {
 		k.noteForced(e.issuer)
 	}
-	at := k.now() // before the request: what was withdrawn since then is not in question
+	// Before the request, because a key may be withdrawn during it; without the monotonic clock, which stands still while
+	// a machine sleeps.
+	at := k.now().Round(0)
 	md, err := Discover(ctx, k.hc, e.issuer)
 	if err != nil {
 		return nil, err

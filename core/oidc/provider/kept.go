@@ -11,9 +11,11 @@ func (f *fetched) usable(now time.Time, l Lifetimes) bool {
 	return f != nil && now.Before(f.at.Add(l.Expiry))
 }
 
-// kept answers a from the directory, which other processes write to as well: with the set there, with the set at hand
-// when another process has just asked the issuer in vain for an unknown kid, with the failure another process has just
-// met, or with nothing, which means that the issuer is to be asked.
+// errSpared says that no fetch was made, because another process has just made one for an unknown kid.
+var errSpared = errors.New("another process has just fetched")
+
+// kept answers a from the directory, which other processes write to as well: with the set there, with the failure that
+// another process has just met, with errSpared, or with nothing, which means that the issuer is to be asked.
 func (k *Keys) kept(e *entry, a ask, have *held) (*fetched, error) {
 	if k.dir == nil || a.why == order {
 		return nil, nil
@@ -38,7 +40,7 @@ func (k *Keys) kept(e *entry, a ask, have *held) (*fetched, error) {
 	case recent(t.Failed, now, MinRetry):
 		return nil, &earlierError{reason: t.Reason, ago: now.Sub(t.Failed)}
 	case a.why == force && recent(t.Forced, now, ForcedEvery) && have.usable(now):
-		return have.again(), nil
+		return nil, errSpared
 	}
 	return nil, nil
 }
@@ -46,11 +48,6 @@ func (k *Keys) kept(e *entry, a ask, have *held) (*fetched, error) {
 // recent reports whether at lies less than d before now. What lies ahead says nothing.
 func recent(at, now time.Time, d time.Duration) bool {
 	return !at.IsZero() && !at.After(now.Add(dirAhead)) && now.Before(at.Add(d))
-}
-
-// again is the set at hand as the result of a fetch that was not made.
-func (h *held) again() *fetched {
-	return &fetched{set: h.set, at: h.fetched, maxAge: h.maxAge, fromDisk: true}
 }
 
 // earlierError is a failure that another process met and wrote down.
@@ -73,7 +70,7 @@ func (k *Keys) keep(issuer string, got *fetched, failure error) {
 	switch {
 	case failure == nil && !got.fromDisk:
 		err = k.dir.save(issuer, got)
-	case failure == nil, errors.As(failure, &earlier), errors.Is(failure, ErrClosed), k.isClosed():
+	case failure == nil, errors.Is(failure, errSpared), errors.As(failure, &earlier), k.isClosed(): // nothing new
 	default:
 		err = k.dir.changeTries(issuer, func(t *tries) {
 			t.Failed, t.Reason = k.now().UTC(), cut(failure.Error(), maxNote/2)

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 type keysWorld struct {
 	*web
 	keys *Keys
+	log  bytes.Buffer // of the caches that another makes; to be read when they are at rest
 }
 
 const keysIssuer, jwksURL = "https://op.example", "https://op.example/jwks"
