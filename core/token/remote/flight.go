@@ -30,6 +30,7 @@ type flight struct {
 type question struct {
 	key
 	token  secret.Text
+	known  bool // it is none that anybody could have invented
 	opaque bool
 }
 
@@ -69,7 +70,7 @@ func (s *Source) join(ctx context.Context, p *party, token []byte, known bool) (
 	if err := p.admit(now, known || found); err != nil {
 		return nil, err
 	}
-	q := question{key: k, token: secret.New(bytes.Clone(token)), opaque: IsOpaque(token)}
+	q := question{key: k, token: secret.New(bytes.Clone(token)), known: known || found, opaque: IsOpaque(token)}
 	return s.start(ctx, p, q), nil
 }
 

@@ -14,12 +14,12 @@ import (
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
 )
 
-// Pauses after trouble that has nothing to do with one token, and how long the endpoints of an issuer are believed.
+// Pauses after trouble that is not about one token, and how long the endpoints of an issuer are believed.
 const (
 	minPause    = time.Second
 	maxPause    = 30 * time.Second
-	clientPause = 30 * time.Second // after our client was refused: it is locked out where it tries too often
 	toPause     = 3                // failures in a row; one alone may be the token's
+	clientPause = 30 * time.Second // after our client was refused: some servers lock out one that goes on trying
 	maxMetadata = time.Hour
 )
 
@@ -29,11 +29,8 @@ type party struct {
 	o Options
 
 	mu       sync.Mutex // the fields below
-	known    budget     // for tokens that were signed or active before
-	stranger budget
-	failures int // since the last answer
-	resumeAt time.Time
-	trouble  error // why nobody is asked before resumeAt
+	known    lane       // for tokens that nobody can have invented: signed, or active before
+	stranger lane
 	stats    IssuerStats
 
 	finding chan struct{} // held by whoever looks for the endpoints
@@ -41,14 +38,36 @@ type party struct {
 	found   time.Time
 }
 
+// lane is what the questions about one kind of tokens may cost, and how they fared. The kinds have one each, so that
+// nobody can use up or block with invented tokens what the others need.
+type lane struct {
+	budget
+	failures int       // since the last answer
+	resumeAt time.Time // nothing is asked before
+	trouble  error     // why
+}
+
+// pause lets nobody ask for a while.
+func (l *lane) pause(now time.Time, wait time.Duration, err error) {
+	l.resumeAt, l.trouble = now.Add(wait), err
+}
+
 func newParty(i Issuer, o Options) *party {
-	p := &party{Issuer: i, o: o, finding: make(chan struct{}, 1)}
 	rate := i.Rate
 	if rate == 0 {
 		rate = DefaultRate
 	}
-	p.known, p.stranger = newBudget(rate), newBudget(rate)
-	return p
+	return &party{
+		Issuer: i, o: o, finding: make(chan struct{}, 1),
+		known: lane{budget: newBudget(rate)}, stranger: lane{budget: newBudget(rate)},
+	}
+}
+
+func (p *party) lane(known bool) *lane {
+	if known {
+		return &p.known
+	}
+	return &p.stranger
 }
 
 // admit takes what a question costs from the budget, or says why it may not be asked now. known says that the token is
@@ -56,12 +75,9 @@ func newParty(i Issuer, o Options) *party {
 func (p *party) admit(now time.Time, known bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if wait := p.resumeAt.Sub(now); wait > 0 {
-		return p.unavailable(wait, p.trouble)
-	}
-	b := &p.stranger
-	if known {
-		b = &p.known
+	l := p.lane(known)
+	if wait := l.resumeAt.Sub(now); wait > 0 {
+		return p.unavailable(wait, l.trouble)
 	}
 	cost := 0.0
 	for _, asked := range []bool{p.Introspection, p.Userinfo} {
@@ -69,7 +85,7 @@ func (p *party) admit(now time.Time, known bool) error {
 			cost++
 		}
 	}
-	if wait := b.take(now, cost); wait > 0 {
+	if wait := l.take(now, cost); wait > 0 {
 		p.stats.Limited++
 		return p.unavailable(wait, ErrLimited)
 	}
@@ -82,7 +98,8 @@ func (p *party) unavailable(wait time.Duration, err error) error {
 
 // ask puts the question: introspection first, so that a token that is not active is shown to nobody else.
 func (p *party) ask(ctx context.Context, q question) (Said, error) {
-	cl, err := p.endpoints(ctx)
+	asked := p.o.Now()
+	cl, err := p.endpoints(ctx, q)
 	if err != nil {
 		return Said{}, err
 	}
@@ -92,7 +109,7 @@ func (p *party) ask(ctx context.Context, q question) (Said, error) {
 		if err == nil {
 			said, err = p.introspected(o)
 		}
-		if err = p.judged(p.introspectionError(err)); err != nil {
+		if err = p.judged(q, p.introspectionError(err)); err != nil {
 			return Said{}, err
 		}
 	}
@@ -101,16 +118,16 @@ func (p *party) ask(ctx context.Context, q question) (Said, error) {
 		if err == nil {
 			err = said.person(p, o)
 		}
-		if err = p.judged(userinfoError(err)); err != nil {
+		if err = p.judged(q, userinfoError(err)); err != nil {
 			return Said{}, err
 		}
 	}
-	said.Expires = p.keepUntil(q, said)
+	said.Expires = p.keepUntil(asked, q, said)
 	return said, nil
 }
 
-// keepUntil is until when an answer is used.
-func (p *party) keepUntil(q question, said Said) time.Time {
+// keepUntil is until when an answer is used. It counts from the question: the answer may have been long on its way.
+func (p *party) keepUntil(asked time.Time, q question, said Said) time.Time {
 	keep := p.Cache
 	if keep == 0 {
 		keep = DefaultCache
@@ -118,7 +135,7 @@ func (p *party) keepUntil(q question, said Said) time.Time {
 			keep = UserinfoCache
 		}
 	}
-	until := p.o.Now().Add(keep)
+	until := asked.Add(keep)
 	if exp := said.Claims.Expiry; !exp.IsZero() && exp.Before(until) {
 		until = exp
 	}
@@ -126,82 +143,108 @@ func (p *party) keepUntil(q question, said Said) time.Time {
 }
 
 // endpoints returns a client for the endpoints of the issuer, which are looked for once an hour, by one at a time.
-func (p *party) endpoints(ctx context.Context) (*flow.Client, error) {
+func (p *party) endpoints(ctx context.Context, q question) (*flow.Client, error) {
 	select {
 	case p.finding <- struct{}{}:
 		defer func() { <-p.finding }()
 	case <-ctx.Done():
-		return nil, p.judged(context.Cause(ctx))
+		return nil, p.unavailable(minPause, context.Cause(ctx))
 	}
 	now := p.o.Now()
 	if p.client != nil && now.Sub(p.found).Abs() < maxMetadata {
 		return p.client, nil
 	}
-	if err := p.paused(now); err != nil { // somebody has just looked for them, without success
+	if err := p.paused(now, q); err != nil { // somebody has just looked for them, without success
 		return nil, err
 	}
 	md, err := provider.Discover(ctx, p.o.HTTP, p.URL)
-	if err != nil {
-		if p.client != nil { // go on with what was good so far
-			p.o.Log.Warn("endpoints of the issuer could not be looked up again", "iss", p.URL, "err", err)
-			return p.client, nil
-		}
-		return nil, p.pause(now, err)
+	switch {
+	case err == nil:
+		cc := flow.ClientConfig{ID: p.ClientID, Secret: p.ClientSecret}
+		p.client = flow.New(p.o.HTTP, md, cc, flow.Options{Now: p.o.Now})
+	case p.client == nil:
+		return nil, p.notFound(err)
+	default:
+		p.o.Log.Warn("endpoints could not be looked up again; going on with the old ones", "iss", p.URL, "err", err)
 	}
-	p.client = flow.New(p.o.HTTP, md, flow.ClientConfig{ID: p.ClientID, Secret: p.ClientSecret}, flow.Options{Now: p.o.Now})
 	p.found = now
 	return p.client, nil
 }
 
-func (p *party) paused(now time.Time) error {
+func (p *party) paused(now time.Time, q question) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if wait := p.resumeAt.Sub(now); wait > 0 {
-		return p.unavailable(wait, p.trouble)
+	if l := p.lane(q.known); l.resumeAt.After(now) {
+		return p.unavailable(l.resumeAt.Sub(now), l.trouble)
 	}
 	return nil
 }
 
-// pause lets nobody ask for a while; it is longer each time.
-func (p *party) pause(now time.Time, err error) error {
+// notFound pauses everything after a failed discovery, longer each time: that has to do with no token at all.
+func (p *party) notFound(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	wait := min(minPause<<min(p.failures, 8), maxPause)
-	p.failures++
-	p.resumeAt, p.trouble = now.Add(wait), err
+	now := p.o.Now()
+	wait := pauseAfter(max(p.known.failures, p.stranger.failures))
+	for _, l := range []*lane{&p.known, &p.stranger} {
+		l.failures++
+		l.pause(now, wait, err)
+	}
 	return p.unavailable(wait, err)
 }
 
+func pauseAfter(failures int) time.Duration { return min(minPause<<min(failures, 8), maxPause) }
+
 // judged counts how the issuer does, and makes what is no answer an *UnavailableError. A refusal is an answer.
-func (p *party) judged(err error) error {
+//
+// Only what looks like trouble of the whole issuer pauses: a status that one token may bring about, as 500 or the 403 of
+// a firewall that did not like it, does not.
+func (p *party) judged(q question, err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	l := p.lane(q.known)
 	p.stats.Calls++
 	if err == nil || refused(err) {
-		p.failures = 0
+		l.failures = 0
 		return err
 	}
 	p.stats.Failures++
-	now := p.o.Now()
 	wait := time.Second
-	switch {
+	switch asked := min(flow.RetryAfter(err), maxPause); {
 	case errors.Is(err, ErrClient):
 		wait = clientPause
-		p.resumeAt, p.trouble = now.Add(wait), err
-	case flow.Temporary(err) || errors.Is(err, context.DeadlineExceeded):
-		if p.failures++; p.failures >= toPause {
-			wait = min(max(minPause<<min(p.failures-toPause, 8), flow.RetryAfter(err)), maxPause)
-			p.resumeAt, p.trouble = now.Add(wait), err
+		l.pause(p.o.Now(), wait, err)
+	case !down(err):
+	case asked > 0:
+		wait = asked
+		l.pause(p.o.Now(), wait, err)
+	default:
+		if l.failures++; l.failures >= toPause {
+			wait = pauseAfter(l.failures - toPause)
+			l.pause(p.o.Now(), wait, err)
 		}
 	}
 	return p.unavailable(wait, err)
+}
+
+// down reports whether the issuer, or the way to it, has trouble.
+func down(err error) bool {
+	var e *flow.Error
+	if !errors.As(err, &e) {
+		return flow.Temporary(err) || errors.Is(err, context.DeadlineExceeded)
+	}
+	switch e.Status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
 }
 
 // introspectionError tells whose fault a failure is. The endpoint refuses nobody but us: what it thinks of the token is
 // in an answer of success (RFC 7662 section 2.2 and 2.3).
 func (p *party) introspectionError(err error) error {
 	var e *flow.Error
-	if errors.As(err, &e) && (denied(e) || flow.UnknownClient(err)) {
+	if errors.As(err, &e) && (e.Status == http.StatusUnauthorized || flow.UnknownClient(err)) {
 		return fmt.Errorf("%w %s: %w", ErrClient, p.ClientID, err)
 	}
 	return err
@@ -210,14 +253,15 @@ func (p *party) introspectionError(err error) error {
 // userinfoError: here a refusal is about the token (RFC 6750 section 3.1), 403 because it lacks the scope.
 func userinfoError(err error) error {
 	var e *flow.Error
-	if errors.As(err, &e) && (denied(e) || e.Status == http.StatusBadRequest && e.Code == "invalid_token") {
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch {
+	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden,
+		e.Status == http.StatusBadRequest && e.Code == "invalid_token":
 		return fmt.Errorf("%w: userinfo endpoint answered %d", ErrInactive, e.Status)
 	}
 	return err
-}
-
-func denied(e *flow.Error) bool {
-	return e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
 }
 
 // compact makes o refer to its own text alone, within limits: the body that it came in may have been mostly white space.
@@ -230,37 +274,4 @@ func compact(o jose.Object) (jose.Object, error) {
 		return jose.Object{}, fmt.Errorf("%w: more than %d bytes", httpc.ErrTooLarge, MaxAnswer)
 	}
 	return jose.StrictObject(b, jose.PayloadDepth, jose.PayloadMembers)
-}
-
-// IssuerStats are counted since the source was made.
-type IssuerStats struct {
-	Issuer   string
-	Calls    uint64    // requests to introspection and userinfo endpoints
-	Failures uint64    // of them those that brought no answer
-	Limited  uint64    // questions that were not asked because there were too many
-	Paused   time.Time // it is not asked before
-	Trouble  error     // why
-}
-
-// Stats returns the counts of all issuers in the order of the configuration.
-func (s *Source) Stats() []IssuerStats {
-	all := make([]IssuerStats, 0, len(s.list))
-	for _, p := range s.list {
-		p.mu.Lock()
-		st := p.stats
-		st.Issuer = p.URL
-		if p.resumeAt.After(p.o.Now()) {
-			st.Paused, st.Trouble = p.resumeAt, p.trouble
-		}
-		p.mu.Unlock()
-		all = append(all, st)
-	}
-	return all
-}
-
-// Memory returns how many answers are kept and about how many bytes they take.
-func (s *Source) Memory() (answers, bytes int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.yes.order.Len(), s.yes.used
 }
