@@ -156,13 +156,12 @@ func troubleLines() []compatLine {
 }
 
 func endLines() []compatLine {
-	return plainLines(
-		"oidc-agent -k",
-		"oidc-agent --status",
+	lines := []compatLine{{line: "oidc-agent -k"}, {line: "oidc-agent --status", before: (*compatWorld).agentGone}}
+	return append(lines, plainLines(
 		"oidc-token one",
 		"oidc-add -a",
 		"c-client one ISSUER/",
 		"go-client one ISSUER/",
 		"oidc-agent -k",
-	)
+	)...)
 }

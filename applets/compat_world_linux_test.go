@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -235,6 +236,19 @@ func (w *compatWorld) adopt(said string) {
 func (w *compatWorld) endAgent() {
 	if pid, err := strconv.Atoi(w.env["OIDCD_PID"]); err == nil {
 		_ = syscall.Kill(pid, syscall.SIGTERM)
+	}
+}
+
+// agentGone waits until nobody answers any more: -k sends a signal and does not wait, neither theirs nor ours, and a busy
+// machine delivers it late.
+func (w *compatWorld) agentGone() {
+	for range 2000 {
+		c, err := net.Dial("unix", w.env["OIDC_SOCK"])
+		if err != nil {
+			return
+		}
+		_ = c.Close()
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 
