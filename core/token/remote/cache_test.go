@@ -3,6 +3,7 @@ package remote
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"testing"
 	"time"
 
@@ -318,4 +319,24 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%+v, %v", said, err)
 		}
 	})
+}
+
+// TestFewRefusals: the table of refusals has an end, the newest stay in it.
+func TestFewRefusals(t *testing.T) {
+	r := newRefusals()
+	k := func(i int) key { return key{issuer: strconv.Itoa(i)} }
+	for i := range 3 * maxRefusals {
+		r.put(k(i), ErrInactive, start.Add(keepInactive))
+		r.put(k(i), ErrKind, start.Add(keepInactive))
+	}
+	if len(r.byKey) != maxRefusals || r.order.Len() != maxRefusals {
+		t.Errorf("%d and %d entries", len(r.byKey), r.order.Len())
+	}
+	wantErr(t, r.get(k(3*maxRefusals-1), start), ErrKind)
+	if err := r.get(k(0), start); err != nil {
+		t.Errorf("the oldest is there: %v", err)
+	}
+	if err := r.get(k(3*maxRefusals-1), start.Add(keepInactive)); err != nil || len(r.byKey) != maxRefusals-1 {
+		t.Errorf("after its time: %v, %d entries", err, len(r.byKey))
+	}
 }

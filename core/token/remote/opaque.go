@@ -19,25 +19,11 @@ func IsOpaque(token []byte) bool {
 		return false
 	}
 	parts := bytes.Split(token, []byte{'.'})
-	switch first := parts[0]; {
-	case len(parts) == 5, len(parts) == 3 && allBase64(parts):
+	switch n := len(parts); {
+	case n == 5, n == 3 && len(parts[0]) > 0 && len(parts[2]) > 0:
 		return false
-	default:
-		return !beginsObject(first)
 	}
-}
-
-func allBase64(parts [][]byte) bool {
-	for _, p := range parts {
-		if len(p) == 0 || bytes.ContainsFunc(p, notBase64) {
-			return false
-		}
-	}
-	return true
-}
-
-func notBase64(r rune) bool {
-	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	return !beginsObject(parts[0])
 }
 
 // beginsObject reports whether part is base64url of what begins as a JSON object does.
