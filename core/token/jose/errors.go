@@ -40,7 +40,7 @@ var (
 	ErrKeyMismatch = errors.New("key does not fit the algorithm of the token")
 	// ErrKeyType: a key of a type or curve that is never used for signatures here; RFC 7517 section 5 says to skip it.
 	ErrKeyType = errors.New("key type is not supported")
-	// ErrWeakKey: an RSA key under 2048 bits or with a bad exponent.
+	// ErrWeakKey: an RSA key under 2048 bits or with a bad exponent, an Ed25519 key of small order.
 	ErrWeakKey = errors.New("key is too weak")
 	// ErrKey: a key that is broken or not meant for checking signatures.
 	ErrKey = errors.New("key is not usable")

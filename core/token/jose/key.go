@@ -260,6 +260,9 @@ func okpKey(o Object) (ed25519.PublicKey, error) {
 	if len(x) != ed25519.PublicKeySize {
 		return nil, fmt.Errorf("%w: Ed25519 key has not %d bytes", ErrKey, ed25519.PublicKeySize)
 	}
+	if smallOrder(x) {
+		return nil, fmt.Errorf("%w: Ed25519 point of small order", ErrWeakKey)
+	}
 	return ed25519From(x)
 }
 
