@@ -232,7 +232,7 @@ func (d *Dir) save(issuer string, got *fetched) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(root, name, b)
+	return d.replaceFile(root, name, b)
 }
 
 // drop makes sure that no set fetched before at is read again, whoever writes it: the mark counts, not the file's
@@ -246,7 +246,7 @@ func (d *Dir) drop(issuer string, at time.Time) error {
 		return err
 	}
 	defer root.Close()
-	err = writeMark(root, fileName(issuer, kindDropped), mark{Issuer: issuer, At: at.UTC()})
+	err = d.writeMark(root, fileName(issuer, kindDropped), mark{Issuer: issuer, At: at.UTC()})
 	for _, kind := range []string{kindKeys, kindTries} {
 		if e := root.Remove(fileName(issuer, kind)); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
@@ -278,12 +278,12 @@ func readMark(root *os.Root, name string) (mark, error) {
 	return m, nil
 }
 
-func writeMark(root *os.Root, name string, v any) error {
+func (d *Dir) writeMark(root *os.Root, name string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	return replaceFile(root, name, append(b, '\n'))
+	return d.replaceFile(root, name, append(b, '\n'))
 }
 
 // tries are what processes tell each other about attempts.
@@ -313,7 +313,7 @@ func (d *Dir) changeTries(issuer string, change func(*tries)) error {
 		return err
 	}
 	defer root.Close()
-	return writeMark(root, fileName(issuer, kindTries), t)
+	return d.writeMark(root, fileName(issuer, kindTries), t)
 }
 
 func readFile(root *os.Root, name string, limit int64) ([]byte, error) {
@@ -336,8 +336,9 @@ func readFile(root *os.Root, name string, limit int64) ([]byte, error) {
 	return b, err
 }
 
-// replaceFile writes a file beside the old one, syncs it and renames it, so that readers see the old or the new one.
-func replaceFile(root *os.Root, name string, b []byte) (err error) {
+// replaceFile writes a file beside the old one, syncs it and renames it, so that readers see the old or the new one. Its
+// time is ours, whatever a file server thinks: sweep looks at it.
+func (d *Dir) replaceFile(root *os.Root, name string, b []byte) (err error) {
 	temp := name + "." + rand.Text() + kindTemp
 	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -350,7 +351,8 @@ func replaceFile(root *os.Root, name string, b []byte) (err error) {
 	}()
 	_, werr := f.Write(b)
 	serr := f.Sync()
-	if err := errors.Join(werr, serr, f.Close()); err != nil {
+	at := d.now()
+	if err := errors.Join(werr, serr, f.Close(), root.Chtimes(temp, at, at)); err != nil {
 		return err
 	}
 	return root.Rename(temp, name)
