@@ -39,6 +39,7 @@ type op struct {
 	known   map[string]bool // tokens it made and did not revoke
 	closed  bool            // the account
 	members bool            // of the VO
+	fetched int             // how often its keys were
 }
 
 func newOP(t *testing.T, now func() time.Time) *op {
@@ -74,6 +75,7 @@ func (o *op) serve(ln net.Listener) {
 	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
+		o.fetched++
 		var public []*jose.PublicKey
 		for _, k := range o.keys {
 			public = append(public, k.Public())
@@ -202,7 +204,8 @@ func (s *site) start(t *testing.T, mode gate.Mode, rule string, dir *provider.Di
 		t.Fatal(err)
 	}
 	c := gate.Config{Audiences: []string{home}, Policy: p, Issuers: []gate.Issuer{{
-		Issuer: verify.Issuer{URL: s.url}, Check: []gate.Mode{mode}, ClientID: "c", ClientSecret: secret.FromString("s"),
+		Issuer: verify.Issuer{URL: s.url}, Check: []gate.Mode{mode}, Opaque: mode != gate.Offline,
+		ClientID: "c", ClientSecret: secret.FromString("s"),
 	}}}
 	s.keys = provider.NewKeys(hc, provider.KeysOptions{Now: s.time, Dir: dir})
 	s.keys.Trust(c.Trusted())
