@@ -204,7 +204,7 @@ func (s *site) start(t *testing.T, mode gate.Mode, rule string, dir *provider.Di
 		t.Fatal(err)
 	}
 	c := gate.Config{Audiences: []string{home}, Policy: p, Issuers: []gate.Issuer{{
-		Issuer: verify.Issuer{URL: s.url}, Check: []gate.Mode{mode}, Opaque: mode != gate.Offline,
+		Issuer: verify.Issuer{URL: s.url}, Check: []gate.Mode{mode}, Opaque: mode == gate.Introspection,
 		ClientID: "c", ClientSecret: secret.FromString("s"),
 	}}}
 	s.keys = provider.NewKeys(hc, provider.KeysOptions{Now: s.time, Dir: dir})
