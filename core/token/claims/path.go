@@ -36,6 +36,22 @@ func ParsePath(s string) (Path, error) {
 	return p.clean(), nil
 }
 
+// validPath reports whether ParsePath takes s. Most paths can be seen to be good without taking them apart: they are
+// plain characters, and no segment begins with two dots.
+func validPath(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= 0x20 || c >= 0x7f || c == '%' || c == '\\' {
+			_, err := ParsePath(s)
+			return err == nil
+		}
+	}
+	if strings.HasPrefix(s, "/") && !strings.Contains(s, "/..") {
+		return true
+	}
+	_, err := ParsePath(s)
+	return err == nil
+}
+
 // decodeFully percent-decodes until nothing is left to decode.
 func decodeFully(s string) (string, bool) {
 	for range maxDecode {

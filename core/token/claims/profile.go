@@ -106,8 +106,7 @@ func (t *Token) checkWLCG(h jose.Header) error {
 	if !unique(t.Groups) {
 		return &ValueError{"wlcg.groups", "free of duplicates"}
 	}
-	_, err = t.Capabilities(WLCG)
-	return err
+	return t.Scopes.check(WLCG)
 }
 
 // secureIssuer wants an https URL, as both communities' profiles do. A provider on this machine, for development, may
@@ -184,8 +183,7 @@ func (t *Token) checkSciTokens(h jose.Header) error {
 	if err := t.mustBeString("scope", t.scope); err != nil {
 		return err
 	}
-	_, err = t.Capabilities(SciTokens)
-	return err
+	return t.Scopes.check(SciTokens)
 }
 
 // sciTokensTwo reports whether the token is of version 2.0. The spelling scitokens:2.0 is the library's own slip.

@@ -133,6 +133,17 @@ func (s Scopes) Capabilities(p Profile) (Capabilities, error) {
 	return c, nil
 }
 
+// check returns the error that Capabilities would.
+func (s Scopes) check(p Profile) error {
+	for _, one := range s {
+		if name, path, has := strings.Cut(one, ":"); takesPath(p, name) && (!has || !validPath(path)) {
+			_, err := s.Capabilities(p)
+			return err
+		}
+	}
+	return nil
+}
+
 func plainCapability(p Profile, name string) bool {
 	switch name {
 	case "compute.read", "compute.modify", "compute.create", "compute.cancel", "host.auth":

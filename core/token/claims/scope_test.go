@@ -143,3 +143,23 @@ func FuzzScopePath(f *testing.F) {
 		}
 	})
 }
+
+// FuzzScopesCheck holds the short way to see that scopes are valid to the long one.
+func FuzzScopesCheck(f *testing.F) {
+	for _, seed := range []string{
+		"storage.read:/a storage.create:/b/", "storage.read", "storage.read:", "storage.read:/a/../b", "storage.read:/..a",
+		"read:/%2e%2e", "write:/a\\b", "storage.stage:/ä", "storage.read:/a:b", "read:/a\x7f", "storage.poll:/%",
+		"storage.:a/",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, claim string) {
+		for _, p := range Profiles() {
+			s := ParseScopes(claim)
+			_, want := s.Capabilities(p)
+			if got := s.check(p); (got == nil) != (want == nil) {
+				t.Errorf("%s: %q: %v, %v", p, claim, got, want)
+			}
+		}
+	})
+}

@@ -209,8 +209,8 @@ func (p *proof) times(o jose.Object) (err error) {
 	return nil
 }
 
-// judge compares a proof with the request and the clock. exp and nbf are no claims of a proof; where they are there they
-// mean what they mean everywhere.
+// judge compares a proof with the request and the clock. exp and nbf are no claims of a proof; where they are there
+// they mean what they mean everywhere.
 func (c *Checker) judge(p proof, r Request, now time.Time) error {
 	if r.Method == "" || p.method != r.Method || !sameURL(p.url, r.URL) {
 		return ErrRequest

@@ -180,7 +180,8 @@ func TestNonceOfASharedKey(t *testing.T) {
 	if err := b.Check([]string{proof}, h.request()); err != nil {
 		t.Error(err)
 	}
-	if _, err := dpop.New(dpop.Options{Nonces: true, NonceKey: secret.New([]byte("short"))}); !errors.Is(err, dpop.ErrOptions) {
+	_, err := dpop.New(dpop.Options{Nonces: true, NonceKey: secret.New([]byte("short"))})
+	if !errors.Is(err, dpop.ErrOptions) {
 		t.Errorf("a short key: %v", err)
 	}
 }

@@ -21,8 +21,8 @@ type Object struct{ members []member }
 
 type member struct{ name, value string }
 
-// decoders keeps the machinery of finished reads; it never keeps their input.
-var decoders sync.Pool
+// machines keeps the machinery of finished reads; it never keeps their input.
+var machines sync.Pool
 
 // StrictObject reads b as exactly one JSON object: no repeated member at any level, UTF-8 without byte order mark,
 // nothing after it, at most maxDepth levels (the object itself is the first) and maxMembers members in all its objects
@@ -38,19 +38,27 @@ type limits struct {
 }
 
 func readObject(b []byte, l limits) (Object, error) {
-	dec, ok := decoders.Get().(*jsontext.Decoder)
+	m, ok := machines.Get().(*machine)
 	if !ok {
-		dec = new(jsontext.Decoder)
+		m = new(machine)
 	}
-	dec.Reset(bytes.NewBuffer(b))
-	r := objectReader{dec: dec, src: string(b), limits: l}
+	m.input = *bytes.NewBuffer(b)
+	m.dec.Reset(&m.input)
+	r := objectReader{dec: &m.dec, src: string(b), limits: l}
 	o, err := r.read()
-	dec.Reset(eof{})
-	decoders.Put(dec)
+	m.dec.Reset(eof{})
+	m.input = bytes.Buffer{}
+	machines.Put(m)
 	if err != nil {
 		return Object{}, err
 	}
 	return o, nil
+}
+
+// machine is what one read needs besides what it returns.
+type machine struct {
+	dec   jsontext.Decoder
+	input bytes.Buffer
 }
 
 type eof struct{}

@@ -168,10 +168,13 @@ func TestYesThatMustBecomeNo(t *testing.T) {
 		{"audience taken away", attempt{}, func(t *testing.T, s *scene) {
 			s.reload(t, func(c *verify.Config) { c.Audiences = []string{"https://else.example.org"} })
 		}, "audience"},
-		{"tokens for everybody no longer taken", attempt{base: "wlcg", body: []string{`aud="` + claims.AnyWLCG + `"`}},
+		{
+			"tokens for everybody no longer taken",
+			attempt{base: "wlcg", body: []string{`aud="` + claims.AnyWLCG + `"`}},
 			func(t *testing.T, s *scene) {
 				s.reload(t, func(c *verify.Config) { c.Audiences = []string{atkAud} })
-			}, "audience"},
+			}, "audience",
+		},
 		{"shorter tokens only", attempt{}, func(t *testing.T, s *scene) {
 			s.reload(t, func(c *verify.Config) { c.MaxToken = 100 })
 		}, "size"},
@@ -217,8 +220,12 @@ func TestNoThatMustBecomeYes(t *testing.T) {
 		{"the issuer is up again", attempt{}, func(s *scene) {
 			s.keys.err, s.keys.generation = downError{}, 0
 		}, func(_ *testing.T, s *scene) { s.keys.err, s.keys.generation = nil, 1 }, "unavailable"},
-		{"its time comes", attempt{body: []string{fmt.Sprintf("nbf=%d", atkNow+61)}}, nil,
-			func(_ *testing.T, s *scene) { s.ahead = time.Second }, "time"},
+		{
+			"its time comes",
+			attempt{body: []string{fmt.Sprintf("nbf=%d", atkNow+61)}},
+			nil,
+			func(_ *testing.T, s *scene) { s.ahead = time.Second }, "time",
+		},
 		{"its issuer is trusted from now on", attempt{}, func(s *scene) {
 			s.c.Issuers[0].URL = atkOther
 		}, func(t *testing.T, s *scene) {
@@ -407,7 +414,8 @@ func TestCacheUnderRotation(t *testing.T) {
 	all.Wait()
 }
 
-// TestBoundTokens: with the proof, without it, with another's, with too much, and all that when the token is remembered.
+// TestBoundTokens: with the proof, without it, with another's, with too much, and all that when the token is
+// remembered.
 func TestBoundTokens(t *testing.T) {
 	s := newScene(t)
 	der := []byte("any certificate will do: only its hash matters")

@@ -63,8 +63,8 @@ func (c *Cache) get(digest *[sha256.Size]byte) *genuine { return c.shard(digest)
 
 func (c *Cache) put(g *genuine, now time.Time) { c.shard(&g.digest).put(g, now) }
 
-// shard is a part of the cache with a lock of its own. Its entries form a list from the newest to the oldest, and a hand
-// goes through it from the old end and takes out what was not used since it came by (the algorithm SIEVE).
+// shard is a part of the cache with a lock of its own. Its entries form a list from the newest to the oldest, and a
+// hand goes through it from the old end and takes out what was not used since it came by (the algorithm SIEVE).
 type shard struct {
 	mu      sync.Mutex
 	entries map[[sha256.Size]byte]*cached
@@ -121,8 +121,8 @@ func (s *shard) put(g *genuine, now time.Time) {
 	s.bytes += g.cost
 }
 
-// evict takes out the first entry from the hand on that was not used. Those it passes lose their mark, so it comes to an
-// end within one round.
+// evict takes out the first entry from the hand on that was not used. Those it passes lose their mark, so it comes to
+// an end within one round.
 func (s *shard) evict() {
 	e := s.hand
 	for {

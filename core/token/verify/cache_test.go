@@ -66,7 +66,8 @@ func TestMemoryOfAMillionTokens(t *testing.T) {
 			return fmt.Sprintf(`{"exp":1800003600,"sub":"%d","scope":"%s"}`, i, strings.Repeat("a ", 9000))
 		}, 30},
 		"many_groups": {500, func(i int) string {
-			return fmt.Sprintf(`{"exp":1800003600,"sub":"%d","wlcg.ver":"1.0","wlcg.groups":[%s"/z"]}`, i, strings.Repeat(`"/g",`, 5000))
+			return fmt.Sprintf(`{"exp":1800003600,"sub":"%d","wlcg.ver":"1.0","wlcg.groups":[%s"/z"]}`, i,
+				strings.Repeat(`"/g",`, 5000))
 		}, 30},
 		"all_escaped": {2000, func(i int) string {
 			return fmt.Sprintf(`{"exp":1800003600,"sub":"%d","aud":["%s"]}`, i, strings.Repeat(`\u00e9`, 3000))
@@ -87,8 +88,8 @@ func TestMemoryOfAMillionTokens(t *testing.T) {
 			}
 			st := cache.Stats()
 			took := heap() - before
-			t.Logf("%d tokens: %d kept, %.1f MiB counted, %.1f MiB taken", c.tokens, st.Tokens, float64(st.Bytes)/(1<<20),
-				float64(took)/(1<<20))
+			t.Logf("%s, %d tokens: %d kept, %.1f MiB counted, %.1f MiB taken", name, c.tokens, st.Tokens,
+				float64(st.Bytes)/(1<<20), float64(took)/(1<<20))
 			if st.Bytes > limit || took > limit*5/4 {
 				t.Errorf("%d bytes counted, %d taken, %d allowed", st.Bytes, took, limit)
 			}

@@ -9,8 +9,8 @@ import (
 	"github.com/oidcbox/oidcbox/core/token/jose"
 )
 
-// How long and how many refusals are remembered: for a client that tries the same token again and again, and not for one
-// that makes up new ones.
+// How long and how many refusals are remembered: for a client that tries the same token again and again, and not for
+// one that makes up new ones.
 const (
 	denialLife = 5 * time.Second
 	denialMax  = 1024

@@ -194,8 +194,11 @@ func (g *genuine) check(p claims.Profile) error {
 }
 
 // claims returns the claims for a caller that may do with them as it likes.
-func (g *genuine) claims() claims.Token {
+func (g *genuine) claims(shared bool) claims.Token {
 	t := g.token
+	if !shared {
+		return t
+	}
 	t.Audience = slices.Clone(t.Audience)
 	t.Scopes = slices.Clone(t.Scopes)
 	t.Groups = slices.Clone(t.Groups)

@@ -42,8 +42,8 @@ type Check struct {
 //  6. exp, nbf, iat and lifetime
 //  7. profile and what it requires, audience, kind of token, sender constraint
 //
-// With a Cache the outcome of 1 to 5 is remembered for as long as the keys of the issuer stay; 6 and 7 are made for every
-// request, and so is 4.
+// With a Cache the outcome of 1 to 5 is remembered for as long as the keys of the issuer stay; 6 and 7 are made for
+// every request, and so is 4.
 //
 // The errors are those of this package, of jose and of claims. When Temporary(err) holds, the token was not judged.
 // Identity refers to no byte of token.
@@ -51,9 +51,9 @@ func (v *Verifier) Verify(ctx context.Context, token []byte) (Identity, error) {
 	return v.VerifyFor(ctx, token, Check{})
 }
 
-// VerifyWith is Verify with what the request proves beside the token: a bound token is believed only with its proof, and
-// a token that is not bound only as a plain bearer token. Errors of the proof are those of dpop, ErrUnbound, ErrScheme
-// and ErrCertificate.
+// VerifyWith is Verify with what the request proves beside the token: a bound token is believed only with its proof,
+// and a token that is not bound only as a plain bearer token. Errors of the proof are those of dpop, ErrUnbound,
+// ErrScheme and ErrCertificate.
 func (v *Verifier) VerifyWith(ctx context.Context, token []byte, p Proof) (Identity, error) {
 	return v.VerifyFor(ctx, token, Check{Proof: p})
 }
@@ -74,7 +74,7 @@ func (v *Verifier) VerifyFor(ctx context.Context, token []byte, c Check) (Identi
 		return Identity{}, err
 	}
 	return Identity{
-		Issuer: g.token.Issuer, Subject: g.token.Subject, Profile: profile, Claims: g.claims(),
+		Issuer: g.token.Issuer, Subject: g.token.Subject, Profile: profile, Claims: g.claims(v.c.Cache != nil),
 		KeyID: g.header.KeyID, Bound: bound, Digest: g.digest,
 	}, nil
 }
