@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/token/gate"
@@ -188,11 +189,39 @@ func active(out gate.Outcome) []byte {
 		}
 	}
 	for name, raw := range out.Subject.All() {
-		o.add(name, raw)
+		if plain(name) && plainClaim(raw) {
+			o.add(name, raw)
+		}
 	}
 	o.b.WriteByte('}')
 	return o.b.Bytes()
 }
+
+// plainClaim reports whether raw has no control characters where it is text or a list with text. Clients make headers
+// of such claims and do not always look (mod_auth_openidc lets a carriage return through), while what a person is
+// called is often for that person to choose. Deeper down a client has to encode it anyway: an address of several lines
+// is one.
+func plainClaim(raw string) bool {
+	if plain(raw) && !strings.Contains(raw, `\`) {
+		return true
+	}
+	var v any
+	if err := json.Unmarshal([]byte(raw), &v); err != nil {
+		return false
+	}
+	list, ok := v.([]any)
+	if !ok {
+		list = []any{v}
+	}
+	for _, e := range list {
+		if text, ok := e.(string); ok && !plain(text) {
+			return false
+		}
+	}
+	return true
+}
+
+func plain(s string) bool { return !strings.ContainsFunc(s, unicode.IsControl) }
 
 // object is a JSON object in the making. A member that was said is not said again.
 type object struct {

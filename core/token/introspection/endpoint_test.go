@@ -291,6 +291,27 @@ func TestActiveForgery(t *testing.T) {
 	}
 }
 
+// TestActiveLeavesControlCharactersOut: what a person calls itself cannot end a header at a client that makes one of it.
+func TestActiveLeavesControlCharactersOut(t *testing.T) {
+	h := newEndpoint(t, newGate(t), Options{Clients: testClients()})
+	w := question{basic: wiki, body: "token=" + token(t, map[string]any{
+		"a": "x\r\nX-Admin: 1", "b": []string{"y", "z\r"}, "c": "\x7f", "d": "\x00", "f": "\u0085",
+		"good": `q"\\é`, "address": map[string]any{"formatted": "street\ntown"}, "n": []any{1, true, "é\\"},
+	})}.ask(h)
+	var got map[string]any
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b", "c", "d", "f"} {
+		if v, there := got[name]; there {
+			t.Errorf("%q: %q", name, v)
+		}
+	}
+	if got["good"] != `q"\\é` || got["address"] == nil || got["n"] == nil || got["sub"] != "alice" {
+		t.Errorf("%v", got)
+	}
+}
+
 // TestActiveMerged: userinfo and the issuer's own introspection are in the answer as the policy sees them.
 func TestActiveMerged(t *testing.T) {
 	object := func(s string) jose.Object {
