@@ -195,8 +195,10 @@ func (q *question) refuse(w http.ResponseWriter, no *gate.Refusal) {
 		if s.metadata != nil {
 			challenge.ResourceMetadata = s.metadata.url
 		}
-		_ = s.identify(h, nil) // empty values always fit
+		s.silence(h)
 		unavailable = s.UnavailableAs
+	} else {
+		q.handler.table.silence(h, q.proxy)
 	}
 	answer := challenge.Answer(q.scheme, no)
 	h[StatusHeader] = []string{strconv.Itoa(answer.Status)}

@@ -133,20 +133,37 @@ func (s *service) forged(h http.Header) error {
 	return nil
 }
 
-// write puts every identity header into h: with what out says, or empty for nil.
+// identify puts every identity header into h, with what out says; nil is nobody.
 func (s *service) identify(h http.Header, out *gate.Outcome) error {
+	if out == nil {
+		s.silence(h)
+		return nil
+	}
 	size := 0
 	for _, one := range s.headers {
-		value := ""
-		if out != nil {
-			value = one.value(out)
-		}
+		value := one.value(out)
 		if size += len(value); size > maxIdentity {
 			return errIdentitySize
 		}
 		h[one.name] = []string{value}
 	}
 	return nil
+}
+
+// silence puts every identity header into h, empty.
+func (s *service) silence(h http.Header) {
+	for _, one := range s.headers {
+		h[one.name] = []string{""}
+	}
+}
+
+// silence is that for a request of which no service is known: all that one behind this make of proxy may have.
+func (t table) silence(h http.Header, p Proxy) {
+	for _, s := range t.services {
+		if s.Proxy == p {
+			s.silence(h)
+		}
+	}
 }
 
 // value is what the header says: the values of a list are joined by commas.

@@ -48,7 +48,7 @@ func block(t testing.TB, file string) string {
 	if !found || !ends {
 		t.Fatalf("%s has no block %s", adminGuide, file)
 	}
-	return text + "\n"
+	return "\n" + text + "\n"
 }
 
 // with replaces what a test cannot have as it is written; each old has to be there.
@@ -133,7 +133,8 @@ type site struct {
 	cert     string // PEM files
 	key      string
 	roots    *x509.CertPool
-	port     string // of the proxy
+	network  string // of the proxy's address, unix or tcp
+	front    string // address of the proxy
 }
 
 // seen is what arrived at the service.
@@ -151,7 +152,7 @@ func newSite(t testing.TB, p Proxy) *site {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s := &site{
 		proxy: p, one: startIssuer(t, jose.ES256), two: startIssuer(t, jose.RS256), dir: dir, seen: make(chan seen, 8),
-		socket: filepath.Join(dir, "verifier.sock"), roots: x509.NewCertPool(), port: freePort(t),
+		socket: filepath.Join(dir, "verifier.sock"), network: "unix", front: filepath.Join(dir, "proxy.sock"), roots: x509.NewCertPool(),
 	}
 	s.service = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
@@ -245,23 +246,14 @@ func (s *site) write(t testing.TB, name, text string) string {
 	return path
 }
 
-func freePort(t testing.TB) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	return port
-}
-
-// run starts a proxy and waits until its port answers.
-func (s *site) run(t testing.TB, program string, args ...string) {
+// run starts a proxy and waits until it answers with our certificate. It reports false when the program ended at once.
+func (s *site) run(t testing.TB, program string, args ...string) bool {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = []string{"HOME=" + s.dir, "XDG_DATA_HOME=" + s.dir, "XDG_CONFIG_HOME=" + s.dir, "TMPDIR=" + s.dir, "PATH=/usr/sbin:/usr/bin:/bin"}
+	cmd.Env = []string{
+		"HOME=" + s.dir, "XDG_DATA_HOME=" + s.dir, "XDG_CONFIG_HOME=" + s.dir, "TMPDIR=" + s.dir, "PATH=/usr/sbin:/usr/bin:/bin",
+	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 	var said bytes.Buffer
@@ -278,23 +270,24 @@ func (s *site) run(t testing.TB, program string, args ...string) {
 			t.Logf("%s said:\n%s", program, said.String())
 		}
 	})
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+s.port)
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+		conn, err := tls.Dial(s.network, s.front, s.tls())
 		if err == nil {
 			_ = conn.Close()
-			return
+			return true
 		}
 		select {
 		case <-ended:
-			t.Fatalf("%s ended:\n%s", program, said.String())
+			t.Logf("%s ended:\n%s", program, said.String())
+			return false
 		case <-time.After(50 * time.Millisecond):
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s does not answer", program)
-		}
 	}
+	t.Fatalf("%s does not answer", program)
+	return false
 }
+
+func (s *site) tls() *tls.Config { return &tls.Config{RootCAs: s.roots, ServerName: testHost} }
 
 // startNginx runs the block of the guide; more goes in front of it, into the http section.
 func startNginx(t testing.TB, more string) *site {
@@ -302,7 +295,7 @@ func startNginx(t testing.TB, more string) *site {
 	services.Need(t, "nginx")
 	s := newSite(t, Nginx)
 	server := with(
-		t, block(t, "/etc/nginx/conf.d/se.conf"), "listen 443 ssl", "listen 127.0.0.1:"+s.port+" ssl",
+		t, block(t, "/etc/nginx/conf.d/se.conf"), "listen 443 ssl", "listen unix:"+s.front+" ssl",
 		"/etc/ssl/certs/se.example.org.pem", s.cert, "/etc/ssl/private/se.example.org.key", s.key,
 		"/run/oidcbox/verifier.sock", s.socket, "127.0.0.1:9000", s.service.Listener.Addr().String(),
 	)
@@ -316,25 +309,46 @@ func startNginx(t testing.TB, more string) *site {
 	}
 	conf := s.write(t, "nginx.conf", fmt.Sprintf("%sdaemon off;\npid %s/pid;\nerror_log stderr;\nworker_processes 1;\n"+
 		"events { worker_connections 64; }\nhttp {\naccess_log off;\n%s%s\n%s\n}\n", user, s.dir, temp.String(), more, server))
-	s.run(t, "nginx", "-e", "stderr", "-p", s.dir, "-c", conf)
+	if !s.run(t, "nginx", "-e", "stderr", "-p", s.dir, "-c", conf) {
+		t.Fatal("nginx does not start")
+	}
 	return s
 }
 
-// startCaddy runs the block of the guide, as edit changes it.
+// startCaddy runs the block of the guide, as edit changes it. It listens on a port, since Caddy adds no X-Forwarded-* to what
+// came over a Unix socket; and may have to try another one, since the kernel gave it to somebody else meanwhile.
 func startCaddy(t testing.TB, edit func(string) string) *site {
 	t.Helper()
 	services.Need(t, "caddy")
 	s := newSite(t, Caddy)
-	text := with(
-		t, block(t, "/etc/caddy/Caddyfile"), "se.example.org {", fmt.Sprintf("https://se.example.org:%s {\n\ttls %s %s\n\tbind 127.0.0.1", s.port, s.cert, s.key),
-		"/run/oidcbox/verifier.sock", s.socket, "127.0.0.1:9000", s.service.Listener.Addr().String(),
-	)
-	if edit != nil {
-		text = edit(text)
+	for range 5 {
+		s.network, s.front = "tcp", freeAddress(t)
+		_, port, _ := net.SplitHostPort(s.front)
+		text := with(
+			t, block(t, "/etc/caddy/Caddyfile"), "\nse.example.org {",
+			fmt.Sprintf("\nhttps://se.example.org:%s {\n\ttls %s %s\n\tbind 127.0.0.1", port, s.cert, s.key),
+			"/run/oidcbox/verifier.sock", s.socket, "127.0.0.1:9000", s.service.Listener.Addr().String(),
+		)
+		if edit != nil {
+			text = edit(text)
+		}
+		conf := s.write(t, "Caddyfile", "{\n\tadmin off\n\tauto_https off\n\tservers {\n\t\tprotocols h1\n\t}\n}\n"+text)
+		if s.run(t, "caddy", "run", "--adapter", "caddyfile", "--config", conf) {
+			return s
+		}
 	}
-	conf := s.write(t, "Caddyfile", "{\n\tadmin off\n\tauto_https off\n}\n"+text)
-	s.run(t, "caddy", "run", "--adapter", "caddyfile", "--config", conf)
-	return s
+	t.Fatal("caddy does not start")
+	return nil
+}
+
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	return ln.Addr().String()
 }
 
 // call is a request of a client to the proxy, as raw as needed.
@@ -353,7 +367,7 @@ type reply struct {
 
 func (s *site) call(t testing.TB, c call) reply {
 	t.Helper()
-	conn, err := tls.Dial("tcp", "127.0.0.1:"+s.port, &tls.Config{RootCAs: s.roots, ServerName: testHost})
+	conn, err := tls.Dial(s.network, s.front, s.tls())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -363,7 +377,7 @@ func (s *site) call(t testing.TB, c call) reply {
 		c.method = http.MethodGet
 	}
 	if c.host == "" {
-		c.host = testHost + ":" + s.port
+		c.host = testHost
 	}
 	lines := append([]string{c.method + " " + c.target + " HTTP/1.1", "Host: " + c.host, "Connection: close"}, c.lines...)
 	if c.body != "" {
