@@ -142,12 +142,14 @@ func tokenClasses() []class {
 				by("EdDSA").jwk["x"].(string)+`","o":{"a":1,"a":2}}}`),
 		},
 		{
-			"header is nested deeper than 16", oursSaysNo, "bounded work for strangers", []error{jose.ErrDepth},
+			"header is nested deeper than 16", oursSaysNo, "bounded work for strangers",
+			[]error{jose.ErrDepth},
 			func(in *input) bool { return headerLook(in).depth > 16 },
 			headerExample("ES256", `{"alg":"ES256","kid":"es256","x":`+strings.Repeat("[", 20)+strings.Repeat("]", 20)+`}`),
 		},
 		{
-			"header has more than 100 members", oursSaysNo, "bounded work for strangers", []error{jose.ErrMembers},
+			"header has more than 100 members", oursSaysNo, "bounded work for strangers",
+			[]error{jose.ErrMembers},
 			func(in *input) bool { return headerLook(in).members > 100 },
 			headerExample("ES256", `{"alg":"ES256","kid":"es256"`+manyMembers(120)+`}`),
 		},
@@ -166,7 +168,8 @@ func tokenClasses() []class {
 			headerExample("ES256", `{"alg":"ES256","kid":"es256","b64":true,"crit":["b64"]}`),
 		},
 		{
-			"header has cty", oursSaysNo, "a token in a token is none of the access tokens here", []error{jose.ErrNested},
+			"header has cty", oursSaysNo, "a token in a token is none of the access tokens here",
+			[]error{jose.ErrNested},
 			func(in *input) bool { return has(in.header, "cty") },
 			headerExample("ES256", `{"alg":"ES256","kid":"es256","cty":"JWT"}`),
 		},
@@ -251,7 +254,8 @@ func keyClasses() []class {
 	}
 	return []class{
 		{
-			"key set is longer than 1 MiB", oursSaysNo, "bounded memory for what a server sends", []error{jose.ErrTooLarge},
+			"key set is longer than 1 MiB", oursSaysNo, "bounded memory for what a server sends",
+			[]error{jose.ErrTooLarge},
 			func(in *input) bool { return len(in.set) > jose.MaxKeySet },
 			func() question {
 				q := keyExample("ES256", nil)()
