@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/oidcbox/oidcbox/core/token/claims"
 	"github.com/oidcbox/oidcbox/core/token/policy"
 )
 
@@ -21,14 +22,34 @@ const (
 func (s *service) requests(o original, h http.Header, t table) ([]policy.Request, error) {
 	if o.method == "COPY" || o.method == "MOVE" {
 		if _, mapped := s.Methods[o.method]; !mapped {
-			return s.transfer(o, h, t)
+			list, err := s.transfer(o, h, t)
+			return filling(list), err
 		}
 	}
 	operation, err := s.operation(o.method)
 	if err != nil {
 		return nil, err
 	}
-	return []policy.Request{s.request(o.method, operation, o.path)}, nil
+	return filling([]policy.Request{s.request(o.method, operation, o.path)}), nil
+}
+
+// filling keeps the profile's rule of leading directories for MKCOL: who may create below /a/b may make /a/, and not put
+// something else in its place. Without the slash at its end a path is that of no directory, and the rule does not hold.
+func filling(list []policy.Request) []policy.Request {
+	for i, r := range list {
+		p, err := claims.ParseRequestPath(r.Path)
+		if err != nil || r.Operation != opCreate || r.Method == "MKCOL" {
+			continue
+		}
+		switch name := strings.TrimSuffix(p.String(), "/"); name {
+		case "": // the root is there already
+			list[i].Operation = opModify
+		case p.String():
+		default:
+			list[i].Path = name
+		}
+	}
+	return list
 }
 
 func (s *service) request(method, operation, path string) policy.Request {
