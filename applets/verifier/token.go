@@ -18,6 +18,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/token/bearer"
 	"github.com/oidcbox/oidcbox/core/token/claims"
 	"github.com/oidcbox/oidcbox/core/token/jose"
+	"github.com/oidcbox/oidcbox/core/token/remote"
 	"github.com/oidcbox/oidcbox/core/token/verify"
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
 )
@@ -38,6 +39,7 @@ type trust struct {
 
 type tokenCmd struct {
 	trust
+	asked
 	JSON bool `name:"json" help:"Print the result and the claims as JSON."`
 
 	// Rest catches a token that was put here, so that it is refused and not repeated.
@@ -49,11 +51,23 @@ func (c *tokenCmd) Run(ctx context.Context, env *cli.Env) error {
 	if len(c.Rest) > 0 {
 		return tokenInArguments()
 	}
-	id, refused, err := c.judge(ctx, env)
+	if err := c.asked.check(&c.trust); err != nil {
+		return err
+	}
+	var (
+		v       verdict
+		refused error
+		err     error
+	)
+	if c.wanted() {
+		v, refused, err = c.judgeAsking(ctx, env)
+	} else {
+		v.Identity, refused, err = c.judge(ctx, env)
+	}
 	if err != nil {
 		return err
 	}
-	return c.report(env, id, refused)
+	return c.report(env, v, refused)
 }
 
 // judge reads the token and checks it; refused is the answer about the token, err what kept it from being given.
@@ -72,10 +86,13 @@ func (c *trust) judge(ctx context.Context, env *cli.Env) (id verify.Identity, re
 	}
 	defer issuer.close()
 	issuer.Profiles = profiles
-	v, err := verify.New(verify.Config{
-		Issuers: []verify.Issuer{issuer.Issuer}, AnyIssuer: issuer.URL == "", Keys: issuer.keys,
-		Audiences: c.Audience, Now: env.Now,
-	})
+	vc := verify.Config{
+		Issuers: []verify.Issuer{issuer.Issuer}, AnyIssuer: issuer.URL == "", Audiences: c.Audience, Now: env.Now,
+	}
+	if issuer.keys != nil {
+		vc.Keys = issuer.keys
+	}
+	v, err := verify.New(vc)
 	if err != nil {
 		return id, nil, cli.Fail(cli.Usage, err, "")
 	}
@@ -184,7 +201,7 @@ func found(env *cli.Env) ([]byte, error) {
 // anchor is an issuer with its keys, or with a cache that has them.
 type anchor struct {
 	verify.Issuer
-	keys  verify.KeySource // nil when Issuer has its own
+	keys  *provider.Keys // nil when Issuer has its own
 	close func()
 }
 
@@ -270,16 +287,19 @@ func unavailable(err error) error {
 
 // result is what --json prints.
 type result struct {
-	Accepted bool            `json:"accepted"`
-	Reason   string          `json:"reason,omitempty"`
-	Issuer   string          `json:"issuer,omitempty"`
-	Subject  string          `json:"subject,omitempty"`
-	Profile  claims.Profile  `json:"profile,omitempty"`
-	Expires  int64           `json:"expires,omitempty"`
-	Claims   json.RawMessage `json:"claims,omitempty"`
+	Accepted      bool            `json:"accepted"`
+	Reason        string          `json:"reason,omitempty"`
+	Issuer        string          `json:"issuer,omitempty"`
+	Subject       string          `json:"subject,omitempty"`
+	Opaque        bool            `json:"opaque,omitempty"`
+	Profile       claims.Profile  `json:"profile,omitempty"`
+	Expires       int64           `json:"expires,omitempty"` // 0: the issuer does not say
+	Claims        json.RawMessage `json:"claims,omitempty"`  // of the signed token
+	Introspection json.RawMessage `json:"introspection,omitempty"`
+	Userinfo      json.RawMessage `json:"userinfo,omitempty"`
 }
 
-func (c *tokenCmd) report(env *cli.Env, id verify.Identity, refused error) error {
+func (c *tokenCmd) report(env *cli.Env, v verdict, refused error) error {
 	if refused != nil {
 		if c.JSON {
 			if err := printJSON(env.Stdout, result{Reason: verify.Reason(refused)}); err != nil {
@@ -289,23 +309,51 @@ func (c *tokenCmd) report(env *cli.Env, id verify.Identity, refused error) error
 		return refusal(refused)
 	}
 	if c.JSON {
-		all, err := id.Claims.All.MarshalJSON()
+		r, err := v.result()
 		if err != nil {
 			return err
 		}
-		return printJSON(env.Stdout, result{
-			Accepted: true, Issuer: id.Issuer, Subject: id.Subject, Profile: id.Profile,
-			Expires: id.Claims.Expiry.Unix(), Claims: all,
-		})
+		return printJSON(env.Stdout, r)
 	}
-	left := max(id.Claims.Expiry.Sub(env.Now()), 0).Round(time.Second) // less than 0 within the skew
-	_, err := fmt.Fprintln(env.Stdout, cli.Printable(oneLine(fmt.Sprintf("accepted: %s at %s, profile %s, valid for %v",
-		id.Subject, id.Issuer, id.Profile, left))))
+	_, err := fmt.Fprintln(env.Stdout, cli.Printable(oneLine(v.line(env.Now()))))
 	return err
 }
 
+func (v *verdict) line(now time.Time) string {
+	kind, life := "profile "+string(v.Profile), "the issuer does not say for how long"
+	if v.opaque {
+		kind = "opaque"
+	}
+	if exp := v.Claims.Expiry; !exp.IsZero() {
+		life = fmt.Sprintf("valid for %v", max(exp.Sub(now), 0).Round(time.Second)) // less than 0 within the skew
+	}
+	return fmt.Sprintf("accepted: %s at %s, %s, %s", v.Subject, v.Issuer, kind, life)
+}
+
+func (v *verdict) result() (result, error) {
+	r := result{Accepted: true, Issuer: v.Issuer, Subject: v.Subject, Opaque: v.opaque}
+	if exp := v.Claims.Expiry; !exp.IsZero() {
+		r.Expires = exp.Unix()
+	}
+	parts := map[*json.RawMessage]jose.Object{&r.Introspection: v.introspection, &r.Userinfo: v.userinfo}
+	if !v.opaque {
+		r.Profile, parts[&r.Claims] = v.Profile, v.Claims.All
+	}
+	for to, o := range parts {
+		if o.Len() == 0 {
+			continue
+		}
+		b, err := o.MarshalJSON()
+		if err != nil {
+			return r, err
+		}
+		*to = b
+	}
+	return r, nil
+}
+
 func refusal(refused error) error {
-	if verify.Temporary(refused) {
+	if verify.Temporary(refused) || errors.Is(refused, remote.ErrUnavailable) {
 		return cli.Fail(cli.Temporary, refused, "nothing was decided about the token")
 	}
 	return cli.Fail(cli.No, errors.New("token refused: "+verify.Reason(refused)), hintFor(refused))
@@ -316,7 +364,11 @@ func hintFor(refused error) string {
 	case errors.Is(refused, verify.ErrUntrustedIssuer):
 		return "iss in the token has to be the issuer byte for byte, the slash at the end included"
 	case errors.Is(refused, jose.ErrShape):
-		return "only signed JWTs can be checked; an opaque token needs introspection"
+		return "an opaque token is checked by asking its issuer: use --introspect or --userinfo"
+	case errors.Is(refused, remote.ErrContradiction):
+		return "an issuer that says such things cannot be relied on"
+	case errors.Is(refused, errForNobody):
+		return "--opaque-any-audience accepts an opaque token of which the issuer does not say for whom it is"
 	}
 	return ""
 }
