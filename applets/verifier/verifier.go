@@ -21,6 +21,8 @@ type Cmd struct {
 	Entitlement entitlementCmd `cmd:"" help:"Ask whether an entitlement satisfies another (AARC-G069, AARC-G002)."`
 	JWS         jwsCmd         `cmd:"" name:"jws" help:"Check the signature of a JWS and nothing else."`
 	Policy      policyCmd      `cmd:"" help:"Check a policy file, or explain what it says of a token."`
+	Serve       serveCmd       `cmd:"" help:"Answer reverse proxies, and services that introspect, as a daemon."`
+	Config      configCmd      `cmd:"" help:"Print an example of the daemon's configuration, or check one."`
 	Issuers     issuersCmd     `cmd:"" help:"Show how fresh the keys of the trusted issuers are; refresh or drop them."`
 }
 

@@ -1,0 +1,153 @@
+package verifier
+
+import (
+	"slices"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/config"
+	"github.com/oidcbox/oidcbox/core/oidc/provider"
+	"github.com/oidcbox/oidcbox/core/token/claims"
+	"github.com/oidcbox/oidcbox/core/token/gate"
+	"github.com/oidcbox/oidcbox/core/token/jose"
+	"github.com/oidcbox/oidcbox/core/token/remote"
+	"github.com/oidcbox/oidcbox/core/token/verify"
+)
+
+func issuerKeys() []string {
+	return []string{
+		"check", "cache", "rate", "client", "opaque", "opaque_any_audience", "prefixes", "profiles", "algs", "skew",
+		"max_lifetime", "lifetimes", "keys_file",
+	}
+}
+
+func clientKeys() []string { return []string{"id", "secret_file"} }
+
+func (r settingsReader) issuers(a config.At) {
+	list := r.Pairs(a)
+	if r.Usable(a) && a.Kind() == config.Mapping && len(list) == 0 {
+		r.Fault(a, "no issuer is trusted")
+	}
+	for _, p := range list {
+		iss := r.issuer(p)
+		iss.URL = p.Name
+		if err := provider.CheckIssuer(p.Name); err != nil {
+			r.Fault(p.Key, "%v", err)
+		}
+		r.s.gate.Issuers = append(r.s.gate.Issuers, iss)
+	}
+}
+
+// issuer reads one. With nothing behind its name it is trusted with all defaults.
+func (r settingsReader) issuer(p config.Pair) (iss gate.Issuer) {
+	if p.At.Kind() == config.Null {
+		return iss
+	}
+	f := r.Fields(p.At, issuerKeys()...)
+	iss.Check = r.checks(f["check"])
+	iss.Cache = r.Duration(f["cache"], 0, time.Second, remote.MaxCache)
+	iss.Rate = float64(r.Int(f["rate"], 0, 1, remote.MaxRate))
+	r.client(f, &iss)
+	iss.Opaque = r.Bool(f["opaque"], false)
+	iss.OpaqueAnyAudience = r.Bool(f["opaque_any_audience"], false)
+	iss.Prefixes = r.Texts(f["prefixes"])
+	for _, s := range r.Texts(f["profiles"]) {
+		if iss.Profiles = append(iss.Profiles, claims.Profile(s)); !slices.Contains(claims.Profiles(), claims.Profile(s)) {
+			r.Fault(f["profiles"], "there is no profile %q; profiles are %v", s, claims.Profiles())
+		}
+	}
+	for _, s := range r.Texts(f["algs"]) {
+		alg, err := jose.ParseAlg(s)
+		if err != nil {
+			r.Fault(f["algs"], "there is no algorithm %q; they are %v", s, jose.Algs())
+		}
+		iss.Algs = append(iss.Algs, alg)
+	}
+	if f["skew"].Present() {
+		skew := r.Duration(f["skew"], 0, 0, verify.MaxSkew)
+		iss.Skew = &skew
+	}
+	iss.MaxLifetime = r.maxLifetime(f["max_lifetime"])
+	iss.Lifetimes = r.s.lifetimes
+	if f["lifetimes"].Present() {
+		iss.Lifetimes = r.lifetimes(f["lifetimes"])
+	}
+	iss.Keys = r.staticKeys(f["keys_file"])
+	r.askable(p, iss)
+	return iss
+}
+
+func (r settingsReader) checks(a config.At) []gate.Mode {
+	var list []gate.Mode
+	for _, s := range r.Texts(a) {
+		if list = append(list, gate.Mode(s)); !slices.Contains(gate.Modes(), gate.Mode(s)) {
+			r.Fault(a, "there is no check %q; checks are %v", s, gate.Modes())
+		}
+	}
+	return list
+}
+
+func (r settingsReader) client(f config.Fields, iss *gate.Issuer) {
+	a := f["client"]
+	if !a.Present() {
+		return
+	}
+	c := r.Fields(a, clientKeys()...)
+	r.Need(a, c, "id", "secret_file")
+	iss.ClientID, _ = r.Text(c["id"])
+	iss.ClientSecret, _ = r.SecretFile(c["secret_file"])
+}
+
+// askable judges how an issuer is asked.
+func (r settingsReader) askable(p config.Pair, iss gate.Issuer) {
+	introspects := slices.Contains(iss.Check, gate.Introspection)
+	asked := introspects || slices.Contains(iss.Check, gate.Userinfo)
+	opaque := iss.Opaque || len(iss.Prefixes) > 0
+	switch {
+	case asked && slices.Contains(iss.Check, gate.Offline):
+		r.Fault(p.At, "check is offline or something else, not both")
+	case introspects && iss.ClientID == "":
+		r.Fault(p.At, "check: introspection needs client: {id: ID, secret_file: FILE}")
+	case opaque && !asked:
+		r.Fault(p.At, "opaque tokens need check: introspection or userinfo")
+	case opaque && !introspects && !iss.OpaqueAnyAudience:
+		r.Fault(p.At, "userinfo does not say for whom an opaque token is: use check: introspection, or opaque_any_audience")
+	}
+	if opaque && iss.OpaqueAnyAudience {
+		r.Note(p.At, "opaque tokens that are for nobody in particular are taken: whoever got one elsewhere can use it here")
+	}
+	if iss.Keys != nil && !asked {
+		r.Note(p.At, "the keys are from a file: that one is stolen or replaced has to be written there by hand")
+	}
+}
+
+// maxLifetime is 0 for the default and negative for none.
+func (r settingsReader) maxLifetime(a config.At) time.Duration {
+	if a.Raw() == "none" {
+		return -1
+	}
+	return r.Duration(a, 0, time.Minute, 366*24*time.Hour)
+}
+
+// staticKeys reads a key set from a file, for a site without a way to the issuer.
+func (r settingsReader) staticKeys(a config.At) *jose.KeySet {
+	name, ok := r.Path(a)
+	if !ok {
+		return nil
+	}
+	b, err := config.ReadFile(name, jose.MaxKeySet)
+	if err != nil {
+		r.Fault(a, "%v", err)
+		return nil
+	}
+	set, skipped, err := jose.ParseKeySet(b)
+	switch {
+	case err != nil:
+		r.Fault(a, "%s: %v", name, err)
+	case set.Len() == 0:
+		r.Fault(a, "%s has no key that can be used", name)
+	}
+	for _, s := range skipped {
+		r.Note(a, "%s: left out: %v", name, s)
+	}
+	return set
+}

@@ -1,0 +1,281 @@
+package verifier
+
+import (
+	"maps"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/oidcbox/oidcbox/core/config"
+	"github.com/oidcbox/oidcbox/core/token/forward"
+	"github.com/oidcbox/oidcbox/core/token/gate"
+)
+
+func serviceKeys() []string {
+	return []string{
+		"audiences", "proxy", "hosts", "paths", "operations", "put_creates", "methods", "method_override", "preflight",
+		"realm", "headers", "certificate_header", "unavailable_as", "resource", "authorization_servers", "scopes",
+	}
+}
+
+func (r settingsReader) services(a config.At) {
+	r.s.gate.Services = map[string]gate.Service{}
+	if !a.Present() {
+		return
+	}
+	for _, p := range r.Pairs(a) {
+		f := r.Fields(p.At, serviceKeys()...)
+		r.s.gate.Services[p.Name] = gate.Service{Audiences: r.audiences(f["audiences"])}
+		if f["proxy"].Present() {
+			r.s.services = append(r.s.services, r.forward(p, f))
+			continue
+		}
+		for name, v := range f {
+			if name != "audiences" {
+				r.Fault(v, "is for a service behind a proxy: say which (proxy: nginx)")
+			}
+		}
+	}
+}
+
+// forward reads a service behind a proxy. That its values fit together is judged by the package it is for.
+func (r settingsReader) forward(p config.Pair, f config.Fields) forward.Service {
+	s := forward.Service{
+		Name:                 p.Name,
+		Proxy:                forward.Proxy(r.OneOf(f["proxy"], "", words(forward.Proxies())...)),
+		Hosts:                r.Texts(f["hosts"]),
+		Paths:                r.Texts(f["paths"]),
+		Operations:           forward.Operations(r.OneOf(f["operations"], "", "none", "storage")),
+		PutCreates:           r.Bool(f["put_creates"], false),
+		MethodOverride:       r.Bool(f["method_override"], false),
+		Preflight:            r.Bool(f["preflight"], false),
+		AuthorizationServers: r.Texts(f["authorization_servers"]),
+		Scopes:               r.Texts(f["scopes"]),
+	}
+	s.Realm, _ = r.Text(f["realm"])
+	s.CertificateHeader, _ = r.Text(f["certificate_header"])
+	s.Resource, _ = r.URL(f["resource"])
+	s.UnavailableAs = r.Int(f["unavailable_as"], 0, 401, 500)
+	if a := f["methods"]; a.Present() {
+		s.Methods = map[string]string{}
+		for _, m := range r.Pairs(a) {
+			s.Methods[m.Name], _ = r.Text(m.At)
+		}
+	}
+	if a := f["headers"]; a.Present() {
+		s.Headers = []forward.Header{}
+		for _, h := range r.Pairs(a) {
+			claim, _ := r.Text(h.At)
+			s.Headers = append(s.Headers, forward.Header{Name: h.Name, Claim: claim})
+		}
+	}
+	return s
+}
+
+func words[T ~string](list []T) []string {
+	out := make([]string, len(list))
+	for i, w := range list {
+		out[i] = string(w)
+	}
+	return out
+}
+
+// serviceNames says where the names of the configuration and those of the policy differ: what is in one of them only is
+// refused to everybody, or is for nobody.
+func (r settingsReader) serviceNames(top config.At) {
+	p := r.s.gate.Policy
+	if p == nil || len(p.Services()) == 0 {
+		return
+	}
+	ours := r.s.serviceNames()
+	for _, name := range ours {
+		if !slices.Contains(p.Services(), name) {
+			r.Note(top, "the policy has nothing for service %q: everybody is refused there", name)
+		}
+	}
+	for _, name := range p.Services() {
+		if !slices.Contains(ours, name) {
+			r.Note(top, "the policy has a service %q that is not in services", name)
+		}
+	}
+}
+
+func (s *settings) serviceNames() []string { return slices.Sorted(maps.Keys(s.gate.Services)) }
+
+// endpoint is one place where the daemon listens.
+type endpoint struct {
+	tcp  string
+	unix string
+	mode uint32
+	// group owns the Unix socket; "": that of the process.
+	group   string
+	systemd bool
+	name    string // of the socket unit's descriptor; "": every one that is handed over
+	tls     tlsFiles
+}
+
+type tlsFiles struct{ cert, key string }
+
+func listenKeys() []string { return []string{"tcp", "unix", "systemd", "mode", "group", "tls"} }
+func tlsKeys() []string    { return []string{"cert_file", "key_file"} }
+
+func (r settingsReader) listen(a config.At) {
+	places := []config.At{a}
+	if a.Kind() == config.List {
+		places = r.List(a)
+	}
+	for _, p := range places {
+		if e, ok := r.endpoint(p); ok {
+			r.s.listen = append(r.s.listen, e)
+		}
+	}
+	if a.Kind() == config.List && len(places) == 0 {
+		r.Fault(a, "the list is empty")
+	}
+}
+
+func (r settingsReader) endpoint(a config.At) (e endpoint, ok bool) {
+	e.mode = 0o600
+	if a.Kind() != config.Mapping {
+		s, ok := r.Text(a)
+		switch {
+		case !ok:
+			return e, false
+		case s == "systemd":
+			e.systemd = true
+		case len(s) > 5 && s[:5] == "unix:":
+			e.unix = r.below(s[5:])
+		default:
+			e.tcp = r.address(a)
+			r.reachable(a, e)
+		}
+		return e, true
+	}
+	f := r.Fields(a, listenKeys()...)
+	if f["tcp"].Present() {
+		e.tcp = r.address(f["tcp"])
+	}
+	e.unix, _ = r.Path(f["unix"])
+	if s := f["systemd"]; s.Present() {
+		e.systemd = true
+		if s.Kind() != config.Bool {
+			e.name, _ = r.Text(s)
+		}
+	}
+	e.mode = uint32(r.Mode(f["mode"], 0o600))
+	e.group, _ = r.Text(f["group"])
+	r.tls(f["tls"], &e)
+	r.oneKind(a, f)
+	r.reachable(a, e)
+	return e, true
+}
+
+func (r settingsReader) oneKind(a config.At, f config.Fields) {
+	kinds := 0
+	for _, name := range []string{"tcp", "unix", "systemd"} {
+		if f[name].Present() {
+			kinds++
+		}
+	}
+	switch {
+	case kinds != 1:
+		r.Fault(a, "has to have one of tcp, unix and systemd")
+	case !f["unix"].Present() && (f["mode"].Present() || f["group"].Present()):
+		r.Fault(a, "mode and group are for unix; of a socket of systemd the unit says them")
+	case !f["tcp"].Present() && f["tls"].Present():
+		r.Fault(a, "tls is for tcp")
+	}
+}
+
+func (r settingsReader) tls(a config.At, e *endpoint) {
+	if !a.Present() {
+		return
+	}
+	f := r.Fields(a, tlsKeys()...)
+	r.Need(a, f, "cert_file", "key_file")
+	e.tls.cert, _ = r.Path(f["cert_file"])
+	e.tls.key, _ = r.Path(f["key_file"])
+	if e.tls.cert != "" && e.tls.key != "" {
+		if _, err := loadPair(e.tls); err != nil {
+			r.Fault(a, "%v", err)
+		}
+	}
+}
+
+// below resolves a path against the directory of the configuration.
+func (r settingsReader) below(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(r.Dir(), path)
+}
+
+// address is HOST:PORT, where HOST is a number or localhost: a name could come to mean another machine.
+func (r settingsReader) address(a config.At) string {
+	s, ok := r.Text(a)
+	if !ok {
+		return ""
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if _, ipErr := netip.ParseAddr(host); err != nil || ipErr != nil && host != "localhost" && host != "" {
+		r.Fault(a, "has to be ADDRESS:PORT with a numeric address (127.0.0.1:9100, [::1]:9100), unix:PATH or systemd")
+	}
+	return s
+}
+
+// reachable demands that what others can reach knows its proxies.
+func (r settingsReader) reachable(a config.At, e endpoint) {
+	if e.tcp == "" || loopback(e.tcp) {
+		return
+	}
+	if !r.s.proxies.guarded() {
+		r.Fault(a, "others can reach it, and whoever asks is believed about the request it asks for: name your proxies "+
+			"(proxies: {trusted: [ADDRESS]}) or give them a secret (proxies: {secret_file: FILE}), or listen on 127.0.0.1 "+
+			"or a Unix socket")
+	}
+	if e.tls.cert == "" {
+		r.Note(a, "tokens come over the network in the clear: add tls, or put it behind something that has it")
+	}
+}
+
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip, ipErr := netip.ParseAddr(host)
+	return err == nil && (host == "localhost" || ipErr == nil && ip.Unmap().IsLoopback())
+}
+
+func (r settingsReader) proxies(a config.At) {
+	if !a.Present() {
+		return
+	}
+	f := r.Fields(a, proxyKeys()...)
+	for _, s := range r.Texts(f["trusted"]) {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			ip, ipErr := netip.ParseAddr(s)
+			if ipErr != nil {
+				r.Fault(f["trusted"], "%q is no address and no network (10.0.0.0/8)", s)
+				continue
+			}
+			p = netip.PrefixFrom(ip.Unmap(), ip.Unmap().BitLen())
+		}
+		r.s.proxies.trusted = append(r.s.proxies.trusted, p)
+	}
+	r.s.proxies.header = r.TextOr(f["secret_header"], "X-Verifier-Secret")
+	if f["secret_file"].Present() {
+		r.s.proxies.secret, _ = r.SecretFile(f["secret_file"])
+		if n := r.s.proxies.secret.Len(); n > 0 && n < minProxySecret {
+			r.Fault(f["secret_file"], "the secret has less than %d bytes", minProxySecret)
+		}
+	} else if f["secret_header"].Present() {
+		r.Fault(f["secret_header"], "is for secret_file, which is missing")
+	}
+}
+
+// minProxySecret keeps guessing hopeless.
+const minProxySecret = 16
