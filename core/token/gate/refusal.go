@@ -120,13 +120,13 @@ func refuse(err error) *Refusal {
 		return forbidden(err)
 	case verify.Temporary(err), errors.Is(err, remote.ErrUnavailable):
 		return unavailable(err)
+	case errors.Is(err, dpop.ErrProof): // before what can be wrong with a token too
+		return badProof(err)
 	case errors.Is(err, jose.ErrCharacters):
 		return &Refusal{
 			Status: http.StatusBadRequest, Code: InvalidRequest, Err: err,
 			Description: "the token has characters that no bearer token has",
 		}
-	case errors.Is(err, dpop.ErrProof):
-		return badProof(err)
 	case errors.Is(err, claims.ErrSenderConstrained):
 		return invalid("the token is bound to a key and needs a proof of possession", err)
 	case errors.Is(err, verify.ErrExpired):

@@ -46,7 +46,8 @@ func (r *denials) get(digest *[sha256.Size]byte, at time.Time) (denial, bool) {
 	if !ok {
 		known, ok = r.old[*digest]
 	}
-	return known, ok && at.Before(known.until)
+	// A clock that was set back makes nothing last longer.
+	return known, ok && at.Before(known.until) && !at.Before(known.until.Add(-denialLife))
 }
 
 func (r *denials) add(digest *[sha256.Size]byte, one denial, at time.Time) {
