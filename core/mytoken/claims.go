@@ -4,6 +4,7 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -12,11 +13,15 @@ import (
 	"github.com/oidcbox/oidcbox/core/token/jose"
 )
 
+// TokenType is what every mytoken says in token_type.
+const TokenType = "mytoken"
+
 // Claims are what a mytoken says of itself (token version 0.7).
 type Claims struct {
 	Version            string
 	Issuer             string // of the server
 	Subject            string // at the server
+	Audience           string // of the mytoken itself: the server
 	SeqNo              int64  // 1, and one more with each rotation
 	Name               string
 	OIDCIssuer         string // the provider behind it
@@ -27,6 +32,7 @@ type Claims struct {
 	Capabilities       Capabilities
 	Restrictions       Restrictions
 	Rotation           *Rotation
+	KeyThumbprint      string // of the key it is bound to (cnf.jkt, RFC 9449 section 6.1), "" for a bearer token
 	rest               jose.Object
 }
 
@@ -39,20 +45,70 @@ func ReadClaims(mt secret.Text) (Claims, error) {
 		if err != nil {
 			return err
 		}
-		o, err := jose.StrictObject(m.Payload, jose.PayloadDepth, jose.PayloadMembers)
-		if err != nil {
-			return err
-		}
-		if kind, _ := o.String("token_type"); kind != "mytoken" {
-			return &jose.MemberError{Name: "token_type", Want: "mytoken"}
-		}
-		c, err = readClaims(o.WithoutNull())
+		c, err = readPayload(m.Payload)
 		return err
 	})
 	if err != nil {
 		return Claims{}, fmt.Errorf("%w: %w", ErrToken, err)
 	}
 	return c, nil
+}
+
+// ParseClaims reads the payload of a mytoken whose signature was checked. What limits the token has to be readable to
+// the last member: the error, which wraps ErrToken, is never "no limit".
+func ParseClaims(payload []byte) (Claims, error) {
+	c, err := readPayload(payload)
+	if err == nil {
+		err = c.readLimits()
+	}
+	if err != nil {
+		return Claims{}, fmt.Errorf("%w: %w", ErrToken, err)
+	}
+	return c, nil
+}
+
+func readPayload(payload []byte) (Claims, error) {
+	o, err := jose.StrictObject(payload, jose.PayloadDepth, jose.PayloadMembers)
+	if err != nil {
+		return Claims{}, err
+	}
+	if kind, _ := o.String("token_type"); kind != TokenType {
+		return Claims{}, &jose.MemberError{Name: "token_type", Want: TokenType}
+	}
+	return readClaims(o.WithoutNull())
+}
+
+// readLimits reads what a token is limited by, strictly.
+func (c *Claims) readLimits() error {
+	c.Capabilities, c.Restrictions, c.Rotation = nil, nil, nil
+	for _, m := range []struct {
+		name string
+		to   json.Unmarshaler
+		kind byte // what its JSON begins with in a token
+	}{
+		{"capabilities", &c.Capabilities, '['},
+		{"restrictions", &c.Restrictions, '['},
+	} {
+		raw, ok := c.rest.Raw(m.name)
+		if !ok {
+			continue
+		}
+		if raw[0] != m.kind {
+			return &jose.MemberError{Name: m.name, Want: "an array"}
+		}
+		if err := m.to.UnmarshalJSON([]byte(raw)); err != nil {
+			return err
+		}
+	}
+	raw, ok := c.rest.Raw("rotation")
+	if !ok {
+		return nil
+	}
+	if raw[0] != '{' {
+		return &jose.MemberError{Name: "rotation", Want: "an object"}
+	}
+	c.Rotation = new(Rotation)
+	return c.Rotation.UnmarshalJSON([]byte(raw))
 }
 
 func readClaims(o jose.Object) (c Claims, err error) {
@@ -83,7 +139,15 @@ func readClaims(o jose.Object) (c Claims, err error) {
 	if c.SeqNo, _, err = o.Int("seq_no"); err != nil {
 		return c, err
 	}
-	limits := Issued{}
+	cnf, _, err := o.Object("cnf")
+	if err != nil {
+		return c, err
+	}
+	if c.KeyThumbprint, err = cnf.String("jkt"); err != nil {
+		return c, err
+	}
+	c.Audience, _ = o.String("aud")
+	limits := Issued{} // for showing: what cannot be read is left out
 	limits.readLimits(o)
 	c.Capabilities, c.Restrictions, c.Rotation = limits.Capabilities, limits.Restrictions, limits.Rotation
 	c.rest = o

@@ -35,6 +35,12 @@ func (m Moment) Time() (time.Time, bool) {
 	return time.Unix(m.at, 0), true
 }
 
+// Unix returns the second, 0 for none and for a text.
+func (m Moment) Unix() int64 { return m.at }
+
+// Text returns what is still to be reckoned out, "" for none and for a time.
+func (m Moment) Text() string { return m.text }
+
 // String is for people.
 func (m Moment) String() string {
 	switch {
@@ -66,7 +72,7 @@ func (m *Moment) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	f, err := strconv.ParseFloat(string(b), 64)
-	if err != nil || !(f >= 0 && f <= maxSecond) {
+	if err != nil || !(f == 0 || f >= 1 && f <= maxSecond) { // a part of the first second would come out as none
 		return fmt.Errorf("%w: not a time", ErrRequest)
 	}
 	m.at = int64(f)

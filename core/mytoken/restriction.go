@@ -56,6 +56,7 @@ type Restriction struct {
 	UsagesAT, UsagesOther     *int64   // nil: any number
 	UsedAT, UsedOther         *int64   // how often it was used, where the server says so
 	Include                   []string // names of templates, in what is asked for
+	noScope                   bool     // there is a scope, with nothing in it
 	rest                      jose.Object
 }
 
@@ -110,6 +111,7 @@ func readRestriction(o jose.Object) (r Restriction, err error) {
 	if r.Scope, err = o.String("scope"); err != nil {
 		return r, err
 	}
+	r.noScope = r.Scope == "" && o.Has("scope")
 	if r.Include, err = namesIn(o, "include"); err != nil {
 		return r, err
 	}
@@ -138,11 +140,14 @@ func (r Restriction) MarshalJSON() ([]byte, error) {
 	if !r.Expires.IsZero() {
 		o.put("exp", r.Expires)
 	}
-	o.text("scope", r.Scope)
-	o.list("audience", r.Audience)
-	o.list("hosts", r.Hosts)
-	o.list("geoip_allow", r.GeoIPAllow)
-	o.list("geoip_disallow", r.GeoIPDisallow)
+	if r.Scope != "" || r.noScope {
+		o.put("scope", r.Scope)
+	}
+	for _, m := range r.lists() {
+		if m.values != nil { // an empty one says something else than none, and it is not ours to drop it
+			o.put(m.name, m.values)
+		}
+	}
 	for _, m := range []struct {
 		name string
 		v    *int64
@@ -159,6 +164,50 @@ func (r Restriction) MarshalJSON() ([]byte, error) {
 	o.list("include", r.Include)
 	o.rest(r.rest)
 	return o.bytes()
+}
+
+type namedList struct {
+	name   string
+	values []string
+}
+
+func (r Restriction) lists() []namedList {
+	return []namedList{
+		{"audience", r.Audience},
+		{"hosts", r.Hosts},
+		{"geoip_allow", r.GeoIPAllow},
+		{"geoip_disallow", r.GeoIPDisallow},
+	}
+}
+
+// Vacant returns the names of the members that are there with nothing in them: a clause that was meant to limit something
+// and does not say to what.
+func (r Restriction) Vacant() []string {
+	var names []string
+	if r.noScope || r.Scope != "" && strings.TrimSpace(r.Scope) == "" {
+		names = append(names, "scope")
+	}
+	for _, m := range r.lists() {
+		if m.values != nil && len(m.values) == 0 {
+			names = append(names, m.name)
+		}
+	}
+	return names
+}
+
+// Unknown returns the names of the members that this package has no meaning for.
+func (r Restriction) Unknown() []string {
+	var names []string
+	for name := range r.rest.All() {
+		names = append(names, name)
+	}
+	return names
+}
+
+// Empty reports whether the clause limits nothing.
+func (r Restriction) Empty() bool {
+	b, err := r.MarshalJSON()
+	return err == nil && string(b) == "{}"
 }
 
 // String is the clause for a person, on one line.
