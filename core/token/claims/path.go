@@ -76,7 +76,7 @@ func ParseRequestPath(s string) (Path, error) {
 	if !strings.HasPrefix(s, "/") {
 		return Path{}, ErrRequestPath
 	}
-	p := Path{}
+	p := Path{segments: make([]string, 0, strings.Count(s, "/"))}
 	for raw := range strings.SplitSeq(s, "/") {
 		segment, err := url.PathUnescape(raw)
 		if err != nil || !safeSegment(segment) {

@@ -14,9 +14,10 @@ var errCertificate = errors.New("header with the client certificate of the proxy
 // maxCertificate is how long the header with a certificate may be.
 const maxCertificate = 16 << 10
 
-// certificate returns the DER of the client's TLS certificate as the proxy hands it over; nil where none is configured or
-// the client has none. It may be written as RFC 9440 has it (":BASE64:"), as PEM in percent-encoding (nginx,
-// $ssl_client_escaped_cert), or as bare base64 (Traefik, Caddy). It is not judged: the proxy has seen the proof of its key.
+// certificate returns the DER of the client's TLS certificate as the proxy hands it over; nil where none is
+// configured or the client has none. It may be written as RFC 9440 has it (":BASE64:"), as PEM in percent-encoding
+// (nginx, $ssl_client_escaped_cert), or as bare base64 (Traefik, Caddy). It is not judged: the proxy has seen the
+// proof of its key.
 func (s *service) certificate(h http.Header) ([]byte, error) {
 	if s.CertificateHeader == "" {
 		return nil, nil

@@ -8,15 +8,18 @@ import (
 )
 
 var (
-	// ErrRequest: the proxy's question is not one of those it was configured to ask, or it lets headers through that it has
-	// to delete.
+	// ErrRequest: the proxy's question is not one of those it was configured to ask, or it lets headers through that it
+	// has to delete.
 	ErrRequest = errors.New("request of the proxy is not acceptable")
 	// ErrDenied: what the client asks for is refused whoever it is.
 	ErrDenied = errors.New("request is refused to everybody")
 )
 
 func badRequest(why string) *gate.Refusal {
-	return &gate.Refusal{Status: http.StatusBadRequest, Code: gate.InvalidRequest, Description: why, Err: reason{ErrRequest, why}}
+	return &gate.Refusal{
+		Status: http.StatusBadRequest, Code: gate.InvalidRequest, Description: why,
+		Err: reason{ErrRequest, why},
+	}
 }
 
 // denied is a 403 without a code of RFC 6750: no other token would do.

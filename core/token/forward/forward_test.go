@@ -19,131 +19,10 @@ import (
 	"github.com/oidcbox/oidcbox/core/token/policy"
 )
 
-// TestOperations: what scope a method needs of a storage service, the whole table.
-func TestOperations(t *testing.T) {
-	const here, remote = "https://se.example.org/to/g", "https://other.example/g"
-	for _, c := range []struct {
-		name, method string
-		header       []string
-		needs        string // scopes that are just enough; "": never
-		tooLittle    []string
-		edit         func(*Service)
-	}{
-		{name: "GET", method: "GET", needs: "storage.read:/from", tooLittle: []string{"storage.modify:/", "storage.read:/fro", "storage.stage:/"}},
-		{name: "HEAD", method: "HEAD", needs: "storage.read:/from", tooLittle: []string{"storage.poll:/"}},
-		{name: "OPTIONS", method: "OPTIONS", needs: "storage.read:/from", tooLittle: []string{"storage.create:/"}},
-		{name: "PROPFIND", method: "PROPFIND", needs: "storage.read:/from", tooLittle: []string{"storage.create:/"}},
-		{name: "PUT may overwrite", method: "PUT", needs: "storage.modify:/from", tooLittle: []string{"storage.create:/", "storage.read:/"}},
-		{name: "PUT ignores Overwrite", method: "PUT", header: []string{"Overwrite", "F"}, needs: "storage.modify:/from", tooLittle: []string{"storage.create:/"}},
-		{
-			name: "PUT where nothing is overwritten", method: "PUT", needs: "storage.create:/from", tooLittle: []string{"storage.read:/"},
-			edit: func(s *Service) { s.PutCreates = true },
-		},
-		{name: "MKCOL", method: "MKCOL", needs: "storage.create:/from", tooLittle: []string{"storage.read:/", "storage.stage:/"}},
-		{name: "DELETE", method: "DELETE", needs: "storage.modify:/from", tooLittle: []string{"storage.create:/", "storage.read:/"}},
-		{name: "PROPPATCH", method: "PROPPATCH", needs: "storage.modify:/from", tooLittle: []string{"storage.create:/", "storage.read:/"}},
-		{name: "POST", method: "POST"},
-		{name: "PATCH", method: "PATCH"},
-		{name: "LOCK", method: "LOCK"},
-		{name: "TRACE", method: "TRACE"},
-		{name: "get", method: "get"},
-		{name: "Copy", method: "Copy", header: []string{"Destination", remote}},
-		{name: "no method", method: "A B"},
-		{
-			name: "POST where the operator says what it does", method: "POST", needs: "storage.stage:/from", tooLittle: []string{"storage.modify:/ storage.read:/"},
-			edit: func(s *Service) { s.Methods = map[string]string{"POST": "storage.stage"} },
-		},
-
-		{name: "pull", method: "COPY", header: []string{"Source", remote}, needs: "storage.modify:/from", tooLittle: []string{"storage.read:/ storage.create:/"}},
-		{name: "pull that overwrites nothing", method: "COPY", header: []string{"Source", remote, "Overwrite", "F"}, needs: "storage.create:/from", tooLittle: []string{"storage.read:/"}},
-		{name: "pull by MOVE", method: "MOVE", header: []string{"Source", remote}, needs: "storage.modify:/from", tooLittle: []string{"storage.create:/"}},
-		{name: "push", method: "COPY", header: []string{"Destination", remote}, needs: "storage.read:/from", tooLittle: []string{"storage.modify:/", "storage.read:/to"}},
-		{name: "push by MOVE deletes here", method: "MOVE", header: []string{"Destination", remote}, needs: "storage.read:/from storage.modify:/from", tooLittle: []string{"storage.read:/", "storage.modify:/"}},
-		{
-			name: "a copy here", method: "COPY", header: []string{"Destination", here}, needs: "storage.read:/from storage.modify:/to",
-			tooLittle: []string{"storage.read:/", "storage.modify:/", "storage.read:/to storage.modify:/from", "storage.read:/from storage.create:/to"},
-		},
-		{name: "a copy here that overwrites nothing", method: "COPY", header: []string{"Destination", here, "Overwrite", "F"}, needs: "storage.read:/from storage.create:/to", tooLittle: []string{"storage.create:/"}},
-		{name: "a copy here from Source", method: "COPY", header: []string{"Source", here}, needs: "storage.read:/to storage.modify:/from", tooLittle: []string{"storage.modify:/", "storage.read:/"}},
-		{name: "with a path alone", method: "COPY", header: []string{"Destination", "/to/g"}, needs: "storage.read:/from storage.modify:/to", tooLittle: []string{"storage.read:/"}},
-		{name: "another port is here", method: "COPY", header: []string{"Destination", "https://se.example.org:9999/to/g"}, needs: "storage.read:/from storage.modify:/to", tooLittle: []string{"storage.read:/"}},
-		{name: "capitals in the host are here", method: "COPY", header: []string{"Destination", "HTTPS://SE.Example.ORG/to/g"}, needs: "storage.read:/from storage.modify:/to", tooLittle: []string{"storage.read:/"}},
-		{name: "MOVE here", method: "MOVE", header: []string{"Destination", here}, needs: "storage.modify:/from storage.modify:/to", tooLittle: []string{"storage.modify:/from storage.create:/to", "storage.read:/ storage.create:/"}},
-		{name: "MOVE overwriting nothing still deletes", method: "MOVE", header: []string{"Destination", here, "Overwrite", "F"}, needs: "storage.modify:/from storage.modify:/to", tooLittle: []string{"storage.create:/ storage.read:/"}},
-
-		{name: "neither header", method: "COPY"},
-		{name: "neither header, MOVE", method: "MOVE"},
-		{name: "both headers", method: "COPY", header: []string{"Source", remote, "Destination", here}},
-		{name: "two destinations", method: "COPY", header: []string{"Destination", remote, "Destination", here}},
-		{name: "empty", method: "COPY", header: []string{"Destination", ""}},
-		{name: "relative", method: "COPY", header: []string{"Destination", "to/g"}},
-		{name: "a network path", method: "COPY", header: []string{"Destination", "//other.example/g"}},
-		{name: "a network path here", method: "COPY", header: []string{"Destination", "//se.example.org/g"}},
-		{name: "a file", method: "COPY", header: []string{"Source", "file:///etc/passwd"}},
-		{name: "no host", method: "COPY", header: []string{"Source", "https:///g"}},
-		{name: "opaque", method: "COPY", header: []string{"Source", "https:other.example/g"}},
-		{name: "with a user", method: "COPY", header: []string{"Source", "https://u:p@other.example/g"}},
-		{name: "host that seems to be a user", method: "COPY", header: []string{"Destination", "https://other.example@se.example.org/to/g"}},
-		{name: "a fragment", method: "COPY", header: []string{"Source", "https://other.example/g#x"}},
-		{name: "a backslash", method: "COPY", header: []string{"Destination", `https://other.example\@se.example.org/to/g`}},
-		{name: "dots", method: "COPY", header: []string{"Destination", "https://se.example.org/to/../x"}},
-		{name: "encoded dots", method: "COPY", header: []string{"Destination", "https://se.example.org/to/%2e%2e/x"}},
-		{name: "an encoded slash", method: "COPY", header: []string{"Destination", "https://se.example.org/to%2fx"}},
-		{name: "a query here", method: "COPY", header: []string{"Destination", "https://se.example.org/to?x"}},
-		{name: "a neighbour's path", method: "COPY", header: []string{"Destination", "https://se.example.org/pages/x"}},
-		{name: "a neighbour's host", method: "COPY", header: []string{"Destination", "https://www.example.org/x"}},
-		{name: "a dot behind the host", method: "COPY", header: []string{"Destination", "https://se.example.org./to/x"}},
-		{name: "too long", method: "COPY", header: []string{"Source", "https://other.example/" + strings.Repeat("a", maxTarget)}},
-		{name: "a space", method: "COPY", header: []string{"Source", "https://other.example/a b"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := storage(Traefik)
-			if c.edit != nil {
-				c.edit(&s)
-			}
-			w := newWorld(
-				t, s, Service{Name: "page", Proxy: Traefik, Hosts: []string{testHost, "www.example.org"}, Paths: []string{"/pages"}},
-				Service{Name: "api", Proxy: Traefik, Hosts: []string{"www.example.org"}},
-			)
-			status := func(scope string) string {
-				return meant(t, w.ask(ask{proxy: Traefik, method: c.method, target: "/from/f", header: auth(bearer(t, scope), c.header...)}))
-			}
-			if c.needs == "" {
-				if got := status("storage.read:/ storage.modify:/ storage.stage:/"); got != "403" && got != "400" {
-					t.Errorf("with every right: %s", got)
-				}
-				return
-			}
-			if got := status(c.needs); got != "200" {
-				t.Errorf("with %s: %s %s", c.needs, got, w.last().Refusal.Reason())
-			}
-			for _, scope := range c.tooLittle {
-				if got := status(scope); got != "403" {
-					t.Errorf("with %s: %s", scope, got)
-				}
-			}
-		})
-	}
-}
-
-// TestCopyWithoutOperations: a service without operations still has both ends of a copy judged.
-func TestCopyWithoutOperations(t *testing.T) {
-	w := newWorld(t, Service{Name: "api", Proxy: Caddy})
-	for destination, want := range map[string]string{
-		"http://se.example.org/open/x": "200", "http://se.example.org/admin/x": "403", "/admin/x": "403",
-		"http://elsewhere.example/x": "403", // without hosts, who knows what is elsewhere
-		"":                           "403",
-	} {
-		resp := w.ask(ask{proxy: Caddy, method: "COPY", target: "/open/f", header: auth(bearer(t, "x"), "Destination", destination)})
-		if got := meant(t, resp); got != want {
-			t.Errorf("to %q: %s, want %s: %s", destination, got, want, body(t, resp))
-		}
-	}
-}
-
 func TestIdentity(t *testing.T) {
 	custom := storage(Nginx)
-	custom.Headers = append(DefaultHeaders(), Header{"X-Mail", "email"}, Header{"X-Roles", "entitlements"}, Header{"X-Client", "client_id"})
+	custom.Headers = append(DefaultHeaders(), Header{"X-Mail", "email"}, Header{"X-Roles", "entitlements"},
+		Header{"X-Client", "client_id"})
 	w := newWorld(t, custom)
 	ask1 := func(edit set) http.Header {
 		resp := w.ask(ask{proxy: Nginx, target: "/f", header: auth(bearer(t, "storage.read:/", edit))})
@@ -156,8 +35,9 @@ func TestIdentity(t *testing.T) {
 		"sub": "alice 100%", "email": " a@b ", "entitlements": []string{"urn:a,b", "c d", "\x7f"},
 	})
 	for name, want := range map[string]string{
-		"X-Token-Sub": "alice 100%25", "X-Token-Iss": testIssuer, "X-Token-Groups": "/vo,/vo/admins", "X-Token-Scope": "storage.read:/",
-		"X-Token-Exp": "1800000600", "X-Mail": "%20a@b%20", "X-Roles": "urn:a%2Cb,c d,%7F", "X-Client": "",
+		"X-Token-Sub": "alice 100%25", "X-Token-Iss": testIssuer, "X-Token-Groups": "/vo,/vo/admins",
+		"X-Token-Scope": "storage.read:/",
+		"X-Token-Exp":   "1800000600", "X-Mail": "%20a@b%20", "X-Roles": "urn:a%2Cb,c d,%7F", "X-Client": "",
 	} {
 		if got, there := h[name]; !there || len(got) != 1 || got[0] != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
@@ -218,7 +98,10 @@ func TestServices(t *testing.T) {
 			t.Errorf("%s%s: %q, want %q", c.host, c.path, got, c.want)
 		}
 	}
-	for _, host := range []string{"a.example.org, b.example.org", "a.example.org.", "a.example.org:http", "a b", "a.example.org/x", "[::1", "\u00e4.example.org"} {
+	for _, host := range []string{
+		"a.example.org, b.example.org", "a.example.org.", "a.example.org:http", "a b",
+		"a.example.org/x", "[::1", "\u00e4.example.org",
+	} {
 		resp := w.ask(ask{proxy: Traefik, host: host, target: "/", header: auth(bearer(t, "x"))})
 		if got := meant(t, resp); got != "400" {
 			t.Errorf("host %q: %s", host, got)
@@ -287,11 +170,12 @@ func TestPreflight(t *testing.T) {
 		header http.Header
 		want   string
 	}{
-		"allowed":                    {with, "OPTIONS", preflight, "200"},
-		"not configured":             {without, "OPTIONS", preflight, "401"},
-		"no preflight":               {with, "OPTIONS", auth("", "Origin", "https://app.example"), "401"},
-		"another method":             {with, "PUT", preflight, "401"},
-		"with a token that is wrong": {with, "OPTIONS", auth("Bearer abc", "Origin", "x", "Access-Control-Request-Method", "PUT"), "401"},
+		"allowed":        {with, "OPTIONS", preflight, "200"},
+		"not configured": {without, "OPTIONS", preflight, "401"},
+		"no preflight":   {with, "OPTIONS", auth("", "Origin", "https://app.example"), "401"},
+		"another method": {with, "PUT", preflight, "401"},
+		"with a token that is wrong": {with, "OPTIONS", auth("Bearer abc", "Origin", "x", "Access-Control-Request-Method",
+			"PUT"), "401"},
 		"with a forged identity": {
 			with, "OPTIONS", auth("", "Origin", "x", "Access-Control-Request-Method", "PUT", "X_token_sub", "root"), "400",
 		},
@@ -311,7 +195,10 @@ func TestMethodOverride(t *testing.T) {
 	strict := newWorld(t, s)
 	s.MethodOverride = true
 	lax := newWorld(t, s)
-	for _, name := range []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X_http_method_override"} {
+	for _, name := range []string{
+		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
+		"X_http_method_override",
+	} {
 		a := ask{proxy: Traefik, target: "/f", header: auth(bearer(t, "storage.read:/"), name, "DELETE")}
 		if got := meant(t, strict.ask(a)); got != "400" {
 			t.Errorf("%s: %s", name, got)
@@ -324,8 +211,12 @@ func TestMethodOverride(t *testing.T) {
 
 func TestMetadata(t *testing.T) {
 	s := storage(Nginx)
-	s.Resource, s.Scopes, s.AuthorizationServers = "https://se.example.org:8443/data", []string{"storage.read:/"}, []string{testIssuer}
-	w := newWorld(t, s, Service{Name: "page", Proxy: Nginx, Hosts: []string{"www.example.org"}, Resource: "https://www.example.org/"})
+	s.Resource, s.Scopes, s.AuthorizationServers = "https://se.example.org:8443/data", []string{"storage.read:/"},
+		[]string{testIssuer}
+	w := newWorld(t, s, Service{
+		Name: "page", Proxy: Nginx, Hosts: []string{"www.example.org"},
+		Resource: "https://www.example.org/",
+	})
 	get := func(method, host, target string) *http.Response {
 		r := httptest.NewRequest(method, "http://x/", nil)
 		r.Host, r.RequestURI = host, target
@@ -346,7 +237,8 @@ func TestMetadata(t *testing.T) {
 	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Resource != s.Resource || got.Servers[0] != testIssuer || got.Scopes[0] != "storage.read:/" || got.Methods[0] != "header" {
+	if got.Resource != s.Resource || got.Servers[0] != testIssuer || got.Scopes[0] != "storage.read:/" ||
+		got.Methods[0] != "header" {
 		t.Errorf("%+v", got)
 	}
 	for _, c := range []struct {
@@ -421,15 +313,18 @@ func TestCertificate(t *testing.T) {
 		want   []byte
 		fails  bool
 	}{
-		"none":                 {},
-		"empty":                {values: []string{""}},
-		"RFC 9440":             {values: []string{":" + b64 + ":"}, want: der},
-		"bare":                 {values: []string{b64}, want: der},
-		"escaped by nginx":     {values: []string{url.PathEscape(text)}, want: der},
-		"escaped as a query":   {values: []string{url.QueryEscape(b64)}, want: der},
-		"two":                  {values: []string{b64, b64}, fails: true},
-		"rubbish":              {values: []string{"rubbish!"}, fails: true},
-		"another kind of PEM":  {values: []string{url.PathEscape(strings.ReplaceAll(text, "CERTIFICATE", "PUBLIC KEY"))}, fails: true},
+		"none":               {},
+		"empty":              {values: []string{""}},
+		"RFC 9440":           {values: []string{":" + b64 + ":"}, want: der},
+		"bare":               {values: []string{b64}, want: der},
+		"escaped by nginx":   {values: []string{url.PathEscape(text)}, want: der},
+		"escaped as a query": {values: []string{url.QueryEscape(b64)}, want: der},
+		"two":                {values: []string{b64, b64}, fails: true},
+		"rubbish":            {values: []string{"rubbish!"}, fails: true},
+		"another kind of PEM": {
+			values: []string{url.PathEscape(strings.ReplaceAll(text, "CERTIFICATE", "PUBLIC KEY"))},
+			fails:  true,
+		},
 		"two in one":           {values: []string{url.PathEscape(text + text)}, fails: true},
 		"too long":             {values: []string{strings.Repeat("A", maxCertificate+4)}, fails: true},
 		"nothing between dots": {values: []string{"::"}, fails: true},
@@ -460,17 +355,29 @@ func TestConfig(t *testing.T) {
 		"relative path":   {[]Service{{Name: "a", Proxy: Nginx, Paths: []string{"a"}}}, "path"},
 		"dots in a path":  {[]Service{{Name: "a", Proxy: Nginx, Paths: []string{"/a/../b"}}}, "path"},
 		"same name":       {[]Service{ok, {Name: "storage", Proxy: Envoy}}, "two services"},
-		"same place":      {[]Service{ok, {Name: "a", Proxy: Nginx, Hosts: []string{testHost}, Paths: []string{"/x", "/"}}}, "both serve"},
+		"same place": {
+			[]Service{ok, {Name: "a", Proxy: Nginx, Hosts: []string{testHost}, Paths: []string{"/x", "/"}}},
+			"both serve",
+		},
 		"with and without hosts": {
 			[]Service{ok, {Name: "a", Proxy: Nginx, Paths: []string{"/a"}}}, "made-up host",
 		},
-		"status":            {[]Service{{Name: "a", Proxy: Nginx, UnavailableAs: 503}}, "status 503"},
-		"resource":          {[]Service{{Name: "a", Proxy: Nginx, Resource: "http://h/"}}, "https URL"},
-		"header":            {[]Service{{Name: "a", Proxy: Nginx, Headers: []Header{{"X A", "sub"}}}}, "name of a header"},
-		"header without":    {[]Service{{Name: "a", Proxy: Nginx, Headers: []Header{{"X-A", ""}}}}, "no claim"},
-		"header twice":      {[]Service{{Name: "a", Proxy: Nginx, Headers: []Header{{"X-A", "sub"}, {"x_a", "iss"}}}}, "twice"},
-		"header in use":     {[]Service{{Name: "a", Proxy: Nginx, Headers: []Header{{"authorization", "sub"}}}}, "another meaning"},
-		"forwarded header":  {[]Service{{Name: "a", Proxy: Nginx, Headers: []Header{{"X_Forwarded_User", "sub"}}}}, "another meaning"},
+		"status":         {[]Service{{Name: "a", Proxy: Nginx, UnavailableAs: 503}}, "status 503"},
+		"resource":       {[]Service{{Name: "a", Proxy: Nginx, Resource: "http://h/"}}, "https URL"},
+		"header":         {[]Service{{Name: "a", Proxy: Nginx, Headers: []Header{{"X A", "sub"}}}}, "name of a header"},
+		"header without": {[]Service{{Name: "a", Proxy: Nginx, Headers: []Header{{"X-A", ""}}}}, "no claim"},
+		"header twice": {
+			[]Service{{Name: "a", Proxy: Nginx, Headers: []Header{{"X-A", "sub"}, {"x_a", "iss"}}}},
+			"twice",
+		},
+		"header in use": {
+			[]Service{{Name: "a", Proxy: Nginx, Headers: []Header{{"authorization", "sub"}}}},
+			"another meaning",
+		},
+		"forwarded header": {
+			[]Service{{Name: "a", Proxy: Nginx, Headers: []Header{{"X_Forwarded_User", "sub"}}}},
+			"another meaning",
+		},
 		"method":            {[]Service{{Name: "a", Proxy: Nginx, Methods: map[string]string{"PO ST": "x"}}}, "no operation"},
 		"cert header":       {[]Service{{Name: "a", Proxy: Nginx, CertificateHeader: "a:b"}}, "name of a header"},
 		"all faults at one": {[]Service{{Name: "a"}, {Name: "b", Proxy: "x"}}, `no proxy "x"`},
@@ -484,7 +391,8 @@ func TestConfig(t *testing.T) {
 		t.Errorf("without a gate: %v", err)
 	}
 	hosts := []string{"A.example"}
-	if _, err := New(Options{Gate: saying{}, Services: []Service{{Name: "a", Proxy: Nginx, Hosts: hosts}}}); err != nil || hosts[0] != "A.example" {
+	if _, err := New(Options{Gate: saying{}, Services: []Service{{Name: "a", Proxy: Nginx, Hosts: hosts}}}); err != nil ||
+		hosts[0] != "A.example" {
 		t.Errorf("the caller's list became %v, %v", hosts, err)
 	}
 }

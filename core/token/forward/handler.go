@@ -31,7 +31,8 @@ type Options struct {
 	MaxToken  int // bytes; 0: jose.MaxToken
 }
 
-// Handler answers proxies and serves the metadata of the services. It does not change and may be used by many goroutines.
+// Handler answers proxies and serves the metadata of the services. It does not change and may be used by many
+// goroutines.
 type Handler struct {
 	gate     Gate
 	table    table
@@ -51,8 +52,9 @@ func New(o Options) (*Handler, error) {
 	return &Handler{gate: o.Gate, table: t, algs: o.ProofAlgs, maxToken: o.MaxToken}, nil
 }
 
-// Serves reports whether a request is for this handler. It looks at the target as it was sent; whoever puts the handler
-// beside others asks this before any [http.ServeMux], which would answer "//" and ".." in what Envoy asks with a redirect.
+// Serves reports whether a request is for this handler. It looks at the target as it was sent; whoever puts the
+// handler beside others asks this before any [http.ServeMux], which would answer "//" and ".." in what Envoy asks
+// with a redirect.
 func (h *Handler) Serves(r *http.Request) bool {
 	return strings.HasPrefix(r.RequestURI, prefix) || strings.HasPrefix(r.RequestURI, wellKnown)
 }
@@ -208,8 +210,8 @@ func (q *question) refuse(w http.ResponseWriter, no *gate.Refusal) {
 	answer.Write(w)
 }
 
-// nginxStatus is one that auth_request does not turn into 500 by itself: 401 and 403 stay, and what is the client's fault
-// is 401, whose headers reach it.
+// nginxStatus is one that auth_request does not turn into 500 by itself: 401 and 403 stay, and what is the client's
+// fault is 401, whose headers reach it.
 func nginxStatus(status, unavailable int) int {
 	switch {
 	case status == http.StatusForbidden, status == http.StatusUnauthorized:

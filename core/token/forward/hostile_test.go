@@ -21,7 +21,8 @@ func TestForgedIdentity(t *testing.T) {
 		w := newWorld(t, storage(p))
 		token := bearer(t, "storage.read:/")
 		for _, name := range []string{
-			"X-Token-Sub", "X_token_sub", "X_Token_Sub", "x_token_sub", "X.Token.Sub", "X-Token_Sub", "X_Token-Iss", "X+Token+Groups",
+			"X-Token-Sub", "X_token_sub", "X_Token_Sub", "x_token_sub", "X.Token.Sub", "X-Token_Sub", "X_Token-Iss",
+			"X+Token+Groups",
 			"X~token~exp", "X'token'scope", "x-token-sub", "X!TOKEN!ISS",
 		} {
 			t.Run(string(p)+"/"+name, func(t *testing.T) {
@@ -51,8 +52,12 @@ func TestForgedIdentity(t *testing.T) {
 func TestSources(t *testing.T) {
 	everywhere := func(method, host, uri string) []string {
 		var list []string
-		for _, prefix := range []string{"X-Original-", "X-Forwarded-", "X_original_", "X_Forwarded_", "X-Rewrite-", "X-Envoy-Original-"} {
-			list = append(list, prefix+"Method", method, prefix+"Host", host, prefix+"Uri", uri, prefix+"Url", uri, prefix+"Path", uri)
+		for _, prefix := range []string{
+			"X-Original-", "X-Forwarded-", "X_original_", "X_Forwarded_", "X-Rewrite-",
+			"X-Envoy-Original-",
+		} {
+			list = append(list, prefix+"Method", method, prefix+"Host", host, prefix+"Uri", uri, prefix+"Url", uri,
+				prefix+"Path", uri)
 		}
 		return append(list, "X-Original-Url", uri, "Forwarded", "host="+host)
 	}
@@ -105,14 +110,21 @@ func TestSources(t *testing.T) {
 func hostilePaths() []string {
 	list := []string{
 		"", "open/f", "*", "http://se.example.org/open/f", "//se.example.org/../x",
-		"/open/../secret", "/open/..", "/..", "/open/%2e%2e/secret", "/open/%2E%2e/secret", "/open/.%2e/secret", "/open/%2e./secret",
-		"/open/%252e%252e/secret", "/open/%25252e%25252e/secret", "/open/%2525252e%2525252e/s", "/open/%252525252e/s", "/open/..%2fsecret",
-		"/open%2fsecret", "/open%2Fsecret", "/open%252fsecret", "/open%25252Fsecret", "/open%5csecret", `/open\secret`, `/open\..\secret`,
-		"/open/..%5csecret", "/open/%5c%5c", "/open/..;/secret", "/open/..;x=1/secret", "/open/%2e%2e;/secret", "/open/..%3b/secret",
-		"/open/.. /secret", "/open/..%20/secret", "/open/.../secret", "/open/..%20./s", "/open/f%00", "/open/%00/f", "/open/f%0d%0aX:y",
-		"/open/\r\nf", "/open/\x00f", "/open/\x7f", "/open/%7f", "/open/f\t", "/open f", "/open/%", "/open/%2", "/open/%zz", "/open/%u002e",
+		"/open/../secret", "/open/..", "/..", "/open/%2e%2e/secret", "/open/%2E%2e/secret", "/open/.%2e/secret",
+		"/open/%2e./secret",
+		"/open/%252e%252e/secret", "/open/%25252e%25252e/secret", "/open/%2525252e%2525252e/s", "/open/%252525252e/s",
+		"/open/..%2fsecret",
+		"/open%2fsecret", "/open%2Fsecret", "/open%252fsecret", "/open%25252Fsecret", "/open%5csecret", `/open\secret`,
+		`/open\..\secret`,
+		"/open/..%5csecret", "/open/%5c%5c", "/open/..;/secret", "/open/..;x=1/secret", "/open/%2e%2e;/secret",
+		"/open/..%3b/secret",
+		"/open/.. /secret", "/open/..%20/secret", "/open/.../secret", "/open/..%20./s", "/open/f%00", "/open/%00/f",
+		"/open/f%0d%0aX:y",
+		"/open/\r\nf", "/open/\x00f", "/open/\x7f", "/open/%7f", "/open/f\t", "/open f", "/open/%", "/open/%2", "/open/%zz",
+		"/open/%u002e",
 		"/open/%c0%ae%c0%ae/secret", "/open/%c0%af", "/open/%e0%80%af", "/open/%ff", "/open/\xff", "/open/f#frag",
-		"/open/" + strings.Repeat("a", maxTarget), "/" + strings.Repeat("../", 100), "/open/" + strings.Repeat("%252525", 2) + "252525252e",
+		"/open/" + strings.Repeat("a", maxTarget), "/" + strings.Repeat("../", 100), "/open/" + strings.Repeat("%252525",
+			2) + "252525252e",
 	}
 	return list
 }
@@ -141,8 +153,10 @@ func TestHostilePaths(t *testing.T) {
 	}
 	w := newWorld(t, storage(Traefik))
 	for _, path := range []string{
-		"/", "/open/f", "/open//f", "/open/./f", "/open/f/", "/open/%20f", "/open/%E2%82%AC", "/open/\u20ac", "/open/a..b", "/open/..a", "/open/a..",
-		"/open/100%25", "/open/%25zz", "/open/f;v=1", "/open/...a", "/open/f?x=../..", "/open/f?a=%2e%2e/", "/~u/:a@b!$&'()*+,=",
+		"/", "/open/f", "/open//f", "/open/./f", "/open/f/", "/open/%20f", "/open/%E2%82%AC", "/open/\u20ac", "/open/a..b",
+		"/open/..a", "/open/a..",
+		"/open/100%25", "/open/%25zz", "/open/f;v=1", "/open/...a", "/open/f?x=../..", "/open/f?a=%2e%2e/",
+		"/~u/:a@b!$&'()*+,=",
 	} {
 		t.Run("fine: "+path, func(t *testing.T) {
 			resp := w.ask(ask{proxy: Traefik, target: path, header: auth(bearer(t, "storage.read:/"))})
@@ -171,8 +185,14 @@ func TestTokens(t *testing.T) {
 			{name: "scheme in capitals", header: auth("BEARER  " + raw), want: "200"},
 			{name: "none", header: auth(""), want: "401"},
 			{name: "two headers", header: auth(good, "Authorization", good), want: "400", code: "invalid_request"},
-			{name: "a second one in the query", header: auth(good), target: "/f?access_token=" + raw, want: "400", code: "invalid_request"},
-			{name: "an encoded name in the query", header: auth(good), target: "/f?%61ccess_token=x", want: "400", code: "invalid_request"},
+			{
+				name: "a second one in the query", header: auth(good), target: "/f?access_token=" + raw, want: "400",
+				code: "invalid_request",
+			},
+			{
+				name: "an encoded name in the query", header: auth(good), target: "/f?%61ccess_token=x", want: "400",
+				code: "invalid_request",
+			},
 			{name: "only in the query", header: auth(""), target: "/f?access_token=" + raw, want: "401"},
 			{name: "Basic", header: auth("Basic YTpi"), want: "401"},
 			{name: "in X-Auth-Token", header: auth("", "X-Auth-Token", raw, "Proxy-Authorization", good), want: "401"},
@@ -181,11 +201,20 @@ func TestTokens(t *testing.T) {
 			{name: "no JWT", header: auth("Bearer abc"), want: "401", code: "invalid_token"},
 			{name: "too long", header: auth("Bearer " + strings.Repeat("a", 1<<17)), want: "401", code: "invalid_token"},
 			{
-				name: "expired", header: auth(bearer(t, "storage.read:/", set{"exp": now.Unix() - 1, "iat": now.Unix() - 700, "nbf": now.Unix() - 700})),
+				name: "expired", header: auth(bearer(t, "storage.read:/", set{
+					"exp": now.Unix() - 1, "iat": now.Unix() - 700,
+					"nbf": now.Unix() - 700,
+				})),
 				want: "401", code: "invalid_token",
 			},
-			{name: "of a stranger", header: auth(bearer(t, "storage.read:/", set{"iss": "https://evil.example"})), want: "401", code: "invalid_token"},
-			{name: "for somebody else", header: auth(bearer(t, "storage.read:/", set{"aud": "https://x.example"})), want: "401", code: "invalid_token"},
+			{
+				name: "of a stranger", header: auth(bearer(t, "storage.read:/", set{"iss": "https://evil.example"})), want: "401",
+				code: "invalid_token",
+			},
+			{
+				name: "for somebody else", header: auth(bearer(t, "storage.read:/", set{"aud": "https://x.example"})),
+				want: "401", code: "invalid_token",
+			},
 			{name: "too little scope", header: auth(bearer(t, "storage.read:/other")), want: "403", code: "insufficient_scope"},
 		} {
 			t.Run(string(p)+"/"+c.name, func(t *testing.T) {
@@ -336,7 +365,10 @@ func FuzzPath(f *testing.F) {
 }
 
 func FuzzQuestion(f *testing.F) {
-	w := newWorld(f, storage(Nginx), Service{Name: "api", Proxy: Nginx, Hosts: []string{testHost}, Paths: []string{"/api"}})
+	w := newWorld(f, storage(Nginx), Service{
+		Name: "api", Proxy: Nginx, Hosts: []string{testHost},
+		Paths: []string{"/api"},
+	})
 	token := bearer(f, "storage.read:/ storage.modify:/a")
 	f.Add("COPY", testHost, "/a/f", "Destination", "https://se.example.org/a/g")
 	f.Add("GET", testHost, "/a/f?x=y", "X_Token_Sub", "root")
@@ -344,7 +376,8 @@ func FuzzQuestion(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, host, uri, name, value string) {
 		r := httptest.NewRequest(http.MethodGet, Nginx.Address(), nil)
 		r.Header = http.Header{
-			"Authorization": {token}, name: {value}, "X-Original-Method": {method}, "X-Original-Host": {host}, "X-Original-Uri": {uri},
+			"Authorization": {token}, name: {value}, "X-Original-Method": {method}, "X-Original-Host": {host},
+			"X-Original-Uri": {uri},
 		}
 		rec := httptest.NewRecorder()
 		w.ServeHTTP(rec, r)

@@ -15,8 +15,8 @@ import (
 // Header is one identity header: what the service behind learns of who is there.
 type Header struct {
 	Name string // of the header
-	// Claim is where its value comes from: iss, sub, scope, exp, groups (wlcg.groups of a WLCG token, groups of another), or
-	// any claim whose values are text. See docs/policy.md for where claims are looked for.
+	// Claim is where its value comes from: iss, sub, scope, exp, groups (wlcg.groups of a WLCG token, groups of
+	// another), or any claim whose values are text. See docs/policy.md for where claims are looked for.
 	Claim string
 }
 
@@ -69,8 +69,8 @@ func newHeaders(list []Header) ([]header, error) {
 	return out, errors.Join(faults...)
 }
 
-// reserved are headers an answer or a request has for something else; an identity header of that name would break it, or
-// be refused in every honest request.
+// reserved are headers an answer or a request has for something else; an identity header of that name would break it,
+// or be refused in every honest request.
 func reserved(alias string) bool {
 	if strings.HasPrefix(alias, "x-forwarded-") || strings.HasPrefix(alias, "x-original-") ||
 		strings.HasPrefix(alias, "transferheader") {
@@ -79,7 +79,8 @@ func reserved(alias string) bool {
 	return slices.Contains([]string{
 		"authorization", "proxy-authorization", "www-authenticate", "dpop", "cookie", "set-cookie", "host", "connection",
 		"content-length", "content-type", "content-encoding", "transfer-encoding", "cache-control", "location", "retry-after",
-		"date", "server", "source", "destination", "overwrite", "credential", "user-agent", "accept", "origin", "te", "upgrade",
+		"date", "server", "source", "destination", "overwrite", "credential", "user-agent", "accept", "origin", "te",
+		"upgrade",
 		"x-content-type-options", aliasKey(StatusHeader),
 	}, alias)
 }
@@ -115,8 +116,9 @@ func override(alias string) bool {
 	return false
 }
 
-// forged finds headers of the client that must not reach the service: an identity header in any spelling, or a change of
-// the method. The proxy ought to have deleted the former; that it has not is refused rather than hoped to be harmless.
+// forged finds headers of the client that must not reach the service: an identity header in any spelling, or a change
+// of the method. The proxy ought to have deleted the former; that it has not is refused rather than hoped to be
+// harmless.
 func (s *service) forged(h http.Header) error {
 	for name := range h {
 		if len(name) > 64 || len(name) < 2 {
@@ -139,13 +141,13 @@ func (s *service) identify(h http.Header, out *gate.Outcome) error {
 		s.silence(h)
 		return nil
 	}
-	size := 0
-	for _, one := range s.headers {
-		value := one.value(out)
-		if size += len(value); size > maxIdentity {
+	values, size := make([]string, len(s.headers)), 0
+	for i, one := range s.headers {
+		values[i] = one.value(out)
+		if size += len(values[i]); size > maxIdentity {
 			return errIdentitySize
 		}
-		h[one.name] = []string{value}
+		h[one.name] = values[i : i+1 : i+1]
 	}
 	return nil
 }
@@ -181,7 +183,11 @@ func (h header) value(out *gate.Outcome) string {
 		}
 		return strconv.FormatInt(out.Expires.Unix(), 10)
 	case "groups":
-		if out.Subject.Profile == claims.WLCG {
+		switch {
+		case out.Subject.Profile != claims.WLCG:
+		case out.Subject.Claims.Groups != nil: // as Texts would find them, read already
+			return encodeList(out.Subject.Claims.Groups)
+		default:
 			return encodeList(out.Subject.Texts("wlcg.groups"))
 		}
 	}
@@ -189,6 +195,9 @@ func (h header) value(out *gate.Outcome) string {
 }
 
 func encodeList(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
 	encoded := make([]string, len(list))
 	for i, v := range list {
 		encoded[i] = strings.ReplaceAll(encode(v), ",", "%2C")

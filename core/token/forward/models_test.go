@@ -16,10 +16,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Traefik and Envoy are not in Debian. What stands here does what their documentation and sources say they do, as far as
-// forward-auth goes, with the settings of the blocks in the administrator's guide and nothing else: a setting that is
-// missing there is missing here. It shows that block and verifier fit together; that the programs themselves do what is
-// written about them, it cannot show.
+// Traefik and Envoy are not in Debian. What stands here does what their documentation and sources say they do, as far
+// as forward-auth goes, with the settings of the blocks in the administrator's guide and nothing else: a setting that
+// is missing there is missing here. It shows that block and verifier fit together; that the programs themselves do
+// what is written about them, it cannot show.
 
 // startModel serves a proxy in the place of a real one.
 func startModel(t testing.TB, p Proxy, handler func(s *site) http.Handler) *site {
@@ -33,7 +33,10 @@ func startModel(t testing.TB, p Proxy, handler func(s *site) http.Handler) *site
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &httptest.Server{Listener: ln, Config: &http.Server{Handler: handler(s)}, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}
+	srv := &httptest.Server{
+		Listener: ln, Config: &http.Server{Handler: handler(s)},
+		TLS: &tls.Config{Certificates: []tls.Certificate{cert}},
+	}
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	return s
@@ -96,7 +99,8 @@ func startTraefik(t testing.TB, edit func(string) string) *site {
 	return startModel(t, Traefik, func(s *site) http.Handler {
 		tr := &traefik{}
 		strictYAML(t, block(t, "/etc/traefik/traefik.yaml"), &tr.static)
-		text := with(t, block(t, "/etc/traefik/dynamic/se.yaml"), "127.0.0.1:8095", s.addr, "127.0.0.1:9000", s.service.Listener.Addr().String())
+		text := with(t, block(t, "/etc/traefik/dynamic/se.yaml"), "127.0.0.1:8095", s.addr, "127.0.0.1:9000",
+			s.service.Listener.Addr().String())
 		if edit != nil {
 			text = edit(text)
 		}
@@ -158,8 +162,9 @@ func (m traefikMiddleware) serve(w http.ResponseWriter, r *http.Request) bool {
 		ask.Header.Del(hop)
 	}
 	own := map[string]string{
-		"X-Forwarded-Method": r.Method, "X-Forwarded-Host": r.Host, "X-Forwarded-Uri": r.URL.RequestURI(), "X-Forwarded-Proto": "https",
-		"X-Forwarded-For": "127.0.0.1",
+		"X-Forwarded-Method": r.Method, "X-Forwarded-Host": r.Host, "X-Forwarded-Uri": r.URL.RequestURI(),
+		"X-Forwarded-Proto": "https",
+		"X-Forwarded-For":   "127.0.0.1",
 	}
 	for name, value := range own {
 		if !m.ForwardAuth.TrustForwardHeader || ask.Header.Get(name) == "" {
@@ -297,7 +302,8 @@ func startEnvoy(t testing.TB) *site {
 	return startModel(t, Envoy, func(s *site) http.Handler {
 		_, verifier, _ := net.SplitHostPort(s.addr)
 		_, service, _ := net.SplitHostPort(s.service.Listener.Addr().String())
-		text := with(t, block(t, "/etc/envoy/envoy.yaml"), "port_value: 8095", "port_value: "+verifier, "port_value: 9000", "port_value: "+service)
+		text := with(t, block(t, "/etc/envoy/envoy.yaml"), "port_value: 8095", "port_value: "+verifier, "port_value: 9000",
+			"port_value: "+service)
 		e := &envoy{}
 		strictYAML(t, text, &e.envoyConfig)
 		return e
@@ -372,7 +378,10 @@ func (e *envoy) authorise(f envoyFilter, w http.ResponseWriter, r *http.Request)
 		if f.AllowFail {
 			return true
 		}
-		status := map[string]int{"": http.StatusForbidden, "ServiceUnavailable": http.StatusServiceUnavailable}[f.OnError.Code]
+		status := map[string]int{
+			"":                   http.StatusForbidden,
+			"ServiceUnavailable": http.StatusServiceUnavailable,
+		}[f.OnError.Code]
 		w.WriteHeader(status)
 		return false
 	}
@@ -428,7 +437,10 @@ func TestTraefik(t *testing.T) {
 	journeys(t, s)
 	t.Run("without the deletions the verifier refuses", func(t *testing.T) {
 		s := startTraefik(t, func(text string) string { return with(t, text, "[no-identity, verifier]", "[verifier]") })
-		r := s.call(t, call{target: "/f", lines: []string{"Authorization: " + s.one.token(t, "storage.read:/"), "X-Token-Sub: root"}})
+		r := s.call(t, call{target: "/f", lines: []string{
+			"Authorization: " + s.one.token(t, "storage.read:/"),
+			"X-Token-Sub: root",
+		}})
 		if r.StatusCode != http.StatusBadRequest || r.seen != nil {
 			t.Errorf("%d, the service saw %v", r.StatusCode, r.seen)
 		}

@@ -17,8 +17,8 @@ const (
 	opModify = "storage.modify"
 )
 
-// requests is what the policy is asked about: one thing for most methods, several for COPY and MOVE, all of which have to
-// be allowed. h are the headers of the client.
+// requests is what the policy is asked about: one thing for most methods, several for COPY and MOVE, all of which
+// have to be allowed. h are the headers of the client.
 func (s *service) requests(o original, h http.Header, t table) ([]policy.Request, error) {
 	if o.method == "COPY" || o.method == "MOVE" {
 		if _, mapped := s.Methods[o.method]; !mapped {
@@ -56,8 +56,8 @@ func (s *service) request(method, operation, path string) policy.Request {
 	return policy.Request{Service: s.Name, Method: method, Operation: operation, Path: path}
 }
 
-// operation is that of every method but COPY and MOVE. Methods are compared with case, as HTTP says; what is not known is
-// refused.
+// operation is that of every method but COPY and MOVE. Methods are compared with case, as HTTP says; what is not
+// known is refused.
 func (s *service) operation(method string) (string, error) {
 	if op, ok := s.Methods[method]; ok {
 		return op, nil
@@ -78,9 +78,9 @@ func (s *service) operation(method string) (string, error) {
 	return "", denied("the method is not known here")
 }
 
-// write is what it takes to put a file where one may be already. storage.create never overwrites, so it is enough only
-// where nothing can be overwritten: the service is known not to, or the client says so (RFC 4918 section 10.6; a service
-// that does COPY does that too).
+// write is what it takes to put a file where one may be already. storage.create never overwrites, so it is enough
+// only where nothing can be overwritten: the service is known not to, or the client says so (RFC 4918 section 10.6; a
+// service that does COPY does that too).
 func (s *service) write(h http.Header) string {
 	if s.PutCreates || slices.Equal(h["Overwrite"], []string{"F"}) {
 		return opCreate
@@ -88,8 +88,8 @@ func (s *service) write(h http.Header) string {
 	return opModify
 }
 
-// transfer judges COPY and MOVE (RFC 4918 sections 9.8 and 9.9, and third-party copy): Source is where data is pulled from
-// to the path of the request, Destination where they go from there. Exactly one of both has to be there.
+// transfer judges COPY and MOVE (RFC 4918 sections 9.8 and 9.9, and third-party copy): Source is where data is pulled
+// from to the path of the request, Destination where they go from there. Exactly one of both has to be there.
 func (s *service) transfer(o original, h http.Header, t table) ([]policy.Request, error) {
 	source, destination := h["Source"], h["Destination"]
 	if len(source)+len(destination) != 1 {
@@ -123,8 +123,8 @@ func (s *service) transfer(o original, h http.Header, t table) ([]policy.Request
 	}
 }
 
-// peer reads the URL of Source or Destination: a path of this service, or a place on another host. The port is not looked
-// at, so that nothing on a host of ours counts as elsewhere.
+// peer reads the URL of Source or Destination: a path of this service, or a place on another host. The port is not
+// looked at, so that nothing on a host of ours counts as elsewhere.
 func (s *service) peer(value string, o original, t table) (path string, local bool, err error) {
 	if value == "" || len(value) > maxTarget ||
 		strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
@@ -157,7 +157,8 @@ func transferSchemes() []string {
 	return []string{"https", "http", "davs", "dav", "s3s", "s3", "roots", "root"}
 }
 
-// localPeer takes a path that is of the same service; one of its neighbours has its own rules, which were not asked for.
+// localPeer takes a path that is of the same service; one of its neighbours has its own rules, which were not asked
+// for.
 func (s *service) localPeer(raw, host string, t table) (string, bool, error) {
 	if raw == "" {
 		raw = "/"

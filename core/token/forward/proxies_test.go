@@ -103,7 +103,8 @@ func (i *realIssuer) token(t testing.TB, scope string, edit ...set) string {
 	t.Helper()
 	at := time.Now().Unix()
 	s := set{
-		"iss": i.URL, "sub": "alice", "aud": testAudience, "exp": at + 3600, "iat": at, "nbf": at, "jti": "j", "wlcg.ver": "1.0",
+		"iss": i.URL, "sub": "alice", "aud": testAudience, "exp": at + 3600, "iat": at, "nbf": at, "jti": "j",
+		"wlcg.ver":    "1.0",
 		"wlcg.groups": []string{"/vo"}, "scope": scope,
 	}
 	for _, e := range edit {
@@ -152,7 +153,8 @@ func newSite(t testing.TB, p Proxy) *site {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s := &site{
 		proxy: p, one: startIssuer(t, jose.ES256), two: startIssuer(t, jose.RS256), dir: dir, seen: make(chan seen, 8),
-		socket: filepath.Join(dir, "verifier.sock"), network: "unix", front: filepath.Join(dir, "proxy.sock"), roots: x509.NewCertPool(),
+		socket: filepath.Join(dir, "verifier.sock"), network: "unix", front: filepath.Join(dir, "proxy.sock"),
+		roots: x509.NewCertPool(),
 	}
 	s.service = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
@@ -252,7 +254,8 @@ func (s *site) run(t testing.TB, program string, args ...string) bool {
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = []string{
-		"HOME=" + s.dir, "XDG_DATA_HOME=" + s.dir, "XDG_CONFIG_HOME=" + s.dir, "TMPDIR=" + s.dir, "PATH=/usr/sbin:/usr/bin:/bin",
+		"HOME=" + s.dir, "XDG_DATA_HOME=" + s.dir, "XDG_CONFIG_HOME=" + s.dir, "TMPDIR=" + s.dir,
+		"PATH=/usr/sbin:/usr/bin:/bin",
 	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
@@ -308,15 +311,17 @@ func startNginx(t testing.TB, more string) *site {
 		fmt.Fprintf(&temp, "%s_temp_path %s/%s;\n", kind, s.dir, kind)
 	}
 	conf := s.write(t, "nginx.conf", fmt.Sprintf("%sdaemon off;\npid %s/pid;\nerror_log stderr;\nworker_processes 1;\n"+
-		"events { worker_connections 64; }\nhttp {\naccess_log off;\n%s%s\n%s\n}\n", user, s.dir, temp.String(), more, server))
+		"events { worker_connections 64; }\nhttp {\naccess_log off;\n%s%s\n%s\n}\n", user, s.dir, temp.String(), more,
+		server))
 	if !s.run(t, "nginx", "-e", "stderr", "-p", s.dir, "-c", conf) {
 		t.Fatal("nginx does not start")
 	}
 	return s
 }
 
-// startCaddy runs the block of the guide, as edit changes it. It listens on a port, since Caddy adds no X-Forwarded-* to what
-// came over a Unix socket; and may have to try another one, since the kernel gave it to somebody else meanwhile.
+// startCaddy runs the block of the guide, as edit changes it. It listens on a port, since Caddy adds no X-Forwarded-*
+// to what came over a Unix socket; and may have to try another one, since the kernel gave it to somebody else
+// meanwhile.
 func startCaddy(t testing.TB, edit func(string) string) *site {
 	t.Helper()
 	services.Need(t, "caddy")

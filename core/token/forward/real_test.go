@@ -11,13 +11,17 @@ func TestNginx(t *testing.T) {
 	s := startNginx(t, "")
 	journeys(t, s)
 	t.Run("a header with a dot is dropped by nginx", func(t *testing.T) {
-		r := s.call(t, call{target: "/f", lines: []string{"Authorization: " + s.one.token(t, "storage.read:/"), "X.Token.Sub: root"}})
+		r := s.call(t, call{target: "/f", lines: []string{
+			"Authorization: " + s.one.token(t, "storage.read:/"),
+			"X.Token.Sub: root",
+		}})
 		if r.StatusCode != http.StatusOK || forgedIn(r.seen.Header) != "" {
 			t.Errorf("%d, the service saw %v", r.StatusCode, r.seen)
 		}
 	})
 	t.Run("the default server for another host is judged as itself", func(t *testing.T) {
-		r := s.call(t, call{target: "/f", host: "evil.example.org", lines: []string{"Authorization: " + s.one.token(t, "storage.read:/g")}})
+		r := s.call(t, call{target: "/f", host: "evil.example.org", lines: []string{"Authorization: " + s.one.token(t,
+			"storage.read:/g")}})
 		if r.StatusCode != http.StatusForbidden {
 			t.Errorf("%d", r.StatusCode)
 		}
@@ -29,7 +33,10 @@ func TestNginxLax(t *testing.T) {
 	s := startNginx(t, "underscores_in_headers on;\nignore_invalid_headers off;\n")
 	forged(t, s)
 	t.Run("a header with a dot is refused by us", func(t *testing.T) {
-		r := s.call(t, call{target: "/f", lines: []string{"Authorization: " + s.one.token(t, "storage.read:/"), "X.Token.Sub: root"}})
+		r := s.call(t, call{target: "/f", lines: []string{
+			"Authorization: " + s.one.token(t, "storage.read:/"),
+			"X.Token.Sub: root",
+		}})
 		if r.StatusCode != http.StatusUnauthorized || r.seen != nil {
 			t.Errorf("%d, the service saw %v", r.StatusCode, r.seen)
 		}
@@ -40,22 +47,28 @@ func TestCaddy(t *testing.T) {
 	s := startCaddy(t, nil)
 	journeys(t, s)
 	t.Run("a header with a dot is refused by us", func(t *testing.T) {
-		r := s.call(t, call{target: "/f", lines: []string{"Authorization: " + s.one.token(t, "storage.read:/"), "X.Token.Sub: root"}})
+		r := s.call(t, call{target: "/f", lines: []string{
+			"Authorization: " + s.one.token(t, "storage.read:/"),
+			"X.Token.Sub: root",
+		}})
 		if r.StatusCode != http.StatusBadRequest || r.seen != nil {
 			t.Errorf("%d, the service saw %v", r.StatusCode, r.seen)
 		}
 	})
 }
 
-// TestCaddyWithoutDeletion: the versions 2.10.0 to 2.11.1 leave headers of the client where they were (CVE-2026-30851), and
-// so does every version with a spelling it does not copy. Without the lines of our block that delete them, the verifier
-// refuses.
+// TestCaddyWithoutDeletion: the versions 2.10.0 to 2.11.1 leave headers of the client where they were
+// (CVE-2026-30851), and so does every version with a spelling it does not copy. Without the lines of our block that
+// delete them, the verifier refuses.
 func TestCaddyWithoutDeletion(t *testing.T) {
 	s := startCaddy(t, func(text string) string {
 		return with(t, text, "\t\trequest_header -X-Token*\n", "", "\t\trequest_header -X_Token*\n", "")
 	})
 	for _, name := range []string{"X-Token-Sub", "X_Token_Sub", "x-token_groups", "X.Token.Iss"} {
-		r := s.call(t, call{target: "/f", lines: []string{"Authorization: " + s.one.token(t, "storage.read:/"), name + ": root"}})
+		r := s.call(t, call{target: "/f", lines: []string{
+			"Authorization: " + s.one.token(t, "storage.read:/"),
+			name + ": root",
+		}})
 		if r.StatusCode != http.StatusBadRequest || r.seen != nil {
 			t.Errorf("%s: %d, the service saw %v", name, r.StatusCode, r.seen)
 		}
@@ -93,7 +106,8 @@ func journeys(t *testing.T, s *site) {
 	t.Run("methods", func(t *testing.T) { methods(t, s) })
 	t.Run("metadata", func(t *testing.T) {
 		r := s.call(t, call{target: "/.well-known/oauth-protected-resource"})
-		if r.StatusCode != http.StatusOK || !strings.Contains(r.text, `"resource":"https://se.example.org/"`) || r.seen != nil {
+		if r.StatusCode != http.StatusOK || !strings.Contains(r.text, `"resource":"https://se.example.org/"`) ||
+			r.seen != nil {
 			t.Errorf("%d %s", r.StatusCode, r.text)
 		}
 	})
@@ -113,11 +127,25 @@ func refused(t *testing.T, s *site) {
 		{"no token", nil, 401, `Bearer realm="storage", resource_metadata=`},
 		{"rubbish", []string{"Authorization: Bearer abc"}, 401, `error="invalid_token"`},
 		{"another scheme", []string{"Authorization: Basic YTpi"}, 401, `Bearer realm="storage"`},
-		{"expired", []string{"Authorization: " + s.one.token(t, "storage.read:/", set{"exp": past + 60, "iat": past, "nbf": past})}, 401, "expired"},
-		{"for somebody else", []string{"Authorization: " + s.two.token(t, "storage.read:/", set{"aud": "https://x.example"})}, 401, "not for this service"},
+		{"expired", []string{"Authorization: " + s.one.token(t, "storage.read:/", set{
+			"exp": past + 60, "iat": past,
+			"nbf": past,
+		})}, 401, "expired"},
+		{"for somebody else", []string{"Authorization: " + s.two.token(t, "storage.read:/",
+			set{"aud": "https://x.example"})}, 401, "not for this service"},
 		{"of a stranger", []string{"Authorization: " + stranger.token(t, "storage.read:/")}, 401, `error="invalid_token"`},
-		{"signed by somebody else", []string{"Authorization: " + impostor.token(t, "storage.read:/")}, 401, `error="invalid_token"`},
-		{"not enough", []string{"Authorization: " + s.one.token(t, "storage.read:/other")}, 403, `error="insufficient_scope", error_description="the token does not allow this"`},
+		{
+			"signed by somebody else",
+			[]string{"Authorization: " + impostor.token(t, "storage.read:/")},
+			401,
+			`error="invalid_token"`,
+		},
+		{
+			"not enough",
+			[]string{"Authorization: " + s.one.token(t, "storage.read:/other")},
+			403,
+			`error="insufficient_scope", error_description="the token does not allow this"`,
+		},
 	} {
 		r := s.call(t, call{target: "/f", lines: c.lines})
 		if r.StatusCode != c.status || r.seen != nil {
@@ -129,11 +157,13 @@ func refused(t *testing.T, s *site) {
 	}
 	good := s.one.token(t, "storage.read:/")
 	for name, c := range map[string]call{
-		"two headers":           {target: "/f", lines: []string{"Authorization: " + good, "Authorization: " + s.two.token(t, "storage.read:/")}},
+		"two headers": {target: "/f", lines: []string{"Authorization: " + good, "Authorization: " + s.two.token(t,
+			"storage.read:/")}},
 		"a second in the query": {target: "/f?access_token=x", lines: []string{"Authorization: " + good}},
 	} {
 		r := s.call(t, c)
-		if r.StatusCode != http.StatusBadRequest && (s.proxy != Nginx || r.StatusCode != http.StatusUnauthorized) || r.seen != nil {
+		if r.StatusCode != http.StatusBadRequest && (s.proxy != Nginx || r.StatusCode != http.StatusUnauthorized) ||
+			r.seen != nil {
 			t.Errorf("%s: %d, the service saw %v", name, r.StatusCode, r.seen)
 		}
 	}
@@ -190,10 +220,12 @@ func forgedSources(t *testing.T, s *site) {
 	for _, prefix := range prefixes {
 		lines = append(lines, prefix+"Method: GET", prefix+"URI: /open/f", prefix+"Host: se.example.org")
 	}
-	if r := s.call(t, call{method: "PUT", target: "/secret/f", lines: lines, body: "x"}); r.StatusCode != 403 || r.seen != nil {
+	if r := s.call(t, call{method: "PUT", target: "/secret/f", lines: lines, body: "x"}); r.StatusCode != 403 ||
+		r.seen != nil {
 		t.Errorf("PUT /secret/f: %d, the service saw %v", r.StatusCode, r.seen)
 	}
-	if r := s.call(t, call{target: "/open/f", lines: lines}); r.StatusCode != 200 || r.seen == nil || r.seen.URI != "/open/f" {
+	if r := s.call(t, call{target: "/open/f", lines: lines}); r.StatusCode != 200 || r.seen == nil ||
+		r.seen.URI != "/open/f" {
 		t.Errorf("GET /open/f: %d, the service saw %v", r.StatusCode, r.seen)
 	}
 }
@@ -202,7 +234,8 @@ func rawPaths(t *testing.T, s *site) {
 	auth := "Authorization: " + s.one.token(t, "storage.read:/open")
 	for _, target := range []string{
 		"/open/../secret", "/open/%2e%2e/secret", "/open/..%2fsecret", "/open%2f..%2fsecret", "/open/%252e%252e/secret",
-		"/open/..;/secret", `/open/..\secret`, "/open/%5c..%5csecret", "/secret", "//secret", "/./secret", "/secret?/open/", "/openx",
+		"/open/..;/secret", `/open/..\secret`, "/open/%5c..%5csecret", "/secret", "//secret", "/./secret", "/secret?/open/",
+		"/openx",
 		"/open/%c0%ae%c0%ae/secret", "/open/%00", "http://se.example.org/secret", "/SECRET", "/Open/f",
 	} {
 		r := s.call(t, call{target: target, lines: []string{auth}})
@@ -231,11 +264,17 @@ func methods(t *testing.T, s *site) {
 		{"MKCOL", "storage.create:/", nil, 200},
 		{"POST", "storage.modify:/ storage.read:/", nil, 403},
 		{"BREW", "storage.modify:/ storage.read:/", nil, 403},
-		{"COPY", "storage.read:/", []string{"Destination: https://other.example/f", "TransferHeaderAuthorization: Bearer x"}, 200},
+		{"COPY", "storage.read:/", []string{
+			"Destination: https://other.example/f",
+			"TransferHeaderAuthorization: Bearer x",
+		}, 200},
 		{"COPY", "storage.read:/", []string{"Destination: https://se.example.org/g"}, 403},
 		{"COPY", "storage.read:/ storage.modify:/g", []string{"Destination: https://se.example.org/g"}, 200},
 		{"COPY", "storage.modify:/", []string{"Source: https://other.example/f"}, 200},
-		{"COPY", "storage.read:/ storage.modify:/", []string{"Source: https://other.example/f", "Destination: https://se.example.org/g"}, 403},
+		{"COPY", "storage.read:/ storage.modify:/", []string{
+			"Source: https://other.example/f",
+			"Destination: https://se.example.org/g",
+		}, 403},
 		{"MOVE", "storage.modify:/", []string{"Destination: https://se.example.org/g"}, 200},
 		{"MOVE", "storage.read:/ storage.create:/", []string{"Destination: https://se.example.org/g"}, 403},
 	} {
@@ -244,7 +283,8 @@ func methods(t *testing.T, s *site) {
 			body = "the body"
 		}
 		r := s.call(t, call{
-			method: c.method, target: "/f", lines: append([]string{"Authorization: " + s.two.token(t, c.scope)}, c.lines...), body: body,
+			method: c.method, target: "/f", lines: append([]string{"Authorization: " + s.two.token(t, c.scope)}, c.lines...),
+			body: body,
 		})
 		if r.StatusCode != c.want || (r.seen != nil) != (c.want == 200) {
 			t.Errorf("%s %v with %s: %d, want %d", c.method, c.lines, c.scope, r.StatusCode, c.want)

@@ -36,8 +36,8 @@ type Service struct {
 	PutCreates bool
 	// Methods are operations of further methods, or of known ones in place of ours: {"POST": "storage.stage"}.
 	Methods map[string]string
-	// MethodOverride lets requests with X-HTTP-Method-Override and its like through. Without it they are refused: a service
-	// behind that obeys such a header does something else than was judged.
+	// MethodOverride lets requests with X-HTTP-Method-Override and its like through. Without it they are refused: a
+	// service behind that obeys such a header does something else than was judged.
 	MethodOverride bool
 	// Preflight answers yes to a CORS preflight without token.
 	Preflight bool
@@ -45,8 +45,8 @@ type Service struct {
 	Realm string // of the challenge; "": Name
 	// Headers are the identity headers; nil: DefaultHeaders.
 	Headers []Header
-	// CertificateHeader names the header in which the proxy hands over the client's TLS certificate (RFC 8705); "": none. The
-	// proxy has to set or delete it in every request.
+	// CertificateHeader names the header in which the proxy hands over the client's TLS certificate (RFC 8705); "":
+	// none. The proxy has to set or delete it in every request.
 	CertificateHeader string
 	// UnavailableAs is what nginx is told in place of 503, which it does not know: 500 (the default) or 401.
 	UnavailableAs int
@@ -182,7 +182,10 @@ func (t table) clashes(s *service) error {
 			continue
 		}
 		for _, p := range s.paths {
-			if slices.ContainsFunc(other.paths, func(o servicePath) bool { return o.depth == p.depth && below(p.path, o.path) }) {
+			if slices.ContainsFunc(other.paths, func(o servicePath) bool {
+				return o.depth == p.depth && below(p.path,
+					o.path)
+			}) {
 				return fmt.Errorf("services %q and %q both serve %s", other.Name, s.Name, p.path)
 			}
 		}
@@ -237,13 +240,15 @@ func hostName(s string) (string, bool) {
 		return "", false
 	}
 	host := s
-	if h, port, err := net.SplitHostPort(s); err == nil {
-		if strings.Trim(port, "0123456789") != "" {
-			return "", false
+	if strings.Contains(s, ":") { // an error of SplitHostPort costs more than all the rest
+		if h, port, err := net.SplitHostPort(s); err == nil {
+			if strings.Trim(port, "0123456789") != "" {
+				return "", false
+			}
+			host = h
+		} else if inner, ok := strings.CutPrefix(host, "["); ok && strings.HasSuffix(inner, "]") {
+			host = strings.TrimSuffix(inner, "]")
 		}
-		host = h
-	} else if inner, ok := strings.CutPrefix(host, "["); ok && strings.HasSuffix(inner, "]") {
-		host = strings.TrimSuffix(inner, "]")
 	}
 	if strings.Contains(host, ":") {
 		return strings.ToLower(host), net.ParseIP(host) != nil
