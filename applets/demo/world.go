@@ -30,6 +30,10 @@ type world struct {
 	issuer string
 	agent  *process
 	token  []byte // the access token at hand; never printed, wiped at the end
+
+	daemon    *process // the verifier
+	verifier  string   // its URL
+	fileToken []byte   // one for the service behind it; never printed, wiped at the end
 }
 
 const (
@@ -195,6 +199,7 @@ func (w *world) must(ctx context.Context, stdin []byte, role string, args ...str
 // end stops what runs and removes the directory, unless it is to be kept.
 func (w *world) end(keep bool) {
 	clear(w.token)
+	clear(w.fileToken)
 	if keep {
 		return
 	}
@@ -225,6 +230,9 @@ func (w *world) printEnvironment() {
 	fmt.Fprintf(out, "  alias oidcbox='%s'\n\n", w.exe)
 	fmt.Fprintf(out, "  oidcbox add --loaded\n  oidcbox token %s | oidcbox verifier token --issuer %s --audience %s\n\n",
 		loginName, w.issuer, audienceAny)
+	fmt.Fprintf(out, "  curl -i -H \"Authorization: Bearer $(oidcbox token --scope storage.read:/data --aud %s %s)\" \\\n"+
+		"      -H 'X-Forwarded-Method: GET' -H 'X-Forwarded-Host: %s' -H 'X-Forwarded-Uri: /data/set' %s/forward/caddy\n\n",
+		filesService, loginName, filesHost, w.verifier)
 	var pids []string
 	for _, p := range w.procs {
 		select {
