@@ -26,7 +26,7 @@ type Challenge struct {
 // Answer is a refusal as it goes over the wire.
 type Answer struct {
 	Status int
-	Header http.Header // Content-Type, Cache-Control, WWW-Authenticate, Retry-After
+	Header http.Header // Content-Type, Cache-Control, WWW-Authenticate, DPoP-Nonce, Retry-After
 	Body   []byte      // JSON
 }
 
@@ -51,6 +51,9 @@ func (c Challenge) Answer(s gate.Scheme, r *gate.Refusal) Answer {
 	}
 	if challenge := c.Header(s, r); challenge != "" {
 		h["Www-Authenticate"] = []string{challenge}
+	}
+	if r.Nonce != "" {
+		h["Dpop-Nonce"] = []string{r.Nonce}
 	}
 	if r.RetryAfter > 0 {
 		seconds := (r.RetryAfter + time.Second - 1) / time.Second
