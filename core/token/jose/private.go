@@ -78,11 +78,21 @@ func (k *PrivateKey) String() string { return fmt.Sprintf("private key %s (%s)",
 // payload must be one strict JSON object whose member names, at every level, need no escaping; typ must be as plain
 // (plus signs allowed).
 func (k *PrivateKey) Sign(typ string, payload []byte) (secret.Text, error) {
+	return k.sign(typ, k.id, payload)
+}
+
+// SignWithoutID is Sign with a header that has alg and, unless it is "", typ, and nothing else: for tokens whose readers
+// know the one key of their issuer.
+func (k *PrivateKey) SignWithoutID(typ string, payload []byte) (secret.Text, error) {
+	return k.sign(typ, "", payload)
+}
+
+func (k *PrivateKey) sign(typ, id string, payload []byte) (secret.Text, error) {
 	strict := limits{depth: PayloadDepth, members: PayloadMembers, plainNames: true}
 	if _, err := readObject(payload, strict); err != nil {
 		return secret.Text{}, fmt.Errorf("sign token: payload: %w", err)
 	}
-	header, err := k.header(typ)
+	header, err := k.header(typ, id)
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("sign token: %w", err)
 	}
@@ -96,10 +106,12 @@ func (k *PrivateKey) Sign(typ string, payload []byte) (secret.Text, error) {
 	return secret.New(enc.AppendEncode(append(token, '.'), signature)), nil
 }
 
-func (k *PrivateKey) header(typ string) ([]byte, error) {
+func (k *PrivateKey) header(typ, id string) ([]byte, error) {
 	w := newWriter()
 	w.member("alg", string(k.alg))
-	w.member("kid", k.id)
+	if id != "" {
+		w.member("kid", id)
+	}
 	if typ != "" {
 		w.member("typ", typ)
 	}
