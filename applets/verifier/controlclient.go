@@ -34,6 +34,18 @@ func (e *daemonError) Unwrap() error { return errDaemon }
 // daemonKeys are the keys of a running daemon.
 type daemonKeys struct{ path string }
 
+// runs reports whether there is somebody to ask. Trouble of any other kind is for the question itself to meet.
+func (d daemonKeys) runs(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, controlWait)
+	defer cancel()
+	conn, err := sock.Dial(ctx, d.path)
+	if err != nil {
+		return !errors.Is(err, sock.ErrNobody)
+	}
+	_ = conn.Close()
+	return true
+}
+
 func (d daemonKeys) Status(ctx context.Context) ([]issuerView, error) {
 	var a issuersAnswer
 	err := d.ask(ctx, http.MethodGet, issuersPath, nil, &a)

@@ -23,10 +23,14 @@ type issuersCmd struct {
 	Drop    issuersDropCmd    `cmd:"" help:"Forget the keys of an issuer at once (one was stolen) and fetch them anew."`
 }
 
+// defaultConfig is the configuration of a daemon that was not told another one.
+const defaultConfig = "/etc/oidcbox/verifier.yaml"
+
 // place says whose keys are meant.
 type place struct {
-	Control string `placeholder:"SOCKET" help:"Control socket of the daemon; default: $XDG_RUNTIME_DIR/oidcbox/verifier.sock."`
-	KeysDir string `placeholder:"DIR" help:"Work on this directory of keys, for when no daemon runs."`
+	Config  string `default:"/etc/oidcbox/verifier.yaml" placeholder:"FILE" help:"Configuration of the daemon."`
+	Control string `placeholder:"SOCKET" help:"Control socket of the daemon, whatever its configuration says."`
+	KeysDir string `placeholder:"DIR" help:"Work on this directory of keys, for when no daemon uses it."`
 	CAFile  string `name:"ca-file" placeholder:"FILE" help:"With --keys-dir: certificates to trust instead of the system's."`
 }
 
@@ -35,33 +39,69 @@ func controlPath(env *cli.Env) string {
 	return filepath.Join(sock.RuntimePath(env.Getenv), "verifier.sock")
 }
 
-// open returns the keys that the options name, and what to do with them afterwards. more are issuers to trust beside
-// those that a directory has.
-func (p *place) open(env *cli.Env, more ...string) (keyring, func(), error) {
-	if p.KeysDir == "" {
-		path := controlPath(env)
-		if p.Control != "" {
-			path = within(env, p.Control)
-		}
-		return daemonKeys{path: path}, func() {}, nil
-	}
-	if p.Control != "" {
+// open returns the keys that the options name, and what to do with them afterwards: those of the daemon, and if none
+// runs, those in its directory. more are issuers to trust beside those that a directory has.
+func (p *place) open(ctx context.Context, env *cli.Env, more ...string) (keyring, func(), error) {
+	switch {
+	case p.Control != "" && p.KeysDir != "":
 		return nil, nil, cli.Fail(cli.Usage, errors.New("--control and --keys-dir do not go together"),
 			"a daemon that runs has to be asked: it does not look into its directory again")
+	case p.Control != "":
+		return daemonKeys{path: within(env, p.Control)}, func() {}, nil
+	case p.KeysDir != "":
+		d := keysIn{dir: within(env, p.KeysDir), more: trustedOf(more)}
+		if p.CAFile != "" {
+			d.caFile = within(env, p.CAFile)
+		}
+		return d.open(env)
 	}
-	return p.inDir(env, more)
-}
-
-func (p *place) inDir(env *cli.Env, more []string) (keyring, func(), error) {
-	dir, err := openKeysDir(env, p.KeysDir)
+	s, err := p.configured(env)
 	if err != nil {
 		return nil, nil, err
 	}
-	ca := ""
-	if p.CAFile != "" {
-		ca = within(env, p.CAFile)
+	daemon := daemonKeys{path: controlPath(env)}
+	switch {
+	case s.control == controlOff && s.keysDir == "":
+		return nil, nil, cli.Fail(cli.NotFound, fmt.Errorf("%s has control: off and no keys: dir", p.Config),
+			"without either there is nobody to ask and nothing to look at")
+	case s.control != "":
+		daemon.path = s.control
 	}
-	hc, err := httpc.New(httpc.Options{CAFile: ca, Getenv: env.Getenv})
+	if s.keysDir == "" || s.control != controlOff && daemon.runs(ctx) {
+		return daemon, func() {}, nil
+	}
+	env.Warn("no daemon listens for orders: this is about %s alone", s.keysDir)
+	return keysIn{dir: s.keysDir, caFile: s.caFile, lifetimes: s.lifetimes, more: s.gate.Trusted()}.open(env)
+}
+
+// configured reads the configuration. One that has faults by now is no reason not to obey: the daemon may run by what it
+// was before.
+func (p *place) configured(env *cli.Env) (*settings, error) {
+	s, err := readSettings(within(env, p.Config))
+	switch {
+	case err == nil:
+		return s, nil
+	case faultsOf(err) != nil:
+		env.Warn("%s has faults, so this is about the daemon at the default place; --control names another", p.Config)
+	case p.Config != defaultConfig:
+		return nil, cli.Fail(cli.NotFound, err, "")
+	}
+	return &settings{}, nil
+}
+
+// keysIn is a directory of keys without a daemon.
+type keysIn struct {
+	dir, caFile string
+	lifetimes   provider.Lifetimes
+	more        []provider.Trusted // beside the issuers of which it has keys
+}
+
+func (d keysIn) open(env *cli.Env) (keyring, func(), error) {
+	dir, err := openKeysDir(env, d.dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	hc, err := httpc.New(httpc.Options{CAFile: d.caFile, Getenv: env.Getenv})
 	if err != nil {
 		return nil, nil, cli.Fail(cli.Usage, err, "")
 	}
@@ -69,8 +109,10 @@ func (p *place) inDir(env *cli.Env, more []string) (keyring, func(), error) {
 	if err != nil {
 		return nil, nil, cli.Fail(cli.No, err, "")
 	}
-	keys := provider.NewKeys(hc, provider.KeysOptions{Dir: dir, Now: env.Now, Log: slog.New(warnings{env})})
-	keys.Trust(trustedOf(append(known, more...)))
+	keys := provider.NewKeys(hc, provider.KeysOptions{
+		Dir: dir, Lifetimes: d.lifetimes, Now: env.Now, Log: slog.New(warnings{env}),
+	})
+	keys.Trust(append(trustedOf(known), d.more...)) // of an issuer that is there twice, the configured one counts
 	return ownKeys{keys, env.Now}, func() { keys.Close(); hc.CloseIdle() }, nil
 }
 
@@ -101,7 +143,7 @@ type issuersListCmd struct {
 
 // Run exits with 0, with 1 when an issuer has no keys that can be used, and with 3 when no daemon runs.
 func (c *issuersListCmd) Run(ctx context.Context, env *cli.Env) error {
-	keys, done, err := c.open(env)
+	keys, done, err := c.open(ctx, env)
 	if err != nil {
 		return err
 	}
@@ -178,7 +220,7 @@ func (c *issuersRefreshCmd) Run(ctx context.Context, env *cli.Env) error {
 	if err := provider.CheckIssuer(c.Issuer); err != nil {
 		return cli.Fail(cli.Usage, err, "")
 	}
-	keys, done, err := c.open(env, c.Issuer)
+	keys, done, err := c.open(ctx, env, c.Issuer)
 	if err != nil {
 		return err
 	}
@@ -197,7 +239,7 @@ type issuersDropCmd struct {
 
 // Run exits as refresh does; with 5 the keys are dropped, and new ones could not be had yet.
 func (c *issuersDropCmd) Run(ctx context.Context, env *cli.Env) error {
-	keys, done, err := c.open(env)
+	keys, done, err := c.open(ctx, env)
 	if err != nil {
 		return err
 	}
@@ -224,7 +266,7 @@ func orderFailed(err error) error {
 	_ = errors.As(err, &said)
 	switch {
 	case errors.Is(err, sock.ErrNobody):
-		return cli.Fail(cli.NotFound, err, "name the daemon's socket with --control, or a directory with --keys-dir")
+		return cli.Fail(cli.NotFound, err, "name its socket with --control, its configuration with --config, or a directory with --keys-dir")
 	case errors.Is(err, sock.ErrForeign):
 		return cli.Fail(cli.Denied, err, "the daemon listens to its own user only: run this as that user")
 	case errors.Is(err, provider.ErrNotKept), said != nil && said.code == codeNotKept:

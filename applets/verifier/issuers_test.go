@@ -98,8 +98,23 @@ func serveControl(t *testing.T, h http.Handler) string {
 	return path
 }
 
+// run is that of world, with a runtime directory of its own: a daemon may run on this machine.
+func (w *keyWorld) run(stdin string, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	env := &cli.Env{
+		Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs, Dir: w.dir, Args: args,
+		Getenv: func(name string) string {
+			return map[string]string{"XDG_RUNTIME_DIR": filepath.Join(w.dir, "run")}[name]
+		},
+		Environ: func() []string { return nil },
+		Now:     func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler),
+	}
+	code = cli.Run(context.Background(), env, cli.Grammar{Name: "oidcbox verifier"}, New(), args)
+	return code, out.String(), errs.String()
+}
+
 // must runs the command and wants an exit code; it returns both outputs together.
-func (w *world) must(t *testing.T, code int, args ...string) string {
+func (w *keyWorld) must(t *testing.T, code int, args ...string) string {
 	t.Helper()
 	got, stdout, stderr := w.run("", args...)
 	if got != code {
@@ -263,6 +278,41 @@ func TestIssuersOfDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	contains(t, w.must(t, cli.Denied, "issuers", in), "yours alone")
+}
+
+// TestIssuersByConfiguration: the daemon when it runs, else its directory.
+func TestIssuersByConfiguration(t *testing.T) {
+	w := newKeyWorld(t, "")
+	const more = "\nlisten: unix:v.sock\naudiences: [a]\nissuers: {%q: }\npolicy: {version: 1, require: ANYONE}\n" +
+		"introspection: {socket: true}\n"
+	write := func(name, control, keys string) string {
+		w.write(t, name, fmt.Appendf(nil, "version: 1\ncontrol: %s\nkeys: {%s}"+more, control, keys, w.issuer))
+		return "--config=" + name
+	}
+	socket := w.daemon(t)
+	t.Run("asks_the_daemon", func(t *testing.T) {
+		with := write("a.yaml", socket, "dir: keys")
+		contains(t, w.must(t, cli.OK, "issuers", "refresh", w.issuer, with), "refreshed")
+		contains(t, w.must(t, cli.OK, "issuers", with, "--json"), `"from_disk": false`)
+		if _, err := os.Stat(filepath.Join(w.dir, "keys")); !os.IsNotExist(err) {
+			t.Errorf("the directory was touched: %v", err)
+		}
+	})
+	t.Run("takes_the_directory_when_no_daemon_runs", func(t *testing.T) {
+		with := write("b.yaml", "nobody.sock", "dir: keys, lifetimes: wlcg-1.0")
+		contains(t, w.must(t, cli.No, "issuers", with), "no daemon listens", w.issuer+"  0 ")
+		contains(t, w.must(t, cli.OK, "issuers", "refresh", w.issuer, with), "no daemon listens", "refreshed")
+		contains(t, w.must(t, cli.OK, "issuers", with), "in 6h00m") // the configured lifetimes
+	})
+	t.Run("a_broken_configuration_is_no_reason_not_to_drop", func(t *testing.T) {
+		with := write("c.yaml", socket, "dri: keys")
+		contains(t, w.must(t, cli.NotFound, "issuers", with), "has faults", "nobody is listening") // at the default place
+		contains(t, w.must(t, cli.OK, "issuers", "drop", w.issuer, with, "--control", socket), "dropped")
+	})
+	t.Run("nobody_to_ask", func(t *testing.T) {
+		contains(t, w.must(t, cli.NotFound, "issuers", write("d.yaml", "off", "lifetimes: wlcg-1.3")), "control: off")
+		contains(t, w.must(t, cli.NotFound, "issuers", "--config=nowhere.yaml"), "nowhere.yaml")
+	})
 }
 
 func TestTokenKeysDir(t *testing.T) {
