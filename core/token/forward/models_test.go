@@ -99,7 +99,7 @@ func startTraefik(t testing.TB, edit func(string) string) *site {
 	return startModel(t, Traefik, func(s *site) http.Handler {
 		tr := &traefik{}
 		strictYAML(t, block(t, "/etc/traefik/traefik.yaml"), &tr.static)
-		text := with(t, block(t, "/etc/traefik/dynamic/se.yaml"), "127.0.0.1:8095", s.addr, "127.0.0.1:9000",
+		text := with(t, block(t, "/etc/traefik/dynamic/se.yaml"), "127.0.0.1:9100", s.addr, "127.0.0.1:9000",
 			s.service.Listener.Addr().String())
 		if edit != nil {
 			text = edit(text)
@@ -302,7 +302,7 @@ func startEnvoy(t testing.TB) *site {
 	return startModel(t, Envoy, func(s *site) http.Handler {
 		_, verifier, _ := net.SplitHostPort(s.addr)
 		_, service, _ := net.SplitHostPort(s.service.Listener.Addr().String())
-		text := with(t, block(t, "/etc/envoy/envoy.yaml"), "port_value: 8095", "port_value: "+verifier, "port_value: 9000",
+		text := with(t, block(t, "/etc/envoy/envoy.yaml"), "port_value: 9100", "port_value: "+verifier, "port_value: 9000",
 			"port_value: "+service)
 		e := &envoy{}
 		strictYAML(t, text, &e.envoyConfig)

@@ -33,8 +33,9 @@ func (s *service) requests(o original, h http.Header, t table) ([]policy.Request
 	return filling([]policy.Request{s.request(o.method, operation, o.path)}), nil
 }
 
-// filling keeps the profile's rule of leading directories for MKCOL: who may create below /a/b may make /a/, and not put
-// something else in its place. Without the slash at its end a path is that of no directory, and the rule does not hold.
+// filling keeps the profile's rule of leading directories for MKCOL: who may create below /a/b may make /a/, and not
+// put something else in its place. Without the slash at its end a path is that of no directory, and the rule does not
+// hold.
 func filling(list []policy.Request) []policy.Request {
 	for i, r := range list {
 		p, err := claims.ParseRequestPath(r.Path)

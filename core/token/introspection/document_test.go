@@ -94,7 +94,7 @@ func documented(tb testing.TB, rules string, files map[string]string) string {
 	dir := tb.TempDir()
 	secret := write(tb, dir, "wiki.secret", wikiSecret+"\n")
 	write(tb, dir, "verifier.py", replace(tb, block(tb, "admin/introspection.md", "# verifier.py:"),
-		`"127.0.0.1", 8095`, `"`+at.Hostname()+`", `+at.Port(), "/etc/oidcbox/wiki.secret", secret))
+		`"127.0.0.1", 9100`, `"`+at.Hostname()+`", `+at.Port(), "/etc/oidcbox/wiki.secret", secret))
 	for name, text := range files {
 		write(tb, dir, name, text)
 	}
