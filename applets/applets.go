@@ -14,6 +14,7 @@ import (
 	"github.com/oidcbox/oidcbox/applets/self"
 	"github.com/oidcbox/oidcbox/applets/token"
 	"github.com/oidcbox/oidcbox/applets/tokensh"
+	"github.com/oidcbox/oidcbox/applets/userinfo"
 	"github.com/oidcbox/oidcbox/applets/verifier"
 	"github.com/oidcbox/oidcbox/core/cli"
 )
@@ -53,6 +54,10 @@ func All() []cli.Role {
 		{
 			Name: "tokensh", Also: []string{"oidc-tokensh"}, Upstream: []string{"oidc-tokensh"}, Argp: true,
 			Sum: "run a command with a token file that stays fresh", New: tokensh.New,
+		},
+		{
+			Name: "userinfo", Also: []string{"flaat-userinfo"}, Upstream: []string{"flaat-userinfo"}, Plain: true, Argp: true,
+			Sum: "show what a token and its issuer say about a person", New: userinfo.New,
 		},
 		{Name: "verifier", Sum: "say yes or no to a token", New: verifier.New},
 		{Name: "issuer", Sum: "development provider on loopback", New: issuer.New},

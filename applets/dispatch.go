@@ -49,7 +49,7 @@ func Main(env *cli.Env) int {
 
 func start(env *cli.Env, role cli.Role, name string, args []string) int {
 	env.Command, env.Args = name, args
-	env.Upstream = slices.Contains(role.Upstream, name)
+	env.Upstream = slices.Contains(role.Upstream, name) && !role.Plain
 	g := cli.Grammar{
 		Name: program + " " + role.Name, Summary: role.Sum, Argp: role.Argp, Brief: role.Brief,
 		Version: Version(), Own: ownNames(),
