@@ -19,6 +19,8 @@ const (
 	auditRoom = 4096
 	// auditWait is how long a decision waits for room; after that its record is lost, and counted.
 	auditWait = time.Second
+	// auditPause is between two writes: under load a system call for each decision costs more than the decision.
+	auditPause = 5 * time.Millisecond
 	// auditEnd is how long what waits may take at the end.
 	auditEnd = 2 * time.Second
 	// maxAuditPath keeps a record on a line that tools read.
@@ -138,7 +140,11 @@ func (a *auditLog) record(at time.Time, e gate.Event) {
 func (a *auditLog) write() {
 	defer close(a.ended)
 	for b := range a.queue {
-		a.put(b, len(a.queue) == 0)
+		last := len(a.queue) == 0
+		a.put(b, last)
+		if last {
+			time.Sleep(auditPause)
+		}
 	}
 }
 

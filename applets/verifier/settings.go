@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/config"
@@ -138,6 +139,9 @@ func isStream(s string) bool { return s == "stdout" || s == "stderr" || s == "no
 func (r settingsReader) whole(top config.At) {
 	g := &r.s.gate
 	r.serviceNames(top)
+	if r.s.socketOpen && !slices.ContainsFunc(r.s.listen, func(e endpoint) bool { return e.unix != "" || e.systemd }) {
+		r.Note(top, "introspection.socket is for a Unix socket, and listen has no Unix socket")
+	}
 	if len(g.Audiences) == 0 && !r.ownAudiences() {
 		r.Fault(top, "audiences is missing: without it tokens made for others would be accepted; name your service as "+
 			"issuers know it: audiences: [https://api.example.org]")
