@@ -68,6 +68,12 @@ func newGuarded(t *testing.T, more string) *guarded {
 func (g *guarded) serve() {
 	g.tb.Helper()
 	g.cmd = g.background("verifier", "verifier", "serve", "--config", "verifier.yaml")
+	g.connect()
+}
+
+// connect waits until the daemon answers at its socket.
+func (g *guarded) connect() {
+	g.tb.Helper()
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", g.path("v.sock"))
 	}
