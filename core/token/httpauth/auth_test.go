@@ -111,8 +111,10 @@ func TestRequire(t *testing.T) {
 		{"a good token", request{headers: []string{"Authorization", "Bearer " + good}}, 200, ""},
 		{"a good token in the query", request{target: "/?access_token=" + good}, 200, ""},
 		{"a good token in a form", request{kind: form, body: "access_token=" + good}, 200, ""},
-		{"two good tokens", request{target: "/?access_token=" + good,
-			headers: []string{"Authorization", "Bearer " + good}}, 400, "invalid_request"},
+		{"two good tokens", request{
+			target:  "/?access_token=" + good,
+			headers: []string{"Authorization", "Bearer " + good},
+		}, 400, "invalid_request"},
 		{"an expired token", request{headers: []string{"Authorization", "Bearer " + token(t, map[string]any{
 			"exp": now.Unix() - 3600, "iat": now.Unix() - 7200,
 		})}}, 401, "invalid_token"},
@@ -123,18 +125,35 @@ func TestRequire(t *testing.T) {
 			"iss": "https://evil.example.org",
 		})}}, 401, "invalid_token"},
 		{"no JWT", request{headers: []string{"Authorization", "Bearer opaque"}}, 401, "invalid_token"},
-		{"a path for others", request{target: "/admin/x", headers: []string{"Authorization", "Bearer " + good}}, 403,
-			"insufficient_scope"},
-		{"a path for others, by a detour", request{target: "/x/../admin",
-			headers: []string{"Authorization", "Bearer " + good}}, 403, "insufficient_scope"},
-		{"a path for others, encoded", request{target: "/%61dmin", headers: []string{"Authorization", "Bearer " + good}},
-			403, "insufficient_scope"},
-		{"a path that cannot be judged", request{target: "/x%2fadmin",
-			headers: []string{"Authorization", "Bearer " + good}}, 403, "insufficient_scope"},
-		{"a scope that is missing", request{target: "/write", headers: []string{"Authorization", "Bearer " + good}}, 403,
-			"insufficient_scope"},
-		{"an operation that is not named", request{target: "/store/f",
-			headers: []string{"Authorization", "Bearer " + good}}, 403, "insufficient_scope"},
+		{
+			"a path for others",
+			request{target: "/admin/x", headers: []string{"Authorization", "Bearer " + good}},
+			403,
+			"insufficient_scope",
+		},
+		{"a path for others, by a detour", request{
+			target:  "/x/../admin",
+			headers: []string{"Authorization", "Bearer " + good},
+		}, 403, "insufficient_scope"},
+		{
+			"a path for others, encoded",
+			request{target: "/%61dmin", headers: []string{"Authorization", "Bearer " + good}},
+			403, "insufficient_scope",
+		},
+		{"a path that cannot be judged", request{
+			target:  "/x%2fadmin",
+			headers: []string{"Authorization", "Bearer " + good},
+		}, 403, "insufficient_scope"},
+		{
+			"a scope that is missing",
+			request{target: "/write", headers: []string{"Authorization", "Bearer " + good}},
+			403,
+			"insufficient_scope",
+		},
+		{"an operation that is not named", request{
+			target:  "/store/f",
+			headers: []string{"Authorization", "Bearer " + good},
+		}, 403, "insufficient_scope"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -127,16 +127,25 @@ func TestDPoP(t *testing.T) {
 		{"as_plain_bearer", "Bearer", bound, nil, "invalid_token"},
 		{"as_plain_bearer_with_a_proof", "Bearer", bound, []string{alice.proof("GET", url, bound, "")}, "invalid_token"},
 		{"without_a_proof", "DPoP", bound, nil, "invalid_dpop_proof"},
-		{"with_two_proofs", "DPoP", bound, []string{alice.proof("GET", url, bound, ""), alice.proof("GET", url, bound, "")},
-			"invalid_dpop_proof"},
+		{
+			"with_two_proofs", "DPoP", bound,
+			[]string{alice.proof("GET", url, bound, ""), alice.proof("GET", url, bound, "")},
+			"invalid_dpop_proof",
+		},
 		{"with_a_thief's_proof", "DPoP", bound, []string{thief.proof("GET", url, bound, "")}, "invalid_token"},
 		{"for_another_method", "DPoP", bound, []string{alice.proof("PUT", url, bound, "")}, "invalid_dpop_proof"},
 		{"for_another_path", "DPoP", bound, []string{alice.proof("GET", url+"2", bound, "")}, "invalid_dpop_proof"},
-		{"for_another_host", "DPoP", bound, []string{alice.proof("GET", "https://evil.example.org/f", bound, "")},
-			"invalid_dpop_proof"},
+		{
+			"for_another_host", "DPoP", bound,
+			[]string{alice.proof("GET", "https://evil.example.org/f", bound, "")},
+			"invalid_dpop_proof",
+		},
 		{"for_another_token", "DPoP", bound, []string{alice.proof("GET", url, "x", "")}, "invalid_dpop_proof"},
-		{"a_token_that_is_not_bound", "DPoP", token(t, nil), []string{alice.proof("GET", url, token(t, nil), "")},
-			"invalid_token"},
+		{
+			"a_token_that_is_not_bound", "DPoP", token(t, nil),
+			[]string{alice.proof("GET", url, token(t, nil), "")},
+			"invalid_token",
+		},
 		{"no_proof_but_text", "DPoP", bound, []string{"x"}, "invalid_dpop_proof"},
 	}
 	for _, c := range cases {

@@ -43,28 +43,52 @@ func TestChallengeHeader(t *testing.T) {
 	}{
 		{"no token, no error", Challenge{Realm: "example"}, gate.Bearer, none, `Bearer realm="example"`},
 		{"nothing to say but the scheme", Challenge{}, gate.Bearer, none, `Bearer`},
-		{"no token, scopes and metadata are named", full, gate.Bearer, none,
-			`Bearer realm="example", scope="openid profile"` + meta},
-		{"a bad token", full, gate.Bearer, invalid,
-			`Bearer realm="example", error="invalid_token", error_description="the token has expired"` + meta},
-		{"a bad request", Challenge{}, gate.Bearer, malformed("twice", ErrTwoTokens),
-			`Bearer error="invalid_request", error_description="twice"`},
-		{"not allowed, with the scopes that would do", Challenge{Realm: "example"}, gate.Bearer, scarce,
+		{
+			"no token, scopes and metadata are named", full, gate.Bearer, none,
+			`Bearer realm="example", scope="openid profile"` + meta,
+		},
+		{
+			"a bad token", full, gate.Bearer, invalid,
+			`Bearer realm="example", error="invalid_token", error_description="the token has expired"` + meta,
+		},
+		{
+			"a bad request",
+			Challenge{},
+			gate.Bearer, malformed("twice", ErrTwoTokens),
+			`Bearer error="invalid_request", error_description="twice"`,
+		},
+		{
+			"not allowed, with the scopes that would do",
+			Challenge{Realm: "example"},
+			gate.Bearer, scarce,
 			`Bearer realm="example", error="insufficient_scope", error_description="the token does not allow this", ` +
-				`scope="storage.read:/a storage.stage:/a"`},
+				`scope="storage.read:/a storage.stage:/a"`,
+		},
 		{"both schemes are offered", both, gate.Bearer, none, `Bearer realm="x", DPoP realm="x", algs="ES256 PS256"`},
-		{"the error stands with Bearer", both, gate.Bearer, invalid,
+		{
+			"the error stands with Bearer", both, gate.Bearer, invalid,
 			`Bearer realm="x", error="invalid_token", error_description="the token has expired", ` +
-				`DPoP realm="x", algs="ES256 PS256"`},
-		{"the error stands with DPoP", both, gate.DPoP, invalid,
+				`DPoP realm="x", algs="ES256 PS256"`,
+		},
+		{
+			"the error stands with DPoP", both, gate.DPoP, invalid,
 			`Bearer realm="x", DPoP realm="x", error="invalid_token", error_description="the token has expired", ` +
-				`algs="ES256 PS256"`},
-		{"DPoP that is not offered is not named", Challenge{}, gate.DPoP, invalid,
-			`Bearer error="invalid_token", error_description="the token has expired"`},
+				`algs="ES256 PS256"`,
+		},
+		{
+			"DPoP that is not offered is not named",
+			Challenge{},
+			gate.DPoP, invalid,
+			`Bearer error="invalid_token", error_description="the token has expired"`,
+		},
 		{"keys that cannot be had ask for no other token", full, gate.Bearer, down, ""},
 		{"trouble of ours", full, gate.Bearer, broken, ""},
-		{"a quote cannot end the quotes", Challenge{Realm: `a", error="x\` + "\r\nSet-Cookie: a=b é"}, gate.Bearer, none,
-			`Bearer realm="a?, error=?x???Set-Cookie: a=b ?"`},
+		{
+			"a quote cannot end the quotes",
+			Challenge{Realm: `a", error="x\` + "\r\nSet-Cookie: a=b é"},
+			gate.Bearer, none,
+			`Bearer realm="a?, error=?x???Set-Cookie: a=b ?"`,
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -84,16 +108,22 @@ func TestAnswer(t *testing.T) {
 		retry string
 	}{
 		{"no token", none, `{"error":"Unauthenticated","error_description":"a token is needed","error_details":null}`, ""},
-		{"bad token", invalid,
-			`{"error":"invalid_token","error_description":"the token has expired","error_details":null}`, ""},
+		{
+			"bad token", invalid,
+			`{"error":"invalid_token","error_description":"the token has expired","error_details":null}`, "",
+		},
 		{"not allowed", scarce, `{"error":"insufficient_scope","error_description":"the token does not allow this",` +
 			`"error_details":{"scope":"storage.read:/a storage.stage:/a"}}`, ""},
 		{"not now", down, `{"error":"temporarily_unavailable","error_description":"the token cannot be checked now",` +
 			`"error_details":null}`, "2"},
-		{"ours", broken,
-			`{"error":"server_error","error_description":"the token could not be checked","error_details":null}`, ""},
-		{"forbidden without a code", &gate.Refusal{Status: 403},
-			`{"error":"Forbidden","error_description":"","error_details":null}`, ""},
+		{
+			"ours", broken,
+			`{"error":"server_error","error_description":"the token could not be checked","error_details":null}`, "",
+		},
+		{
+			"forbidden without a code", &gate.Refusal{Status: 403},
+			`{"error":"Forbidden","error_description":"","error_details":null}`, "",
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

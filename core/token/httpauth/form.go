@@ -16,7 +16,7 @@ func fromForm(r *http.Request, most int64) (string, *gate.Refusal) {
 	if !hasForm(r) {
 		return "", nil
 	}
-	if r.PostForm != nil { // somebody has read the body before us
+	if r.PostForm != nil && isParsed(r.Method) { // somebody has read the body before us
 		return fromParsed(r.PostForm["access_token"])
 	}
 	if most <= 0 {
@@ -52,6 +52,11 @@ func hasForm(r *http.Request) bool {
 	// A content type with a broken parameter is still the one it begins with.
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	return (err == nil || errors.Is(err, mime.ErrInvalidMediaParameter)) && kind == "application/x-www-form-urlencoded"
+}
+
+// isParsed reports whether net/http reads the form of such a request; of others it leaves the body, and an empty PostForm.
+func isParsed(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
 func fromParsed(values []string) (string, *gate.Refusal) {

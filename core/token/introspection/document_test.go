@@ -169,11 +169,17 @@ func TestPythonExamples(t *testing.T) {
 		{"Bearer down"},
 	}
 	want := []answer{
-		{Status: 401, Challenge: "Bearer"}, {Status: 200}, {Status: 200},
-		{Status: 401, Challenge: "invalid_token"}, {Status: 401, Challenge: "invalid_token"},
+		{Status: 401, Challenge: "Bearer"},
+		{Status: 200},
+		{Status: 200},
 		{Status: 401, Challenge: "invalid_token"},
-		{Status: 400, Challenge: "invalid_request"}, {Status: 400, Challenge: "invalid_request"},
-		{Status: 401, Challenge: "Bearer"}, {Status: 401, Challenge: "Bearer"}, {Status: 503, Retry: "5"},
+		{Status: 401, Challenge: "invalid_token"},
+		{Status: 401, Challenge: "invalid_token"},
+		{Status: 400, Challenge: "invalid_request"},
+		{Status: 400, Challenge: "invalid_request"},
+		{Status: 401, Challenge: "Bearer"},
+		{Status: 401, Challenge: "Bearer"},
+		{Status: 503, Retry: "5"},
 	}
 	for _, name := range []string{"flask", "fastapi", "aiohttp"} {
 		t.Run(name, func(t *testing.T) {

@@ -104,7 +104,7 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) error {
 	if token == "" {
 		return httpd.Refuse(http.StatusBadRequest, "invalid_request", "token is missing")
 	}
-	shown := gate.Presented{Token: secret.FromString(token), Scheme: gate.Bearer}
+	shown := gate.Presented{Token: secret.FromString(token), Scheme: gate.Bearer, Issuer: form.Get("issuer")}
 	defer shown.Token.Wipe()
 	out, err := e.gate.Decide(r.Context(), shown, policy.Request{
 		Service: service, Method: form.Get("method"), Operation: form.Get("operation"), Path: form.Get("path"),

@@ -269,6 +269,34 @@ func TestActiveByPath(t *testing.T) {
 	}
 }
 
+// asked keeps what a gate is asked.
+type asked struct {
+	shown gate.Presented
+	r     policy.Request
+}
+
+func (a *asked) Decide(_ context.Context, p gate.Presented, r policy.Request) (gate.Outcome, error) {
+	p.Token = p.Token.Clone() // it is wiped after the answer
+	a.shown, a.r = p, r
+	return gate.Outcome{}, nil
+}
+
+// TestParameters: all that a client may say reaches the gate as it is said, and nothing else does.
+func TestParameters(t *testing.T) {
+	g := &asked{}
+	q := question{basic: wiki, body: url.Values{
+		"token": {"opaque"}, "token_type_hint": {"access_token"}, "issuer": {testIssuer}, "method": {"GET"},
+		"operation": {"storage.read"}, "path": {"/a%20b"}, "service": {"closed"}, "client_id": {"closed"},
+	}.Encode()}
+	if w := q.ask(newEndpoint(t, g, Options{Clients: testClients()})); w.Code != 200 {
+		t.Fatal(w.Code)
+	}
+	want := policy.Request{Service: "wiki", Method: "GET", Operation: "storage.read", Path: "/a%20b"}
+	if g.r != want || g.shown.Token.Expose() != "opaque" || g.shown.Issuer != testIssuer || g.shown.Scheme != gate.Bearer {
+		t.Errorf("%+v, hint %s", g.r, g.shown.Issuer)
+	}
+}
+
 // TestActiveForgery: a claim cannot take the place of what the endpoint says itself, nor come twice.
 func TestActiveForgery(t *testing.T) {
 	h := newEndpoint(t, newGate(t), Options{Clients: testClients()})
