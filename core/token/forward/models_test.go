@@ -435,6 +435,14 @@ func (e *envoy) send(r *http.Request, cluster, target string, h http.Header, bod
 func TestTraefik(t *testing.T) {
 	s := startTraefik(t, nil)
 	journeys(t, s)
+	t.Run("a header with a dot is dropped by the entry point", func(t *testing.T) {
+		r := s.call(t, call{
+			target: "/f", lines: []string{"Authorization: " + s.one.token(t, "storage.read:/"), "X.Token.Sub: root"},
+		})
+		if r.StatusCode != http.StatusOK || r.seen == nil || forgedIn(r.seen.Header) != "" {
+			t.Errorf("%d, the service saw %v", r.StatusCode, r.seen)
+		}
+	})
 	t.Run("without the deletions the verifier refuses", func(t *testing.T) {
 		s := startTraefik(t, func(text string) string { return with(t, text, "[no-identity, verifier]", "[verifier]") })
 		r := s.call(t, call{target: "/f", lines: []string{
