@@ -18,9 +18,16 @@ import (
 )
 
 type issuersCmd struct {
+	place
+
 	List    issuersListCmd    `cmd:"" default:"withargs" help:"Show the trusted issuers and how fresh their keys are."`
 	Refresh issuersRefreshCmd `cmd:"" help:"Fetch the keys of an issuer now; the old ones stay if that fails."`
 	Drop    issuersDropCmd    `cmd:"" help:"Forget the keys of an issuer at once (one was stolen) and fetch them anew."`
+}
+
+// link lets the commands see the options, which may stand before and behind their names.
+func (c *issuersCmd) link() {
+	c.List.place, c.Refresh.place, c.Drop.place = &c.place, &c.place, &c.place
 }
 
 // defaultConfig is the configuration of a daemon that was not told another one.
@@ -28,7 +35,7 @@ const defaultConfig = "/etc/oidcbox/verifier.yaml"
 
 // place says whose keys are meant.
 type place struct {
-	Config  string `default:"/etc/oidcbox/verifier.yaml" placeholder:"FILE" help:"Configuration of the daemon."`
+	Config  string `default:"/etc/oidcbox/verifier.yaml" placeholder:"FILE" help:"Configuration of the daemon; default: /etc/oidcbox/verifier.yaml."`
 	Control string `placeholder:"SOCKET" help:"Control socket of the daemon, whatever its configuration says."`
 	KeysDir string `placeholder:"DIR" help:"Work on this directory of keys, for when no daemon uses it."`
 	CAFile  string `name:"ca-file" placeholder:"FILE" help:"With --keys-dir: certificates to trust instead of the system's."`
@@ -137,7 +144,8 @@ func openKeysDir(env *cli.Env, name string) (*provider.Dir, error) {
 }
 
 type issuersListCmd struct {
-	place
+	*place `kong:"-"`
+
 	JSON bool `name:"json" help:"Print the list as JSON, with the ids of the keys."`
 }
 
@@ -210,7 +218,8 @@ func short(d time.Duration) string {
 }
 
 type issuersRefreshCmd struct {
-	place
+	*place `kong:"-"`
+
 	Issuer string `arg:"" help:"The issuer, as it is configured."`
 }
 
@@ -233,7 +242,8 @@ func (c *issuersRefreshCmd) Run(ctx context.Context, env *cli.Env) error {
 }
 
 type issuersDropCmd struct {
-	place
+	*place `kong:"-"`
+
 	Issuer string `arg:"" help:"The issuer, as it is configured."`
 }
 
@@ -266,11 +276,13 @@ func orderFailed(err error) error {
 	_ = errors.As(err, &said)
 	switch {
 	case errors.Is(err, sock.ErrNobody):
-		return cli.Fail(cli.NotFound, err, "name its socket with --control, its configuration with --config, or a directory with --keys-dir")
+		return cli.Fail(cli.NotFound, err,
+			"name its socket with --control, its configuration with --config, or a directory with --keys-dir")
 	case errors.Is(err, sock.ErrForeign):
 		return cli.Fail(cli.Denied, err, "the daemon listens to its own user only: run this as that user")
 	case errors.Is(err, provider.ErrNotKept), said != nil && said.code == codeNotKept:
-		return cli.Fail(cli.NotFound, err, "the issuer has to be given exactly as it is configured; see: verifier issuers")
+		return cli.Fail(cli.NotFound, err,
+			"the issuer has to be given exactly as it is configured; see: verifier issuers")
 	case errors.Is(err, provider.ErrNotForgotten):
 		return cli.Fail(cli.No, err, "remove the files of the directory yourself")
 	case errors.Is(err, provider.ErrUnavailable), said != nil && said.code == codeUnavailable:

@@ -27,7 +27,11 @@ type Cmd struct {
 }
 
 // New returns the role.
-func New() cli.Command { return &Cmd{} }
+func New() cli.Command {
+	c := &Cmd{}
+	c.Issuers.link()
+	return c
+}
 
 // Run is never reached: kong chooses a sub-command.
 func (*Cmd) Run(context.Context, *cli.Env) error {

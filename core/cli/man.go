@@ -43,6 +43,9 @@ func Man(w io.Writer, p ManPage) error {
 	for _, sub := range parser.Model.Leaves(true) {
 		fmt.Fprintf(b, ".SS %s\n%s\n", roff(sub.Summary()), roff(sub.Help))
 		manFlags(b, sub)
+		for group := sub.Parent; group != nil && group != parser.Model.Node; group = group.Parent {
+			manFlags(b, group) // options of the commands below it
+		}
 	}
 	manProse(b, rest)
 	return b.Flush()
