@@ -320,7 +320,7 @@ func claimShape(seed uint64) []byte {
 
 // TestClaimShapes asks both sides about claims put together from pieces, always the same.
 func TestClaimShapes(t *testing.T) {
-	n := uint64(6000)
+	n := uint64(3000)
 	if testing.Short() {
 		n = 600
 	}

@@ -111,7 +111,7 @@ func damage(r *rand.Rand, token []byte) []byte {
 
 // TestShapes asks both sides a few thousand shapes, always the same.
 func TestShapes(t *testing.T) {
-	n := uint64(4000)
+	n := uint64(2500)
 	if testing.Short() {
 		n = 400
 	}
