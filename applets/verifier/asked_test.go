@@ -62,7 +62,7 @@ func (a *asking) introspect(more ...string) []string {
 }
 
 func (a *asking) active(more string) string {
-	return fmt.Sprintf(`{"active":true,"sub":"alice","aud":%q,"exp":%d%s}`, audience, a.now.Unix()+90, more)
+	return fmt.Sprintf(`{"active":true,"token_type":"Bearer","sub":"alice","aud":%q,"exp":%d%s}`, audience, a.now.Unix()+90, more)
 }
 
 func TestOpaqueToken(t *testing.T) {
@@ -80,15 +80,15 @@ func TestOpaqueToken(t *testing.T) {
 		},
 		{"inactive", `{"active":false}`, "", a.introspect(), cli.No, "", "token refused: issuer says that the token is not active"},
 		{
-			"for_somebody_else", `{"active":true,"sub":"alice","aud":"shop"}`, "", a.introspect(), cli.No, "",
+			"for_somebody_else", `{"active":true,"token_type":"Bearer","sub":"alice","aud":"shop"}`, "", a.introspect(), cli.No, "",
 			"token refused: token is for another audience",
 		},
 		{
-			"for_nobody", `{"active":true,"sub":"alice"}`, "", a.introspect(), cli.No, "",
+			"for_nobody", `{"active":true,"token_type":"Bearer","sub":"alice"}`, "", a.introspect(), cli.No, "",
 			"hint: --opaque-any-audience",
 		},
 		{
-			"for_anybody", `{"active":true,"sub":"alice"}`, "", a.introspect("--opaque-any-audience"), cli.OK,
+			"for_anybody", `{"active":true,"token_type":"Bearer","sub":"alice"}`, "", a.introspect("--opaque-any-audience"), cli.OK,
 			"the issuer does not say for how long", "",
 		},
 		{
@@ -102,9 +102,13 @@ func TestOpaqueToken(t *testing.T) {
 			"wrong_secret", a.active(""), "", a.options("--introspect", "--client-id", "rs", "--client-secret-file", "wrong"),
 			cli.Temporary, "", "issuer refuses our client rs",
 		},
+		{
+			"perhaps_a_refresh_token", `{"active":true,"sub":"alice","aud":"` + audience + `"}`, "", a.introspect(), cli.No, "",
+			"it does not say what kind of token this is",
+		},
 		{"not_asked", a.active(""), "", a.options(), cli.No, "", "hint: an opaque token is checked by asking its issuer"},
 		{"bound_to_a_key", a.active(`,"cnf":{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}`), "", a.introspect(), cli.No, "", "token refused: "},
-		{"control_characters", `{"active":true,"sub":"al\u001b[31mice\nx","aud":"` + audience + `"}`, "", a.introspect(), cli.OK, `al\u001b[31mice x at`, ""},
+		{"control_characters", `{"active":true,"token_type":"Bearer","sub":"al\u001b[31mice\nx","aud":"` + audience + `"}`, "", a.introspect(), cli.OK, `al\u001b[31mice x at`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a.introspection, a.userinfo = c.introspection, c.userinfo

@@ -158,7 +158,7 @@ func wantRefusal(t *testing.T, err error, status int, reason error) {
 
 func TestDecide_opaque(t *testing.T) {
 	token := Presented{Token: secret.FromString("opq-0123456789abcdef")}
-	good := set{"active": true, "sub": "alice", "aud": testAudience, "group": "staff", "exp": now.Unix() + 60}
+	good := set{"active": true, "token_type": "Bearer", "sub": "alice", "aud": testAudience, "group": "staff", "exp": now.Unix() + 60}
 	with := func(name string, value any) set { return good.with(name, value) }
 	opaque := func(i *Issuer) { i.Opaque = true }
 	for _, c := range []struct {

@@ -423,7 +423,7 @@ func TestMemory(t *testing.T) {
 	f := startFake(t)
 	f.answers(func(w http.ResponseWriter, r *http.Request) {
 		// Nearly all white space: it must not be kept with what stands in it.
-		say(200, `{"active":true,`+strings.Repeat(" ", 500<<10)+`"sub":"alice","x":"`+strings.Repeat("x", 10<<10)+`"}`)(w, r)
+		say(200, `{"active":true,"token_type":"Bearer",`+strings.Repeat(" ", 500<<10)+`"sub":"alice","x":"`+strings.Repeat("x", 10<<10)+`"}`)(w, r)
 	})
 	const room = 1 << 20
 	s, err := New([]Issuer{f.issuer(func(i *Issuer) { i.Rate = MaxRate })}, Options{HTTP: testClient(t), Now: f.Now, Memory: room})
@@ -500,6 +500,31 @@ func TestOneQuestion(t *testing.T) {
 	wg.Wait()
 	if n := f.count("/introspect"); n != 1 || good.Load() != 50 {
 		t.Errorf("%d requests, %d answers", n, good.Load())
+	}
+}
+
+// TestKind: a token of which introspection says nothing but that it is active may be a refresh token.
+func TestKind(t *testing.T) {
+	f := startFake(t)
+	f.answers(say(200, f.active(set{"token_type": nil})))
+	f.person(say(200, set{"sub": "alice"}))
+	_, _, err := f.source(t).Opaque(ask(t), []byte(opaque), "")
+	wantErr(t, err, ErrKind)
+	if _, _, err := f.source(t, both).Opaque(ask(t), []byte(opaque), ""); err != nil {
+		t.Errorf("userinfo takes access tokens only: %v", err)
+	}
+	if _, err := f.source(t).Ask(ask(t), f.URL, []byte("a.signed.token"), f.signed()); err != nil {
+		t.Errorf("a signed token says itself what it is: %v", err)
+	}
+	for member, kinds := range map[string][]string{
+		"token_type": {"bearer", "BEARER", "DPoP", "access_token"}, "token_use": {"access_token"}, "typ": {"Bearer"},
+	} {
+		for _, kind := range kinds {
+			f.answers(say(200, f.active(set{"token_type": nil, member: kind})))
+			if _, _, err := f.source(t).Opaque(ask(t), []byte(opaque), ""); err != nil {
+				t.Errorf("%s %s: %v", member, kind, err)
+			}
+		}
 	}
 }
 

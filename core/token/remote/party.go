@@ -97,6 +97,9 @@ func (p *party) unavailable(wait time.Duration, err error) error {
 }
 
 // ask puts the question: introspection first, so that a token that is not active is shown to nobody else.
+//
+// Introspection says active of refresh tokens, too, and some servers do not say which of the two a token is. What the
+// userinfo endpoint takes is an access token.
 func (p *party) ask(ctx context.Context, q question) (Said, error) {
 	asked := p.o.Now()
 	cl, err := p.endpoints(ctx, q)
@@ -121,6 +124,10 @@ func (p *party) ask(ctx context.Context, q question) (Said, error) {
 		if err = p.judged(q, userinfoError(err)); err != nil {
 			return Said{}, err
 		}
+	}
+	if q.opaque && !said.named && !p.Userinfo {
+		return Said{}, fmt.Errorf("%w: it does not say what kind of token this is (token_type), and userinfo is not asked",
+			ErrKind)
 	}
 	said.Expires = p.keepUntil(asked, q, said)
 	return said, nil

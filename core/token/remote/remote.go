@@ -80,6 +80,8 @@ type Said struct {
 	Claims claims.Token
 	// Expires is until when this may be used without asking again. It is never after the token's own end.
 	Expires time.Time
+
+	named bool // introspection says that it is an access token
 }
 
 // Source asks issuers, for use by many goroutines. Close it to wait for what runs in the background.

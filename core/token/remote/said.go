@@ -31,7 +31,8 @@ func (p *party) introspected(o jose.Object) (Said, error) {
 		return Said{}, fmt.Errorf("%w: it names another issuer", ErrContradiction)
 	}
 	t.Issuer = p.URL
-	if err := kind(o); err != nil {
+	named, err := kind(o)
+	if err != nil {
 		return Said{}, err
 	}
 	now := p.o.Now()
@@ -41,23 +42,26 @@ func (p *party) introspected(o jose.Object) (Said, error) {
 	if t.NotBefore.After(now.Add(ahead)) {
 		return Said{}, fmt.Errorf("%w: its nbf lies ahead", ErrInactive)
 	}
-	return Said{Introspection: o, Claims: t}, nil
+	return Said{Introspection: o, Claims: t, named: named}, nil
 }
 
-// kind refuses other tokens that an issuer may be asked about: introspection says active of a refresh token, too.
-func kind(o jose.Object) error {
+// kind refuses other tokens that an issuer may be asked about: introspection says active of a refresh token, too. named
+// reports whether the answer says that it is an access token.
+func kind(o jose.Object) (named bool, err error) {
 	for _, name := range []string{"token_type", "token_use", "typ"} {
 		s, err := o.String(name)
 		if err != nil {
-			return fmt.Errorf("%w: %s is no string", ErrKind, name)
+			return false, fmt.Errorf("%w: %s is no string", ErrKind, name)
 		}
 		switch strings.ToLower(s) {
+		case "bearer", "dpop", "access_token", "access", "at+jwt", "urn:ietf:params:oauth:token-type:access_token":
+			named = true
 		case "refresh_token", "refresh", "refresh token", "offline", "id_token", "id", "logout",
 			"urn:ietf:params:oauth:token-type:refresh_token", "urn:ietf:params:oauth:token-type:id_token":
-			return ErrKind
+			return false, ErrKind
 		}
 	}
-	return nil
+	return named, nil
 }
 
 // person adds a userinfo answer, which is thrown away with everything else when it is about somebody else (OpenID

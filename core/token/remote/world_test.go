@@ -125,7 +125,7 @@ func say(status int, body any) http.HandlerFunc {
 type set = map[string]any
 
 func (f *fake) active(more set) set {
-	s := set{"active": true, "sub": "alice", "exp": start.Unix() + 3600, "aud": "api"}
+	s := set{"active": true, "token_type": "Bearer", "sub": "alice", "exp": start.Unix() + 3600, "aud": "api"}
 	for k, v := range more {
 		s[k] = v
 		if v == nil {
