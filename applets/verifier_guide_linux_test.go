@@ -186,13 +186,13 @@ func TestGuideIntrospection(t *testing.T) {
 	address := freeAddress(t)
 	_, port, _ := strings.Cut(address, ":")
 	g.put("wiki.secret", "0123456789abcdef0123456789abcdef\n")
-	g.serve(g.block("introspection.md", "# /etc/oidcbox/verifier.yaml", "unix:/run/oidcbox/verifier.sock",
-		"unix:"+g.path("v.sock"), "127.0.0.1:8095", address, "https://login.example.org/oauth2", g.op.URL))
+	g.serve(g.block("introspection.md", "# /etc/oidcbox/verifier.yaml", "unix:/run/oidcbox-verifier/verifier.sock",
+		"unix:"+g.path("v.sock"), "127.0.0.1:9100", address, "https://login.example.org/oauth2", g.op.URL))
 	guide, err := os.ReadFile("../docs/admin/introspection.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, line, found := strings.Cut(string(guide), "\n    curl --unix-socket /run/oidcbox/verifier.sock ")
+	_, line, found := strings.Cut(string(guide), "\n    printf 'user = ")
 	line, _, ends := strings.Cut(line, "\n\n")
 	if !found || !ends {
 		t.Fatal("the line of curl is not there")
@@ -202,11 +202,12 @@ func TestGuideIntrospection(t *testing.T) {
 		good: `{"active":true`, good[:len(good)-8] + "AAAAAAAA": `{"active":false}`, g.token("https://x"): `{"active":false}`,
 	} {
 		g.put("token", token)
-		if got := g.shell("curl -sS --unix-socket " + g.path("v.sock") + " " + line); !strings.HasPrefix(got, want) {
+		script := "printf 'user = " + strings.ReplaceAll(line, "/run/oidcbox-verifier/verifier.sock", g.path("v.sock"))
+		if got := g.shell(script); !strings.HasPrefix(got, want) {
 			t.Errorf("curl: %s, want %s", got, want)
 		}
 	}
-	client := g.block("introspection.md", "# verifier.py: asks the verifier who sent a request.", "8095", port)
+	client := g.block("introspection.md", "# verifier.py: asks the verifier who sent a request.", "9100", port)
 	g.put("verifier.py", client)
 	g.put("ask.py", "import sys, verifier\nsaid = verifier.introspect(sys.stdin.read())\nprint(said and said['iss'])\n")
 	for token, want := range map[string]string{good: g.op.URL, "x": "None"} {
