@@ -144,12 +144,18 @@ func (d *daemon) run(ctx context.Context) error {
 	return nil
 }
 
+// maxOtherHeaders is room beside the longest token, for what a proxy sends along of its client's request.
+const maxOtherHeaders = 32 << 10
+
 func (d *daemon) serverOptions() httpd.Options {
 	grace := d.started.limits.grace
 	if grace == 0 {
 		grace = defaultGrace
 	}
-	return httpd.Options{Log: d.log, Grace: grace, MaxConns: d.started.limits.connections}
+	return httpd.Options{
+		Log: d.log, Grace: grace, MaxConns: d.started.limits.connections,
+		MaxHeader: maxTokenLimit + maxOtherHeaders,
+	}
 }
 
 // notify tells systemd how we are; where that fails we go on.

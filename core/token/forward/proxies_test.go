@@ -205,7 +205,7 @@ func (s *site) serveVerifier(t testing.TB) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		srv := &httptest.Server{Listener: ln, Config: &http.Server{Handler: answer, MaxHeaderBytes: 64 << 10}}
+		srv := &httptest.Server{Listener: ln, Config: &http.Server{Handler: answer, MaxHeaderBytes: 96 << 10}}
 		srv.Start()
 		t.Cleanup(srv.Close)
 		s.addr = ln.Addr().String()

@@ -29,6 +29,8 @@ type Options struct {
 	Grace time.Duration
 	// MaxConns is how many connections are open at once; more wait in the kernel's queue. 0: 1024.
 	MaxConns int
+	// MaxHeader is how many bytes request line and headers may have together. 0: 32 KiB.
+	MaxHeader int
 }
 
 // Serve answers requests on ln with h until ctx is cancelled or ln fails, and closes ln. After ctx is cancelled no
@@ -46,7 +48,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, o Options) erro
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
+		MaxHeaderBytes:    o.MaxHeader,
 		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return base },
 	}
@@ -84,6 +86,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxConns <= 0 {
 		o.MaxConns = maxConns
+	}
+	if o.MaxHeader <= 0 {
+		o.MaxHeader = maxHeader
 	}
 	return o
 }

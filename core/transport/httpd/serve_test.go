@@ -157,3 +157,30 @@ func TestServeBoundsConnections(t *testing.T) {
 	}
 	resp.Body.Close()
 }
+
+// TestServeMaxHeader: a server for long tokens takes long headers, every other one does not.
+func TestServeMaxHeader(t *testing.T) {
+	for _, c := range []struct{ limit, size, want int }{
+		{0, 30 << 10, http.StatusOK},
+		{0, 48 << 10, http.StatusRequestHeaderFieldsTooLarge},
+		{96 << 10, 90 << 10, http.StatusOK},
+		{96 << 10, 120 << 10, http.StatusRequestHeaderFieldsTooLarge},
+	} {
+		addr, stop, done := start(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), Options{MaxHeader: c.limit})
+		req, err := http.NewRequest(http.MethodGet, "http://"+addr, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", strings.Repeat("a", c.size))
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != c.want {
+			t.Errorf("limit %d, header %d: %d, want %d", c.limit, c.size, resp.StatusCode, c.want)
+		}
+		stop()
+		_ = await(t, done)
+	}
+}
