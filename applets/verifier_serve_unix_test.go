@@ -202,6 +202,11 @@ func TestVerifierServe(t *testing.T) {
 		})
 	}
 	g.audited(t, token)
+	g.ask(g.op.Tokens("alice", "openid", url.Values{"audience": {"https://elsewhere.example.org"}}).Access.Expose(), "GET", "/e")
+	if text := g.awaitText("audit.json", `"path":"/e"`); !strings.Contains(text, `"aud":["https://elsewhere.example.org"]`) ||
+		!strings.Contains(text, "token is for another audience, not for "+apiAudience) {
+		t.Errorf("the audit does not say why a token was refused:\n%s", text)
+	}
 	if status, body := g.get("/ready"); status != 200 || !strings.Contains(body, `"issuers_with_keys":1`) {
 		t.Errorf("ready: %d %s", status, body)
 	}
@@ -210,7 +215,7 @@ func TestVerifierServe(t *testing.T) {
 		`oidcbox_verifier_decisions_total{service="api",status="200",error=""} 1`,
 		`oidcbox_verifier_decisions_total{service="api",status="403",error="insufficient_scope"} 2`,
 		`oidcbox_verifier_decision_seconds_count{service="api"}`,
-		`oidcbox_verifier_keys{issuer="` + g.op.URL + `"} 1`, "oidcbox_verifier_cache_tokens 1",
+		`oidcbox_verifier_keys{issuer="` + g.op.URL + `"} 1`, "oidcbox_verifier_cache_tokens 2",
 		"oidcbox_verifier_config_last_reload_successful 1",
 	} {
 		if status != 200 || !strings.Contains(page, want) {

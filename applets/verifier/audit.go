@@ -28,7 +28,7 @@ const (
 )
 
 // auditRecord is one decision. There is no token in it, and no query: tokens stand there at times. sub, iss, jti and kid
-// are there once the token was believed, not before.
+// are there once the token was believed; what others say of themselves is apart from that, in claimed.
 type auditRecord struct {
 	Time      string `json:"time"`
 	Decision  string `json:"decision"` // allow, deny, error
@@ -45,7 +45,9 @@ type auditRecord struct {
 	KeyID     string `json:"kid,omitempty"`
 	Token     string `json:"tokid,omitempty"`
 	Opaque    bool   `json:"opaque,omitempty"`
-	Micros    int64  `json:"us"`
+	// Claimed is what a token that was refused says of itself: nobody believes it, and it may well say why.
+	Claimed *gate.Claimed `json:"claimed,omitempty"`
+	Micros  int64         `json:"us"`
 }
 
 func recordOf(at time.Time, e gate.Event) auditRecord {
@@ -55,7 +57,7 @@ func recordOf(at time.Time, e gate.Event) auditRecord {
 		Service: e.Request.Service, Method: e.Request.Method, Operation: e.Request.Operation,
 		Path:   e.Request.Path[:min(len(e.Request.Path), maxAuditPath)],
 		Issuer: id.Issuer, Subject: id.Subject, ID: id.Claims.ID, KeyID: id.KeyID, Token: e.TokenID,
-		Opaque: e.Outcome.Opaque, Micros: e.Took.Microseconds(),
+		Opaque: e.Outcome.Opaque, Claimed: e.Claimed, Micros: e.Took.Microseconds(),
 	}
 	if no := e.Refusal; no != nil {
 		r.Decision, r.Status, r.Code, r.Reason = "deny", no.Status, no.Code, no.Reason()

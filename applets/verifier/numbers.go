@@ -104,7 +104,7 @@ func (d *daemon) cacheGauges(n *numbers) {
 		e(float64(bytes))
 	})
 	n.set.Gauge("oidcbox_verifier_proofs", "Proofs of possession that are remembered.", nil, func(e emit) {
-		e(float64(d.live.current().gate.DPoP().Remembered()))
+		e(float64(d.proofs.Remembered()))
 	})
 }
 

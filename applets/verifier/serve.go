@@ -16,6 +16,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/secret/vault"
+	"github.com/oidcbox/oidcbox/core/token/dpop"
 	"github.com/oidcbox/oidcbox/core/token/gate"
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
 	"github.com/oidcbox/oidcbox/core/transport/httpd"
@@ -61,6 +62,7 @@ type daemon struct {
 
 	hc      *httpc.Client
 	keys    *provider.Keys
+	proofs  *dpop.Checker
 	numbers *numbers
 	audit   *auditLog
 	sockets *sockets
@@ -85,6 +87,9 @@ func newDaemon(env *cli.Env, name string, s *settings) (d *daemon, err error) {
 	}
 	if err := d.openKeys(s); err != nil {
 		return d, err
+	}
+	if d.proofs, err = dpop.New(s.dpop.options(env.Now)); err != nil {
+		return d, cli.Fail(cli.NotFound, err, "")
 	}
 	d.numbers = newNumbers(d)
 	if d.audit, err = openAudit(env, s.audit, d.numbers.auditLost); err != nil {
@@ -186,8 +191,9 @@ func (d *daemon) close() {
 func (d *daemon) build(s *settings) (*generation, error) {
 	o := gate.Options{HTTP: d.hc, Keys: d.keys, Observe: d.observe, Now: d.env.Now, Log: d.log}
 	if old := d.live.current(); old != nil {
-		o.Cache, o.DPoP = old.gate.Cache(), old.gate.DPoP()
+		o.Cache = old.gate.Cache()
 	}
+	o.DPoP = d.proofs
 	g, err := gate.New(s.gate, o)
 	if err != nil {
 		return nil, err

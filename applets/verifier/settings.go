@@ -12,6 +12,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/token/claims"
+	"github.com/oidcbox/oidcbox/core/token/dpop"
 	"github.com/oidcbox/oidcbox/core/token/forward"
 	"github.com/oidcbox/oidcbox/core/token/gate"
 	"github.com/oidcbox/oidcbox/core/token/introspection"
@@ -31,6 +32,8 @@ type settings struct {
 
 	gate     gate.Config
 	services []forward.Service
+
+	dpop proofs
 
 	introspection map[string]introspection.Client
 	socketService string // as whom a Unix socket may introspect without credentials
@@ -52,6 +55,12 @@ type proxies struct {
 
 func (p proxies) guarded() bool { return len(p.trusted) > 0 || !p.secret.Empty() }
 
+// proofs says how proofs of possession are checked.
+type proofs struct {
+	nonces   bool
+	nonceKey secret.Text // shared by the instances of one service; empty: each makes its own
+}
+
 // metricsPlace is where the metrics are: nowhere, beside everything else, or at an address of their own.
 type metricsPlace struct {
 	off    bool
@@ -68,7 +77,7 @@ const controlOff = "off"
 // The keys of each mapping. A test holds that the example has them all.
 func topKeys() []string {
 	return []string{
-		"version", "listen", "proxies", "control", "ca_file", "keys", "audiences", "issuers", "policy", "services",
+		"version", "listen", "proxies", "control", "ca_file", "keys", "audiences", "issuers", "dpop", "policy", "services",
 		"introspection", "audit", "metrics", "limits",
 	}
 }
@@ -78,6 +87,7 @@ func keysKeys() []string          { return []string{"dir", "lifetimes"} }
 func lifetimeKeys() []string      { return []string{"min_refresh", "max_refresh", "expiry"} }
 func introspectionKeys() []string { return []string{"socket", "clients"} }
 func askerKeys() []string         { return []string{"secret_file", "service"} }
+func dpopKeys() []string          { return []string{"nonces", "nonce_key_file"} }
 func limitKeys() []string         { return []string{"connections", "token", "grace"} }
 
 // settingsReader is a config.Reader for the keys of this daemon.
@@ -121,6 +131,7 @@ func (r settingsReader) top(top config.At) {
 	r.issuers(f["issuers"])
 	r.policy(f["policy"])
 	r.services(f["services"])
+	r.dpop(f["dpop"])
 	r.introspection(f["introspection"])
 	r.proxies(f["proxies"])
 	r.listen(f["listen"])
@@ -242,6 +253,27 @@ func (r settingsReader) policy(a config.At) {
 	}
 	r.Include(a, nil, p.Notes)
 	r.s.gate.Policy = p
+}
+
+func (r settingsReader) dpop(a config.At) {
+	if !a.Present() {
+		return
+	}
+	f := r.Fields(a, dpopKeys()...)
+	r.s.dpop.nonces = r.Bool(f["nonces"], false)
+	if k := f["nonce_key_file"]; k.Present() {
+		r.s.dpop.nonceKey, _ = r.SecretFile(k)
+		if !r.s.dpop.nonces {
+			r.Fault(k, "is for nonces: true")
+		}
+	}
+	if _, err := dpop.New(r.s.dpop.options(time.Now)); err != nil {
+		r.Fault(a, "%v", err)
+	}
+}
+
+func (p proofs) options(now func() time.Time) dpop.Options {
+	return dpop.Options{Nonces: p.nonces, NonceKey: p.nonceKey, Now: now}
 }
 
 func (r settingsReader) introspection(a config.At) {

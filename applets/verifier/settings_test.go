@@ -30,7 +30,7 @@ func TestExample_loads(t *testing.T) {
 func TestExample_is_complete(t *testing.T) {
 	lists := [][]string{
 		topKeys(), proxyKeys(), keysKeys(), lifetimeKeys(), introspectionKeys(), askerKeys(), limitKeys(), issuerKeys(),
-		clientKeys(), serviceKeys(), listenKeys(), tlsKeys(),
+		clientKeys(), dpopKeys(), serviceKeys(), listenKeys(), tlsKeys(),
 	}
 	for _, key := range slices.Concat(lists...) {
 		if !regexp.MustCompile(`(?m)[ {#,]` + key + `:|^` + key + `:`).MatchString(example) {
@@ -53,7 +53,7 @@ func files(t *testing.T) string {
 	}
 	for name, text := range map[string]string{
 		"proxy-secret": "0123456789abcdef", "op-secret": "secret", "jobs-secret": "0123456789abcdef",
-		"op-keys.json": string(keys), "policy.yaml": "{version: 1, require: ANYONE}", "open": "0123456789abcdef",
+		"nonce-key": "0123456789abcdef0123456789abcdef", "op-keys.json": string(keys), "policy.yaml": "{version: 1, require: ANYONE}", "open": "0123456789abcdef",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -229,6 +229,7 @@ func (d *daemon) restartNeeded(s *settings) []config.Fault {
 	note("control", d.started.control == s.control)
 	note("ca_file", d.started.caFile == s.caFile)
 	note("keys.dir", d.started.keysDir == s.keysDir)
+	note("dpop", d.started.dpop.nonces == s.dpop.nonces && d.started.dpop.nonceKey.Equal(s.dpop.nonceKey))
 	note("audit", d.started.audit == s.audit)
 	note("metrics", d.started.metrics.listen == s.metrics.listen)
 	note("limits", d.started.limits == s.limits)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/token/dpop"
+	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/token/policy"
 	"github.com/oidcbox/oidcbox/core/token/remote"
 	"github.com/oidcbox/oidcbox/core/token/verify"
@@ -37,19 +38,24 @@ type Gate struct {
 	observe func(Event)
 	now     func() time.Time
 	log     *slog.Logger
+
+	maxToken int
 }
 
 // New returns a gate, or all that is wrong with c (ErrConfig). Nothing is fetched before the first token.
 func New(c Config, o Options) (*Gate, error) {
 	g := &Gate{
 		policy: c.Policy, observe: o.Observe, now: o.Now, log: o.Log, cache: o.Cache, proofs: o.DPoP,
-		askable: map[string]askable{}, audience: newAudiences(c),
+		maxToken: c.MaxToken, askable: map[string]askable{}, audience: newAudiences(c),
 	}
 	if g.now == nil {
 		g.now = time.Now
 	}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
+	}
+	if g.maxToken <= 0 {
+		g.maxToken = jose.MaxToken
 	}
 	if err := c.check(o); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
@@ -199,7 +205,7 @@ func (g *Gate) answer(begin time.Time, p Presented, r policy.Request, out Outcom
 	}
 	if g.observe != nil {
 		e := Event{Scheme: p.Scheme, Request: r, Outcome: out, Refusal: no, Took: g.now().Sub(begin)}
-		e.TokenID = tokenID(p, out)
+		e.TokenID, e.Claimed = tokenID(p, out), g.claimedBy(p, no)
 		g.observe(e)
 	}
 	if no != nil {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -404,5 +405,42 @@ func TestDecide_for_anybody(t *testing.T) {
 	}
 	if _, err := g.Check(context.Background(), p, "other"); RefusalOf(err) == nil {
 		t.Error("a service with an audience of its own took a token for another")
+	}
+}
+
+// TestObserve_claimed: the log is told what a refused token says of itself, in bounds, and apart from what is believed.
+func TestObserve_claimed(t *testing.T) {
+	var got Event
+	g := newGate(t, testConfig(t), Options{Observe: func(e Event) { got = e }})
+	long := strings.Repeat("x", 10_000)
+	many := []string{long, "b", "c", "d", "e", "f"}
+	r := policy.Request{Service: "api", Path: "/write"}
+	for _, c := range []struct {
+		name  string
+		token secret.Text
+		want  *Claimed
+	}{
+		{"another issuer", sign(t, claimsOf(set{"iss": testIssuer + "/"})), &Claimed{
+			Issuer: testIssuer + "/", Subject: "alice", Audience: []string{testAudience}, ID: "j1", KeyID: "k1",
+		}},
+		{"long and many", sign(t, claimsOf(set{"sub": long, "aud": many})), &Claimed{
+			Issuer: testIssuer, Subject: long[:maxClaimed], Audience: []string{long[:maxClaimed], "b", "c", "d"}, ID: "j1", KeyID: "k1",
+		}},
+		{"not readable", secret.FromString("eyJ.e.x"), nil},
+		{"none", secret.Text{}, nil},
+		{"believed and refused by the policy", sign(t, claimsOf(nil)), nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := g.Decide(context.Background(), Presented{Token: c.token}, r)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			if !reflect.DeepEqual(got.Claimed, c.want) {
+				t.Errorf("got %+v, want %+v", got.Claimed, c.want)
+			}
+			if c.want != nil && got.Outcome.Identity.Issuer != "" {
+				t.Error("what is claimed is taken for believed")
+			}
+		})
 	}
 }

@@ -54,6 +54,7 @@ type Event struct {
 	Request policy.Request // only Service for Check
 	Outcome Outcome
 	Refusal *Refusal // nil: yes
+	Claimed *Claimed // of a token that was not believed and can be read; nil mostly
 	Took    time.Duration
 }
 
