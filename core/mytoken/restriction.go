@@ -180,8 +180,8 @@ func (r Restriction) lists() []namedList {
 	}
 }
 
-// Vacant returns the names of the members that are there with nothing in them: a clause that was meant to limit something
-// and does not say to what.
+// Vacant returns the names of the members that are there with nothing in them: a clause that was meant to limit
+// something and does not say to what.
 func (r Restriction) Vacant() []string {
 	var names []string
 	if r.noScope || r.Scope != "" && strings.TrimSpace(r.Scope) == "" {

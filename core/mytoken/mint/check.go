@@ -27,14 +27,15 @@ type Checker struct {
 	keys   *jose.KeySet
 }
 
-// NewChecker returns what checks the mytokens that the server issuer has signed with one of keys, the current one first.
+// NewChecker returns what checks the mytokens that the server issuer has signed with one of keys, the current one
+// first.
 func NewChecker(issuer string, keys *jose.KeySet) *Checker {
 	return &Checker{issuer: issuer, keys: keys}
 }
 
 // Check returns what a mytoken says when it is one of this server: form, signature, times without leeway, issuer,
-// audience, jti and sub. Whether it is revoked or was replaced is not known here. Errors are those of this package; none
-// repeats anything of the token.
+// audience, jti and sub. Whether it is revoked or was replaced is not known here. Errors are those of this package;
+// none repeats anything of the token.
 func (k *Checker) Check(raw []byte, now time.Time) (mytoken.Claims, error) {
 	c, err := k.Genuine(raw)
 	if err != nil {
@@ -65,8 +66,8 @@ func (k *Checker) Genuine(raw []byte) (mytoken.Claims, error) {
 	return c, nil
 }
 
-// Timely compares the times of a mytoken with now, without leeway: the server that reads them is the one that wrote them.
-// The error is ErrExpired or ErrNotYet.
+// Timely compares the times of a mytoken with now, without leeway: the server that reads them is the one that wrote
+// them. The error is ErrExpired or ErrNotYet.
 func Timely(c mytoken.Claims, now time.Time) error {
 	s := now.Unix()
 	switch {

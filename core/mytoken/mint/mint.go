@@ -182,6 +182,6 @@ func (m *Minter) Warning() (string, error) {
 	if err != nil || n%3 == 0 {
 		return "", err
 	}
-	return fmt.Sprintf("signatures of this %s key have %d bytes, which is no multiple of 3: existing mytoken clients will "+
-		"not recognise the tokens; use ES512, ES384 or RSA with 3072 bits", m.key.Alg(), n), nil
+	return fmt.Sprintf("signatures of this %s key have %d bytes, which is no multiple of 3: existing mytoken clients "+
+		"will not recognise the tokens; use ES512, ES384 or RSA with 3072 bits", m.key.Alg(), n), nil
 }

@@ -40,8 +40,8 @@ func (x *expander) clauseList(v any) ([]any, error) {
 	return list, nil
 }
 
-// clauseForm expands restrictions and leaves the form in which they came to be: one clause, or a list. Which it is decides
-// how they are merged into what includes them.
+// clauseForm expands restrictions and leaves the form in which they came to be: one clause, or a list. Which it is
+// decides how they are merged into what includes them.
 func (x *expander) clauseForm(v any) (any, error) {
 	switch v := v.(type) {
 	case string:

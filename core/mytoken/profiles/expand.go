@@ -27,8 +27,8 @@ type expander struct {
 	count  int
 }
 
-// Request returns the JSON of a request for a mytoken with everything it names in it. Members that have nothing to do with
-// templates stay as they are. Errors are ErrRequest, ErrName, ErrUnknown and ErrLoop, and those of lookup.
+// Request returns the JSON of a request for a mytoken with everything it names in it. Members that have nothing to do
+// with templates stay as they are. Errors are ErrRequest, ErrName, ErrUnknown and ErrLoop, and those of lookup.
 func Request(request []byte, lookup Lookup) ([]byte, error) {
 	return expandObject(request, mytoken.Profiles, lookup)
 }
@@ -180,7 +180,8 @@ func finish(o object) (object, error) {
 
 var errTooMany = fmt.Errorf("%w: too many clauses", ErrRequest)
 
-// mergeRequests merges a profile into a request. One clause and one clause are one clause; otherwise clauses are listed.
+// mergeRequests merges a profile into a request. One clause and one clause are one clause; otherwise clauses are
+// listed.
 func mergeRequests(own, included object) object {
 	a, b := own["restrictions"], included["restrictions"]
 	out := merge(own, included).(object)

@@ -20,7 +20,8 @@ func (n Name) String() string {
 // maxName is the longest name of a template or a group, in bytes.
 const maxName = 128
 
-// ParseName reads "name", of the default group, or "group/name", each with or without "@" in front. The error is ErrName.
+// ParseName reads "name", of the default group, or "group/name", each with or without "@" in front. The error is
+// ErrName.
 func ParseName(s string) (Name, error) {
 	group, name, found := strings.Cut(strings.TrimPrefix(s, "@"), "/")
 	if !found {

@@ -2,6 +2,7 @@ package profiles
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,8 +10,8 @@ import (
 	"github.com/oidcbox/oidcbox/core/mytoken/rules"
 )
 
-// Payload returns a template as it is read from the server: expanded, with relative times counted from now. "this" stays:
-// it is about whoever uses the template.
+// Payload returns a template as it is read from the server: expanded, with relative times counted from now. "this"
+// stays: it is about whoever uses the template.
 func Payload(kind string, payload []byte, lookup Lookup, now time.Time) ([]byte, error) {
 	b, err := Expand(kind, payload, lookup)
 	if err != nil {
@@ -61,8 +62,8 @@ func reckonClauses(b []byte, now time.Time) ([]byte, error) {
 	return write(rs)
 }
 
-// Check reports whether a payload can be stored as a template: it can be expanded now, it is what its kind has to be, and
-// restrictions restrict something.
+// Check reports whether a payload can be stored as a template: it can be expanded now, it is what its kind has to be,
+// and restrictions restrict something.
 func Check(kind string, payload []byte, lookup Lookup, now time.Time) error {
 	b, err := Payload(kind, payload, lookup, now)
 	if err != nil {
@@ -77,7 +78,7 @@ func Check(kind string, payload []byte, lookup Lookup, now time.Time) error {
 	case mytoken.CapabilityTemplates:
 		var c mytoken.Capabilities
 		if err = c.UnmarshalJSON(b); err == nil && len(c) == 0 {
-			err = fmt.Errorf("no capability is left")
+			err = errors.New("no capability is left")
 		}
 	case mytoken.Profiles:
 		return checkProfile(b, now)
@@ -106,7 +107,7 @@ func checkClauses(b []byte, now time.Time) error {
 		rs, err = rules.Settle(rs, rules.Setting{Now: now})
 	}
 	if err == nil && len(rs) == 0 {
-		err = fmt.Errorf("nothing is restricted")
+		err = errors.New("nothing is restricted")
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRequest, err)

@@ -91,8 +91,8 @@ func modern(name string) string {
 	return name
 }
 
-// SettleCapabilities gives capabilities that were asked for their present names, each of them once. Names that the server
-// does not know stay: they grant nothing that it asks for.
+// SettleCapabilities gives capabilities that were asked for their present names, each of them once. Names that the
+// server does not know stay: they grant nothing that it asks for.
 func SettleCapabilities(asked mytoken.Capabilities) mytoken.Capabilities {
 	var out mytoken.Capabilities
 	for _, name := range asked {
@@ -103,8 +103,8 @@ func SettleCapabilities(asked mytoken.Capabilities) mytoken.Capabilities {
 	return out
 }
 
-// Allows reports whether one of the capabilities held is the required one or one that it is a part of. A capability that
-// is held read-only allows what is read-only.
+// Allows reports whether one of the capabilities held is the required one or one that it is a part of. A capability
+// that is held read-only allows what is read-only.
 func Allows(held mytoken.Capabilities, required string) bool {
 	return slices.ContainsFunc(held, func(h string) bool { return contains(h, required) })
 }

@@ -39,9 +39,9 @@ type Setting struct {
 // every value has its one spelling and stands once, clauses that say the same as an earlier one or nothing at all are
 // left out. No clause is no restriction, in what is asked for and in what is returned.
 //
-// Refused with a *ClausesError, which has every fault: a clause that nothing can ever use (no time in it, over already, an
-// empty list, countries that are all forbidden, no use of either kind), and one that could not be kept to (an unknown
-// member, a key that is not supported, a template that was not expanded).
+// Refused with a *ClausesError, which has every fault: a clause that nothing can ever use (no time in it, over
+// already, an empty list, countries that are all forbidden, no use of either kind), and one that could not be kept to
+// (an unknown member, a key that is not supported, a template that was not expanded).
 func Settle(asked mytoken.Restrictions, s Setting) (mytoken.Restrictions, error) {
 	if len(asked) > maxClauses {
 		return nil, &ClausesError{[]Fault{{maxClauses + 1, "there may be " + strconv.Itoa(maxClauses) + " clauses"}}}

@@ -33,10 +33,10 @@ func (k Kind) Limit(r mytoken.Restriction) *int64 {
 	return r.UsagesOther
 }
 
-// Counter is how often one clause of one token was used for one kind: what a row of the store holds, under token, Key and
-// Kind. A use is reserved before the provider is called and settled after: committed when it took place, given back when
-// the provider was never called, lost when nobody knows (the process died in between). Each step returns the counter to
-// store in its place; what is returned with an error is the counter as it was.
+// Counter is how often one clause of one token was used for one kind: what a row of the store holds, under token, Key
+// and Kind. A use is reserved before the provider is called and settled after: committed when it took place, given
+// back when the provider was never called, lost when nobody knows (the process died in between). Each step returns the
+// counter to store in its place; what is returned with an error is the counter as it was.
 //
 // Used + Held + Lost + Charged never exceeds the limit of the clause, whatever the order of steps.
 type Counter struct {
@@ -135,7 +135,8 @@ func (c Counters) of(r mytoken.Restriction, k Kind) Counter {
 	return c[CounterKey{KeyOf(r), k}]
 }
 
-// Annotate returns the clauses with how often each was used, as introspection shows them: only where it was used at all.
+// Annotate returns the clauses with how often each was used, as introspection shows them: only where it was used at
+// all.
 func Annotate(rs mytoken.Restrictions, counters Counters) mytoken.Restrictions {
 	out := make(mytoken.Restrictions, len(rs))
 	for i, r := range rs {

@@ -16,9 +16,9 @@ type Granted struct {
 	Audience []string
 }
 
-// Cut takes from the clauses of a mytoken that is being made what the provider did not give, so that they promise nothing
-// that cannot be had. What was taken away is in lost. A clause that would have no scope or no audience left is refused
-// with a *ClausesError: without them it would limit nothing.
+// Cut takes from the clauses of a mytoken that is being made what the provider did not give, so that they promise
+// nothing that cannot be had. What was taken away is in lost. A clause that would have no scope or no audience left is
+// refused with a *ClausesError: without them it would limit nothing.
 func Cut(rs mytoken.Restrictions, g Granted) (out mytoken.Restrictions, lost []Fault, err error) {
 	var faults []Fault
 	for i, r := range rs {
@@ -70,8 +70,8 @@ func cutClause(r mytoken.Restriction, g Granted) (_ mytoken.Restriction, lost []
 
 // Check compares an access token with what it was asked for with, before it is handed out. A scope or audience that is
 // missing is a *WithheldError, one that was not asked for an *ExcessError: the token could do more than it may. Where
-// nothing was asked for nothing is compared. protocol are scopes that the login itself adds (openid, offline_access): they may be
-// there or not.
+// nothing was asked for nothing is compared. protocol are scopes that the login itself adds (openid, offline_access):
+// they may be there or not.
 func Check(asked Candidate, g Granted, protocol ...string) error {
 	var missing WithheldError
 	if g.Scopes != nil && len(asked.Scopes) > 0 {

@@ -21,8 +21,8 @@ type Use struct {
 	Audience []string
 }
 
-// World is what is known of addresses. Its functions are called only for clauses that look at them, once per use, and end
-// when their context does.
+// World is what is known of addresses. Its functions are called only for clauses that look at them, once per use, and
+// end when their context does.
 type World struct {
 	// Names returns the names of an address. [Confirmed] makes one of a resolver; a name that the owner of an address
 	// could have made up must not be among them. nil: no address has a name.
@@ -88,9 +88,9 @@ func (c *Candidate) fill(r mytoken.Restriction) {
 	}
 }
 
-// Pick returns the first candidate that has a use left, and the counter of its clause with that use reserved. It belongs
-// into the transaction that stores the counter: counter returns what is stored now. The error is a *RestrictedError.
-// Where the candidate is unrestricted there is nothing to store.
+// Pick returns the first candidate that has a use left, and the counter of its clause with that use reserved. It
+// belongs into the transaction that stores the counter: counter returns what is stored now. The error is a
+// *RestrictedError. Where the candidate is unrestricted there is nothing to store.
 func Pick(cs []Candidate, counter func(Key) (Counter, error)) (Candidate, Counter, error) {
 	var faults []Fault
 	for _, c := range cs {

@@ -51,8 +51,8 @@ func network(p netip.Prefix) (host, bool) {
 	return host{network: p}, true
 }
 
-// hostName reports whether s is one or more labels of letters, digits, hyphens and underscores, and no address: what the
-// DNS would not say is never compared with what it says.
+// hostName reports whether s is one or more labels of letters, digits, hyphens and underscores, and no address: what
+// the DNS would not say is never compared with what it says.
 func hostName(s string) bool {
 	if len(s) > maxHost {
 		return false

@@ -20,8 +20,8 @@ func (k Key) String() string { return base64.RawURLEncoding.EncodeToString(k[:])
 // KeyOf returns the key of a settled clause.
 func KeyOf(r mytoken.Restriction) Key { return sha256.Sum256(Canonical(r)) }
 
-// Canonical returns the JSON of what a settled clause says, the same for all that say it: members in the order of the API,
-// lists sorted, nothing of how often it was used.
+// Canonical returns the JSON of what a settled clause says, the same for all that say it: members in the order of the
+// API, lists sorted, nothing of how often it was used.
 func Canonical(r mytoken.Restriction) []byte {
 	scope := claims.Scopes(sorted(strings.Fields(r.Scope)))
 	b, err := mytoken.Restriction{

@@ -51,8 +51,8 @@ func (o *origin) namesOf(ctx context.Context) []string {
 
 func plainName(n string) string { return strings.ToLower(strings.TrimSuffix(n, ".")) }
 
-// countryFault wants a country that is known wherever a clause asks for one: an address that nobody can place is neither
-// in the countries allowed nor outside those forbidden.
+// countryFault wants a country that is known wherever a clause asks for one: an address that nobody can place is
+// neither in the countries allowed nor outside those forbidden.
 func (o *origin) countryFault(r mytoken.Restriction) string {
 	if len(r.GeoIPAllow) == 0 && len(r.GeoIPDisallow) == 0 {
 		return ""
@@ -92,8 +92,8 @@ type Resolver interface {
 // maxNames is how many names of an address are looked at.
 const maxNames = 8
 
-// Confirmed returns a function that finds the names of an address that lead back to it. What an address is called is said
-// by whoever has the address; what a name stands for, by the owner of the name.
+// Confirmed returns a function that finds the names of an address that lead back to it. What an address is called is
+// said by whoever has the address; what a name stands for, by the owner of the name.
 func Confirmed(r Resolver) func(context.Context, netip.Addr) []string {
 	return func(ctx context.Context, a netip.Addr) []string {
 		a = plainAddr(a)

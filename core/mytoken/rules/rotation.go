@@ -66,8 +66,8 @@ type Presentation struct {
 
 // Present judges a mytoken by its line. r is nil for one that does not rotate.
 //
-// Reuse of a replaced mytoken ends the line where r.AutoRevoke says so, and so does a first one that is used for the first
-// time after its lifetime: whoever it was made for would have replaced it by then.
+// Reuse of a replaced mytoken ends the line where r.AutoRevoke says so, and so does a first one that is used for the
+// first time after its lifetime: whoever it was made for would have replaced it by then.
 func Present(l Line, r *mytoken.Rotation, p Presentation) Judgement {
 	auto := r != nil && r.AutoRevoke
 	switch {

@@ -71,8 +71,8 @@ func appendNew[S ~[]string](list S, s string) S {
 // maxScope is the longest scope of a clause, in bytes.
 const maxScope = 1024
 
-// scopeFault says why a scope cannot be in a clause, "" when it can (RFC 6749 section 3.3, and for names with a path that
-// the path is one).
+// scopeFault says why a scope cannot be in a clause, "" when it can (RFC 6749 section 3.3, and for names with a path
+// that the path is one).
 func scopeFault(s string) string {
 	strange := func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
 	if len(s) > maxScope || strings.ContainsFunc(s, strange) {

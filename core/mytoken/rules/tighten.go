@@ -17,8 +17,8 @@ type Parent struct {
 	Template bool
 }
 
-// Charge is an allowance that goes from a clause of the parent to the mytoken that is made from it. It has to be charged
-// to the parent's counter in the transaction that stores the new mytoken.
+// Charge is an allowance that goes from a clause of the parent to the mytoken that is made from it. It has to be
+// charged to the parent's counter in the transaction that stores the new mytoken.
 type Charge struct {
 	CounterKey
 	Limit *int64 // of the parent's clause
@@ -44,10 +44,10 @@ func (t Tightened) Strict() error {
 	return &NotSubsetError{t.Dropped}
 }
 
-// Tighten keeps of the settled restrictions wanted those that lie inside the parent, so that no use is possible that the
-// parent could not have had in its place. A clause is kept when one clause of the parent has at least its time, scopes,
-// audiences, hosts, countries and uses left; the uses are then taken from that clause. Where no clause is kept, or none
-// was wanted, the parent's are inherited with what is left of them.
+// Tighten keeps of the settled restrictions wanted those that lie inside the parent, so that no use is possible that
+// the parent could not have had in its place. A clause is kept when one clause of the parent has at least its time,
+// scopes, audiences, hosts, countries and uses left; the uses are then taken from that clause. Where no clause is
+// kept, or none was wanted, the parent's are inherited with what is left of them.
 //
 // A wanted clause for which the parent has no time at all can never be used: *ClausesError. ErrNothingLeft is returned
 // when the parent has nothing to hand on. No clause in the result means that the parent has none and none was wanted.
@@ -272,9 +272,10 @@ func inside(w, p []string) bool {
 	return len(w) > 0
 }
 
-// LimitLifetime keeps every clause from lasting longer than most after now: exp is lowered, and set where there is none;
-// where there is no clause there comes to be one. lowered is ErrLifetime when that changed something that was asked for
-// (error_on_restrictions), else nil. A clause that would begin after its end is refused: *ClausesError. most 0: no limit.
+// LimitLifetime keeps every clause from lasting longer than most after now: exp is lowered, and set where there is
+// none; where there is no clause there comes to be one. lowered is ErrLifetime when that changed something that was
+// asked for (error_on_restrictions), else nil. A clause that would begin after its end is refused: *ClausesError. most
+// 0: no limit.
 func LimitLifetime(rs mytoken.Restrictions, now time.Time, most time.Duration) (
 	out mytoken.Restrictions, lowered, err error,
 ) {
@@ -304,7 +305,8 @@ func LimitLifetime(rs mytoken.Restrictions, now time.Time, most time.Duration) (
 	return out, lowered, nil
 }
 
-// Ends returns when the last clause is over: the exp of the mytoken. It is zero when there is no clause or one has no end.
+// Ends returns when the last clause is over: the exp of the mytoken. It is zero when there is no clause or one has no
+// end.
 func Ends(rs mytoken.Restrictions) time.Time {
 	var last int64
 	for _, r := range rs {
