@@ -230,8 +230,9 @@ func (w *world) printEnvironment() {
 	fmt.Fprintf(out, "  alias oidcbox='%s'\n\n", w.exe)
 	fmt.Fprintf(out, "  oidcbox add --loaded\n  oidcbox token %s | oidcbox verifier token --issuer %s --audience %s\n\n",
 		loginName, w.issuer, audienceAny)
-	fmt.Fprintf(out, "  curl -i -H \"Authorization: Bearer $(oidcbox token --scope storage.read:/data --aud %s %s)\" \\\n"+
-		"      -H 'X-Forwarded-Method: GET' -H 'X-Forwarded-Host: %s' -H 'X-Forwarded-Uri: /data/set' %s/forward/caddy\n\n",
+	fmt.Fprintf(out, "  oidcbox token --scope storage.read:/data --aud %s %s |\n"+
+		"      sed 's/^/Authorization: Bearer /' | curl -si -H @- -H 'X-Forwarded-Method: GET' \\\n"+
+		"      -H 'X-Forwarded-Host: %s' -H 'X-Forwarded-Uri: /data/set' %s/forward/caddy\n\n",
 		filesService, loginName, filesHost, w.verifier)
 	var pids []string
 	for _, p := range w.procs {
