@@ -4,6 +4,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,7 +29,9 @@ type secure struct {
 func newSecure(t *testing.T) *secure {
 	t.Helper()
 	s := &secure{mux: http.NewServeMux()}
-	s.Server = httptest.NewTLSServer(s.mux)
+	s.Server = httptest.NewUnstartedServer(s.mux)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // refused certificates are part of the tests
+	s.StartTLS()
 	t.Cleanup(s.Close)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})

@@ -80,7 +80,12 @@ func (k *Keys) Close() {
 // fetches when it has no keys, or has none with this kid and has not fetched for that reason within the last minute;
 // otherwise it answers from memory. The error is ErrUnknownKey, ErrNotKept, an *UnavailableError, or that of ctx.
 func (k *Keys) Candidates(ctx context.Context, issuer string, h jose.Header) ([]*jose.PublicKey, error) {
-	set, err := k.Set(ctx, issuer)
+	e, err := k.entry(issuer)
+	if err != nil {
+		return nil, err
+	}
+	begin := k.now()
+	set, err := k.current(ctx, e, begin)
 	if err != nil {
 		return nil, err
 	}
@@ -90,9 +95,8 @@ func (k *Keys) Candidates(ctx context.Context, issuer string, h jose.Header) ([]
 	if !h.HasKeyID || set.HasID(h.KeyID) {
 		return nil, ErrUnknownKey
 	}
-	e, err := k.entry(issuer)
-	if err != nil {
-		return nil, err
+	if now := e.held.Load(); now != nil && now.set == set && now.fetched.After(begin) {
+		return nil, ErrUnknownKey // this very token has made us ask the issuer
 	}
 	if set, err = k.obtain(ctx, e, ask{why: force, kid: h.KeyID}); err != nil {
 		return nil, err
@@ -110,7 +114,11 @@ func (k *Keys) Set(ctx context.Context, issuer string) (*jose.KeySet, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h := e.held.Load(); h.fresh(k.now()) {
+	return k.current(ctx, e, k.now())
+}
+
+func (k *Keys) current(ctx context.Context, e *entry, now time.Time) (*jose.KeySet, error) {
+	if h := e.held.Load(); h.fresh(now) {
 		return h.set, nil
 	}
 	return k.obtain(ctx, e, ask{why: need})

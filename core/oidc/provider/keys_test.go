@@ -302,3 +302,56 @@ func TestKeysClose(t *testing.T) {
 		}
 	})
 }
+
+// TestKeysUnknownKidAtFirst: the fetch that the first token has caused tells of all keys there are.
+func TestKeysUnknownKidAtFirst(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *keysWorld) {
+		clock := time.Now()
+		k := NewKeys(w.web, KeysOptions{Now: func() time.Time { clock = clock.Add(time.Microsecond); return clock }})
+		defer k.Close()
+		h := jose.Header{Alg: jose.ES256, KeyID: "invented", HasKeyID: true}
+		if _, err := k.Candidates(t.Context(), keysIssuer, h); !errors.Is(err, ErrUnknownKey) || w.count(jwksURL) != 1 {
+			t.Errorf("%v, %d fetches", err, w.count(jwksURL))
+		}
+		w.publish(t, "invented")
+		if _, err := k.Candidates(t.Context(), keysIssuer, h); err != nil || w.count(jwksURL) != 2 {
+			t.Errorf("the next one: %v, %d fetches", err, w.count(jwksURL))
+		}
+	})
+}
+
+func BenchmarkKeys(b *testing.B) {
+	w := (&web{}).page(keysIssuer+oidc, document(keysIssuer))
+	key, err := jose.GenerateKey(jose.ES256, "k1")
+	if err != nil {
+		b.Fatal(err)
+	}
+	set, err := jose.NewKeySet(key.Public()).MarshalJSON()
+	if err != nil {
+		b.Fatal(err)
+	}
+	w.page(jwksURL, string(set))
+	k := NewKeys(w, KeysOptions{})
+	defer k.Close()
+	if _, err := k.Set(b.Context(), keysIssuer); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("set", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if _, err := k.Set(b.Context(), keysIssuer); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	})
+	b.Run("generation", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if k.Generation(keysIssuer) == 0 {
+					b.Error("no generation")
+				}
+			}
+		})
+	})
+}
