@@ -37,12 +37,13 @@ type Options struct {
 
 // Auth puts a gate in front of handlers. It does not change and may be used by many goroutines.
 type Auth struct {
-	gate Gate
-	o    Options
-	log  *slog.Logger
+	gate  Gate
+	o     Options
+	log   *slog.Logger
+	close func() // of what Open made; nil: nothing
 }
 
-// New returns the middleware of g.
+// New returns the middleware of g, for a service that has a gate of its own making. [Open] makes one.
 func New(g Gate, o Options) *Auth {
 	a := &Auth{gate: g, o: o, log: o.Log}
 	if a.log == nil {

@@ -196,7 +196,8 @@ func TestDPoPNonce(t *testing.T) {
 	}
 }
 
-// TestCertificateBound: a token that is bound to a client certificate is good over a connection with it alone (RFC 8705).
+// TestCertificateBound: a token that is bound to a client certificate is good over a connection with it alone (RFC
+// 8705).
 func TestCertificateBound(t *testing.T) {
 	mine, other := certificateOf(t, "alice"), certificateOf(t, "eve")
 	sum := sha256.Sum256(mine.Certificate[0])

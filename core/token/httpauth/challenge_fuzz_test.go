@@ -10,7 +10,8 @@ import (
 	"github.com/oidcbox/oidcbox/core/token/jose"
 )
 
-// FuzzChallenge: whatever stands in a refusal, the header is one line in which no value ends early, and the body is JSON.
+// FuzzChallenge: whatever stands in a refusal, the header is one line in which no value ends early, and the body is
+// JSON.
 func FuzzChallenge(f *testing.F) {
 	f.Add(401, "invalid_token", "token has expired", "storage.read:/", "op")
 	f.Add(403, "insufficient_scope", `a", error="x`, "a\\\"b", "\r\nSet-Cookie: x")

@@ -1,9 +1,11 @@
-// Package httpauth protects HTTP handlers with access tokens. [New] takes a gate, which says yes or no, and gives a
-// middleware of the standard form; a handler behind it asks [FromContext] who is there:
+// Package httpauth protects HTTP handlers with access tokens. [Open] takes who is trusted and who may do what and gives
+// a middleware of the standard form; a handler behind it asks [FromContext] who is there:
 //
-//	auth := httpauth.New(g, httpauth.Options{Service: "api"}) // g, err := gate.New(...)
+//	auth, err := httpauth.Open(httpauth.Config{Issuers: issuers, Audiences: audiences, Policy: yaml})
 //	http.Handle("/api/", auth.Require(api))
 //	who, _ := httpauth.FromContext(r.Context()) // in a handler: who.Issuer, who.Subject, who.Claims
+//
+// A service that needs more (opaque tokens, revocation, limits for single issuers) makes a gate itself and calls [New].
 //
 // Its parts are there for whoever answers in another way: [Extract] reads the token of a request, [Challenge] says no
 // as the RFCs want it.

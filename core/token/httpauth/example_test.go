@@ -7,24 +7,25 @@ import (
 	"net/http/httptest"
 	"time"
 
-	"github.com/oidcbox/oidcbox/core/token/gate"
 	"github.com/oidcbox/oidcbox/core/token/httpauth"
 	"github.com/oidcbox/oidcbox/core/token/jose"
-	"github.com/oidcbox/oidcbox/core/token/policy"
-	"github.com/oidcbox/oidcbox/core/token/verify"
 )
 
-// The three lines are those with auth: one makes the middleware, one puts it in front of a handler, and one, in the
-// handler, asks who is there.
+// The three lines are those with httpauth or auth in them: one makes the middleware, one puts it in front of a handler,
+// and one, in the handler, asks who is there.
 func Example() {
-	key, token := exampleToken()
-	g := exampleGate(key)
-	defer g.Close()
+	op, token := exampleIssuer()
+	defer op.Close()
 
-	auth := httpauth.New(g, httpauth.Options{})
+	auth, err := httpauth.Open(httpauth.Config{Issuers: []string{op.URL}, Audiences: []string{"https://api.example.org"}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer auth.Close()
 	handler := auth.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, _ := httpauth.FromContext(r.Context())
-		fmt.Fprintf(w, "hello %s of %s", who.Subject, who.Issuer)
+		fmt.Fprintf(w, "hello %s", who.Subject)
 	}))
 
 	for _, header := range []string{"Bearer " + token, "Bearer wrong", ""} {
@@ -38,7 +39,7 @@ func Example() {
 		fmt.Printf("challenge: %q\n", w.Header().Get("WWW-Authenticate"))
 	}
 	// Output:
-	// 200 hello alice of https://op.example.org
+	// 200 hello alice
 	// challenge: ""
 	// 401 {"error":"invalid_token","error_description":"the token is not valid","error_details":null}
 	//
@@ -48,30 +49,21 @@ func Example() {
 	// challenge: "Bearer"
 }
 
-// exampleGate trusts one issuer, whose key it has. A service names its issuers, and the gate gets their keys itself.
-func exampleGate(key *jose.PrivateKey) *gate.Gate {
-	rules, err := policy.Parse("policy.yaml", []byte("version: 1\nrequire: IDENTIFIED\n"))
-	if err != nil {
-		panic(err)
-	}
-	g, err := gate.New(gate.Config{
-		Issuers:   []gate.Issuer{{Issuer: verify.Issuer{URL: "https://op.example.org", Keys: jose.NewKeySet(key.Public())}}},
-		Audiences: []string{"https://api.example.org"},
-		Policy:    rules,
-	}, gate.Options{})
-	if err != nil {
-		panic(err)
-	}
-	return g
-}
-
-func exampleToken() (*jose.PrivateKey, string) {
+// exampleIssuer is an issuer as far as a service sees one, and a token of it.
+func exampleIssuer() (*httptest.Server, string) {
 	key, err := jose.GenerateKey(jose.ES256, "")
 	if err != nil {
 		panic(err)
 	}
+	mux := http.NewServeMux()
+	op := httptest.NewServer(mux)
+	send := func(v any) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(v) }
+	}
+	mux.Handle("/.well-known/openid-configuration", send(map[string]string{"issuer": op.URL, "jwks_uri": op.URL + "/keys"}))
+	mux.Handle("/keys", send(jose.NewKeySet(key.Public())))
 	payload, err := json.Marshal(map[string]any{
-		"iss": "https://op.example.org", "sub": "alice", "aud": "https://api.example.org", "client_id": "c", "jti": "1",
+		"iss": op.URL, "sub": "alice", "aud": "https://api.example.org", "client_id": "c", "jti": "1",
 		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix(),
 	})
 	if err != nil {
@@ -81,5 +73,5 @@ func exampleToken() (*jose.PrivateKey, string) {
 	if err != nil {
 		panic(err)
 	}
-	return key, token.Expose()
+	return op, token.Expose()
 }

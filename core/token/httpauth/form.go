@@ -54,7 +54,8 @@ func hasForm(r *http.Request) bool {
 	return (err == nil || errors.Is(err, mime.ErrInvalidMediaParameter)) && kind == "application/x-www-form-urlencoded"
 }
 
-// isParsed reports whether net/http reads the form of such a request; of others it leaves the body, and an empty PostForm.
+// isParsed reports whether net/http reads the form of such a request; of others it leaves the body, and an empty
+// PostForm.
 func isParsed(method string) bool {
 	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
