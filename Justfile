@@ -41,7 +41,7 @@ bench-start:
 bench-agent:
     .ci/bench-agent
 
-# token checks beside other libraries, the bare signature check and a hash; memory under a million tokens
+# token checks beside other libraries, the bare signature check and a hash; memory under a million tokens; the daemon
 bench-verify *args:
     .ci/bench-verify {{args}}
 

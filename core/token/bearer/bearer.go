@@ -171,12 +171,20 @@ func Parse(b []byte) (secret.Text, error) {
 func Valid(b []byte) bool {
 	end := bytes.TrimRight(b, "=")
 	for _, c := range end {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		case c == '-', c == '.', c == '_', c == '~', c == '+', c == '/':
-		default:
+		set := uint64(tokenLow)
+		if c >= 64 {
+			set = tokenHigh
+		}
+		if c >= 128 || set>>(c%64)&1 == 0 {
 			return false
 		}
 	}
 	return len(end) > 0
 }
+
+// The characters of a token as bits: those below 64 and those from there on. Letters come in any order, so a switch
+// over ranges would be guessed wrong for most of them.
+const (
+	tokenLow  = 1<<'-' | 1<<'.' | 1<<'+' | 1<<'/' | (1<<10-1)<<'0'
+	tokenHigh = (1<<26-1)<<('A'-64) | (1<<26-1)<<('a'-64) | 1<<('_'-64) | 1<<('~'-64)
+)

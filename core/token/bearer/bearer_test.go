@@ -305,3 +305,20 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestValidCharacters looks at every byte there is (RFC 6750 section 2.1).
+func TestValidCharacters(t *testing.T) {
+	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+	for c := range 256 {
+		b := byte(c)
+		if got, want := Valid([]byte{'a', b, 'a'}), strings.IndexByte(allowed, b) >= 0; got != want {
+			t.Errorf("%q inside: %v", b, got)
+		}
+		if got, want := Valid([]byte{'a', b}), strings.IndexByte(allowed, b) >= 0 || b == '='; got != want {
+			t.Errorf("%q at the end: %v", b, got)
+		}
+	}
+	if Valid(nil) || Valid([]byte("=")) {
+		t.Error("nothing is valid")
+	}
+}

@@ -14,7 +14,7 @@ import (
 )
 
 // genuine is a token whose signature is right, and what follows from its bytes alone. Whether it may be used now, here
-// and by whoever sent it is not part of it. It does not change and is shared.
+// and by whoever sent it is not part of it. But for its place in the cache it does not change, and it is shared.
 type genuine struct {
 	digest [sha256.Size]byte
 	header jose.Header
@@ -24,7 +24,10 @@ type genuine struct {
 	profile claims.Profile // "" when its issuer may not use the one it has
 	rules   error          // of profile
 	kind    error          // this is no access token
-	cost    int            // bytes it takes in the cache
+
+	lists []string // what Audience, Scopes and Groups of token are pieces of, one behind the other
+	cost  int      // bytes it takes in the cache
+	place place
 }
 
 // origin is the set of keys that a signature was checked with: a static one, or one of a source. Two sets never have
@@ -172,9 +175,8 @@ func newGenuine(m *jose.Message, t claims.Token, iss *Issuer, from origin, tried
 	if g.kind = g.token.Kind(m.Header.Type); g.kind == nil && g.anonymous(tried) {
 		g.kind = claims.ErrNoKeyID
 	}
-	g.token.Audience = slices.Clip(g.token.Audience)
-	g.token.Scopes = slices.Clip(g.token.Scopes)
-	g.token.Groups = slices.Clip(g.token.Groups)
+	g.lists = slices.Concat(g.token.Audience, g.token.Scopes, g.token.Groups)
+	divide(g.lists, &g.token)
 	g.cost = g.size(m.Payload)
 	return g
 }
@@ -196,11 +198,27 @@ func (g *genuine) check(p claims.Profile) error {
 // claims returns the claims for a caller that may do with them as it likes.
 func (g *genuine) claims(shared bool) claims.Token {
 	t := g.token
-	if !shared {
-		return t
+	if shared {
+		divide(slices.Clone(g.lists), &t)
 	}
-	t.Audience = slices.Clone(t.Audience)
-	t.Scopes = slices.Clone(t.Scopes)
-	t.Groups = slices.Clone(t.Groups)
 	return t
+}
+
+// divide gives the lists of t their places in all, one behind the other, so that they are one piece of memory and not
+// three. What is appended to one of them later does not touch the next.
+func divide(all []string, t *claims.Token) {
+	next := func(n int) []string {
+		part := all[:n:n]
+		all = all[n:]
+		return part
+	}
+	if n := len(t.Audience); n > 0 {
+		t.Audience = next(n)
+	}
+	if n := len(t.Scopes); n > 0 {
+		t.Scopes = next(n)
+	}
+	if n := len(t.Groups); n > 0 {
+		t.Groups = next(n)
+	}
 }

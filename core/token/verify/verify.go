@@ -173,7 +173,7 @@ func (v *Verifier) checkAudience(t *claims.Token, p claims.Profile, audiences []
 			return nil
 		}
 	}
-	return &AudienceError{Want: audiences, Got: t.Audience}
+	return &AudienceError{Want: audiences, Got: slices.Clone(t.Audience)}
 }
 
 // nobody reports whether the service has no name: then no token is for it, not even one that names nobody.

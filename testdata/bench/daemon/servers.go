@@ -73,7 +73,12 @@ func address() (string, error) {
 // begin starts a server and waits until it answers.
 func (s *site) begin(server *server, program string, args ...string) error {
 	c := exec.Command("taskset", append([]string{"-c", "0", program}, args...)...)
-	c.Dir, c.Stderr = s.dir, os.Stderr
+	log, err := os.Create(filepath.Join(s.dir, filepath.Base(program)+".out"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	c.Dir, c.Stdout, c.Stderr = s.dir, log, log
 	c.Env = append(os.Environ(), "HOME="+s.dir, "XDG_RUNTIME_DIR="+s.dir)
 	if err := c.Start(); err != nil {
 		return err
@@ -85,7 +90,8 @@ func (s *site) begin(server *server, program string, args ...string) error {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return fmt.Errorf("%s does not answer", program)
+	said, _ := os.ReadFile(log.Name())
+	return fmt.Errorf("%s does not answer: %s", program, said)
 }
 
 func (s *site) startNginx() error {
