@@ -27,8 +27,8 @@ const (
 	maxAuditPath = 1024
 )
 
-// auditRecord is one decision. There is no token in it, and no query: tokens stand there at times. sub, iss, jti and kid
-// are there once the token was believed; what others say of themselves is apart from that, in claimed.
+// auditRecord is one decision. There is no token in it, and no query: tokens stand there at times. sub, iss, jti and
+// kid are there once the token was believed; what others say of themselves is apart from that, in claimed.
 type auditRecord struct {
 	Time      string `json:"time"`
 	Decision  string `json:"decision"` // allow, deny, error

@@ -41,8 +41,8 @@ type checkedConfig struct {
 	Services []string       `json:"services,omitempty"`
 }
 
-// Run exits with 0 for a configuration that serve takes, 1 for one that it does not, 3 when there is none. Every fault is
-// a line on standard error. Nothing is fetched and nobody is asked.
+// Run exits with 0 for a configuration that serve takes, 1 for one that it does not, 3 when there is none. Every fault
+// is a line on standard error. Nothing is fetched and nobody is asked.
 func (c *configCheckCmd) Run(_ context.Context, env *cli.Env) error {
 	s, err := readSettings(within(env, c.File))
 	if c.JSON && (err == nil || faultsOf(err) != nil) {

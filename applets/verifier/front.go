@@ -9,9 +9,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/oidcbox/oidcbox/core/token/forward"
-	"github.com/oidcbox/oidcbox/core/token/introspection"
-	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/transport/httpd"
 	"github.com/oidcbox/oidcbox/core/transport/metrics"
 )
@@ -23,38 +20,6 @@ const (
 	readyPath      = "/ready"
 	metricsPath    = "/metrics"
 )
-
-// forwarder answers proxies. *forward.Handler is one.
-type forwarder interface {
-	http.Handler
-	Serves(*http.Request) bool
-}
-
-// mount makes the handlers of a generation.
-func (g *generation) mount(d *daemon, s *settings) error {
-	if len(s.services) > 0 {
-		h, err := forward.New(forward.Options{
-			Gate: g.gate, Services: s.services, ProofAlgs: jose.Algs(), MaxToken: s.gate.MaxToken,
-		})
-		if err != nil {
-			return err
-		}
-		g.forward = h
-	}
-	o := introspection.Options{Clients: s.introspection, Now: d.env.Now, Log: d.log}
-	var err error
-	if len(s.introspection) > 0 {
-		if g.overTCP, err = introspection.New(g.gate, o); err != nil {
-			return err
-		}
-		g.overUnix = g.overTCP
-	}
-	if s.socketOpen {
-		o.Open, o.Service = true, s.socketService
-		g.overUnix, err = introspection.New(g.gate, o)
-	}
-	return err
-}
 
 // front is what one listener answers.
 type front struct {
@@ -139,8 +104,8 @@ func newGuard(p proxies) guard {
 	return g
 }
 
-// check refuses a request over TCP unless it comes from a trusted address (this machine's own always is one) and has the
-// secret, each where it is configured. The header is taken off: nobody behind needs it.
+// check refuses a request over TCP unless it comes from a trusted address (this machine's own always is one) and has
+// the secret, each where it is configured. The header is taken off: nobody behind needs it.
 func (g guard) check(r *http.Request) error {
 	if len(g.trusted) > 0 && !g.near(r.RemoteAddr) {
 		return errAddress

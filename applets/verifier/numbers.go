@@ -9,8 +9,8 @@ import (
 	"github.com/oidcbox/oidcbox/core/transport/metrics"
 )
 
-// numbers are the metrics of a daemon. No label has a value that a stranger could choose: services and issuers are those
-// of the configuration.
+// numbers are the metrics of a daemon. No label has a value that a stranger could choose: services and issuers are
+// those of the configuration.
 type numbers struct {
 	set metrics.Set
 
@@ -63,7 +63,8 @@ func (d *daemon) keyGauges(n *numbers) {
 			e(float64(s.Keys), s.Issuer)
 		}
 	})
-	n.set.Gauge("oidcbox_verifier_keys_age_seconds", "Time since the keys of an issuer were fetched.", label, func(e emit) {
+	const age, expiry = "oidcbox_verifier_keys_age_seconds", "oidcbox_verifier_keys_expiry_timestamp_seconds"
+	n.set.Gauge(age, "Time since the keys of an issuer were fetched.", label, func(e emit) {
 		now := d.env.Now()
 		for _, s := range d.keys.Status() {
 			if s.Keys > 0 {
@@ -71,14 +72,13 @@ func (d *daemon) keyGauges(n *numbers) {
 			}
 		}
 	})
-	n.set.Gauge("oidcbox_verifier_keys_expiry_timestamp_seconds", "When the keys of an issuer can no longer be used.", label,
-		func(e emit) {
-			for _, s := range d.keys.Status() {
-				if s.Keys > 0 {
-					e(float64(s.Expires.Unix()), s.Issuer)
-				}
+	n.set.Gauge(expiry, "When the keys of an issuer can no longer be used.", label, func(e emit) {
+		for _, s := range d.keys.Status() {
+			if s.Keys > 0 {
+				e(float64(s.Expires.Unix()), s.Issuer)
 			}
-		})
+		}
+	})
 	n.set.Gauge("oidcbox_verifier_keys_failures", "Fetches that failed since the last success.", label, func(e emit) {
 		for _, s := range d.keys.Status() {
 			e(float64(s.Failures), s.Issuer)

@@ -2,11 +2,8 @@ package verifier
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -34,6 +31,7 @@ type serveCmd struct {
 
 // Run serves until ctx is cancelled.
 func (c *serveCmd) Run(ctx context.Context, env *cli.Env) error {
+	hup := onHangup(ctx) // first of all: until then the signal ends the process
 	name := within(env, c.Config)
 	s, err := readSettings(name)
 	if err != nil {
@@ -44,13 +42,14 @@ func (c *serveCmd) Run(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 	defer d.close()
-	return d.run(ctx)
+	return d.run(ctx, hup)
 }
 
 // configError says what is wrong with a configuration: 3 when there is none, 1 when it has faults.
 func configError(err error) error {
 	if faultsOf(err) == nil {
-		return cli.Fail(cli.NotFound, err, "oidcbox verifier config example prints one to start from; --config names another file")
+		return cli.Fail(cli.NotFound, err,
+			"oidcbox verifier config example prints one to start from; --config names another file")
 	}
 	return cli.Fail(cli.No, err, "oidcbox verifier config example prints every key and what it means")
 }
@@ -84,7 +83,8 @@ func newDaemon(env *cli.Env, name string, s *settings) (d *daemon, err error) {
 	if err := vault.HardenProcess(); err != nil {
 		d.log.Warn("this process can be looked into by others", "err", err)
 	}
-	if d.hc, err = httpc.New(httpc.Options{CAFile: s.caFile, UserAgent: "oidcbox-verifier", Getenv: env.Getenv}); err != nil {
+	o := httpc.Options{CAFile: s.caFile, UserAgent: "oidcbox-verifier", Getenv: env.Getenv}
+	if d.hc, err = httpc.New(o); err != nil {
 		return d, cli.Fail(cli.NotFound, err, "")
 	}
 	if err := d.openKeys(s); err != nil {
@@ -141,14 +141,13 @@ func (d *daemon) openKeys(s *settings) error {
 }
 
 // run answers until ctx ends or a socket breaks.
-func (d *daemon) run(ctx context.Context) error {
+func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer stop()
 	background.Go(func() { d.keys.Run(ctx) })
-	hup := onHangup(ctx)
 	background.Go(func() { d.reloads(ctx, hup) })
 	g, ctx := errgroup.WithContext(ctx)
 	for _, s := range d.sockets.list {
@@ -207,167 +206,8 @@ func (d *daemon) close() {
 	}
 }
 
-// build makes what answers requests out of settings. It changes nothing that runs.
-func (d *daemon) build(s *settings) (*generation, error) {
-	o := gate.Options{HTTP: d.hc, Keys: d.keys, Observe: d.observe, Now: d.env.Now, Log: d.log}
-	if old := d.live.current(); old != nil {
-		o.Cache = old.gate.Cache()
-	}
-	o.DPoP = d.proofs
-	g, err := gate.New(s.gate, o)
-	if err != nil {
-		return nil, err
-	}
-	next := &generation{gate: g, proxies: newGuard(s.proxies), metrics: !s.metrics.off && s.metrics.listen == ""}
-	if err := next.mount(d, s); err != nil {
-		g.Close()
-		return nil, err
-	}
-	return next, nil
-}
-
 // observe counts and records a decision.
 func (d *daemon) observe(e gate.Event) {
 	d.numbers.decided(e)
 	d.audit.record(d.env.Now(), e)
-}
-
-// reloads reads the configuration anew at every SIGHUP.
-func (d *daemon) reloads(ctx context.Context, hup <-chan os.Signal) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hup:
-			d.notify(reloading())
-			d.reload()
-		}
-	}
-}
-
-// reload takes a new configuration over, whole or not at all.
-func (d *daemon) reload() {
-	// Whatever becomes of the configuration, a log that was moved away is begun anew.
-	if err := d.audit.reopen(); err != nil {
-		d.log.Error("the audit goes on into the old file", "op", "reload", "err", err)
-	}
-	s, err := readSettings(d.name)
-	var next *generation
-	if err == nil {
-		next, err = d.build(s)
-	}
-	d.numbers.loaded(d.env.Now(), err == nil)
-	if err != nil {
-		d.log.Error("the new configuration is not used, the old one goes on", "op", "reload", "file", d.name)
-		for _, line := range lines(err) {
-			d.log.Error(line, "op", "reload")
-		}
-		d.notify("READY=1\nSTATUS=answering by the old configuration: the new one has faults")
-		return
-	}
-	d.keys.Trust(s.gate.Trusted())
-	d.certificates(s)
-	d.live.swap(next)
-	for _, n := range append(s.notes, d.restartNeeded(s)...) {
-		d.log.Warn(n.String(), "op", "reload")
-	}
-	d.log.Info("configuration read anew", "op", "reload", "file", d.name, "issuers", len(s.gate.Issuers))
-	d.notify("READY=1\nSTATUS=answering")
-}
-
-func lines(err error) []string {
-	faults := faultsOf(err)
-	if faults == nil {
-		return []string{oneLine(err.Error())}
-	}
-	list := make([]string, len(faults))
-	for i, f := range faults {
-		list[i] = f.String()
-	}
-	return list
-}
-
-// live is the generation that answers now.
-type live struct {
-	mu     sync.RWMutex
-	now    *generation
-	ending sync.WaitGroup // of those before
-}
-
-// acquire returns the generation to answer one request with, which has to be released. Requests that began under an old
-// configuration end under it.
-func (l *live) acquire() *generation {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	l.now.users.Add(1)
-	return l.now
-}
-
-func (l *live) current() *generation {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.now
-}
-
-func (l *live) swap(next *generation) {
-	l.mu.Lock()
-	old := l.now
-	l.now = next
-	l.mu.Unlock()
-	if old != nil {
-		l.ending.Go(old.end)
-	}
-}
-
-// end closes what is left when nobody asks any more.
-func (l *live) end() {
-	if g := l.current(); g != nil {
-		g.end()
-	}
-	l.ending.Wait()
-}
-
-// generation is what answers requests by one configuration.
-type generation struct {
-	gate    *gate.Gate
-	proxies guard
-	metrics bool
-	users   sync.WaitGroup
-
-	forward  forwarder    // nil: no service behind a proxy
-	overTCP  http.Handler // introspection; nil: none
-	overUnix http.Handler
-}
-
-func (g *generation) release() { g.users.Done() }
-
-func (g *generation) end() {
-	g.users.Wait()
-	g.gate.Close()
-}
-
-// errNoControl is told when the control socket cannot be made.
-var errNoControl = errors.New("control socket cannot be made")
-
-// place of the control socket: as configured, else where the command looks for it.
-func (d *daemon) controlPath(s *settings) (string, error) {
-	if s.control != "" {
-		return s.control, nil
-	}
-	if _, err := sock.RuntimeDir(d.env.Getenv); err != nil {
-		return "", fmt.Errorf("%w: %w", errNoControl, err)
-	}
-	return controlPath(d.env), nil
-}
-
-func (d *daemon) control(s *settings) (net.Listener, string, error) {
-	path, err := d.controlPath(s)
-	if err != nil || path == controlOff {
-		return nil, "", err
-	}
-	ln, err := sock.Listen(path, sock.ListenOptions{Mode: 0o600})
-	if err != nil {
-		return nil, "", fmt.Errorf("%w: %w", errNoControl, err)
-	}
-	return ln, path, nil
 }

@@ -164,8 +164,10 @@ func (r settingsReader) whole(top config.At) {
 		return
 	}
 	// What only the packages below know is found by making them, which starts nothing.
-	if _, err := forward.New(forward.Options{Gate: (*gate.Gate)(nil), Services: r.s.services}); err != nil && len(r.s.services) > 0 {
-		r.Fault(top, "%v", err)
+	if len(r.s.services) > 0 {
+		if _, err := forward.New(forward.Options{Gate: (*gate.Gate)(nil), Services: r.s.services}); err != nil {
+			r.Fault(top, "%v", err)
+		}
 	}
 	if len(r.s.introspection) > 0 {
 		if _, err := introspection.New(nil, introspection.Options{Clients: r.s.introspection}); err != nil {

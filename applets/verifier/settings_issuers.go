@@ -51,7 +51,8 @@ func (r settingsReader) issuer(p config.Pair) (iss gate.Issuer) {
 	iss.OpaqueAnyAudience = r.Bool(f["opaque_any_audience"], false)
 	iss.Prefixes = r.Texts(f["prefixes"])
 	for _, s := range r.Texts(f["profiles"]) {
-		if iss.Profiles = append(iss.Profiles, claims.Profile(s)); !slices.Contains(claims.Profiles(), claims.Profile(s)) {
+		p := claims.Profile(s)
+		if iss.Profiles = append(iss.Profiles, p); !slices.Contains(claims.Profiles(), p) {
 			r.Fault(f["profiles"], "there is no profile %q; profiles are %v", s, claims.Profiles())
 		}
 	}

@@ -65,8 +65,8 @@ func files(t *testing.T) string {
 	return dir
 }
 
-// TestExample_comments: each setting that is commented out is one that works when the comment sign is taken off. What has
-// to stand alone is tried alone.
+// TestExample_comments: each setting that is commented out is one that works when the comment sign is taken off. What
+// has to stand alone is tried alone.
 func TestExample_comments(t *testing.T) {
 	dir := files(t)
 	setting := regexp.MustCompile(`^( *)# ( *)([a-z_]+:.*|X-[A-Za-z-]+: .*|jobs-server: .*|- \{.*)$`)

@@ -9,12 +9,10 @@ import (
 	"net/http"
 	"os"
 	"os/user"
-	"reflect"
 	"strconv"
 	"sync/atomic"
 
 	"github.com/oidcbox/oidcbox/core/cli"
-	"github.com/oidcbox/oidcbox/core/config"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
 
@@ -56,23 +54,8 @@ func (d *daemon) listen(s *settings) (list *sockets, err error) {
 			list = nil
 		}
 	}()
-	inherited, err := sock.Activation(d.env.Getenv, os.Getpid())
-	if err != nil {
-		return list, cli.Fail(cli.NotFound, err, "")
-	}
-	for _, e := range s.listen {
-		if e.systemd {
-			inherited, err = list.inherit(d, e, inherited)
-		} else {
-			err = list.open(d, e)
-		}
-		if err != nil {
-			return list, listenError(err)
-		}
-	}
-	for _, i := range inherited { // nobody would ever be answered there
-		_ = i.Listener.Close()
-		d.log.Warn("a socket of systemd is not in listen", "op", "listen", "name", i.Name)
+	if err := list.forRequests(d, s); err != nil {
+		return list, listenError(err)
 	}
 	if s.metrics.listen != "" {
 		ln, err := net.Listen("tcp", s.metrics.listen)
@@ -81,7 +64,7 @@ func (d *daemon) listen(s *settings) (list *sockets, err error) {
 		}
 		list.add(ln, d.metricsOnly(), "metrics")
 	}
-	ln, _, err := d.control(s)
+	ln, err := d.control(s)
 	if err != nil {
 		return list, listenError(err)
 	}
@@ -89,6 +72,29 @@ func (d *daemon) listen(s *settings) (list *sockets, err error) {
 		list.add(ln, controlHandler(ownKeys{d.keys, d.env.Now}, d.log), "control")
 	}
 	return list, nil
+}
+
+// forRequests opens what is in listen.
+func (s *sockets) forRequests(d *daemon, from *settings) error {
+	inherited, err := sock.Activation(d.env.Getenv, os.Getpid())
+	if err != nil {
+		return err
+	}
+	for _, e := range from.listen {
+		if e.systemd {
+			inherited, err = s.inherit(d, e, inherited)
+		} else {
+			err = s.open(d, e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, i := range inherited { // nobody would ever be answered there
+		_ = i.Listener.Close()
+		d.log.Warn("a socket of systemd is not in listen", "op", "listen", "name", i.Name)
+	}
+	return nil
 }
 
 func listenError(err error) error {
@@ -148,8 +154,7 @@ func (s *sockets) inherit(d *daemon, e endpoint, from []sock.Activated) ([]sock.
 		}
 		network := a.Listener.Addr().Network()
 		if network != "unix" && !loopback(a.Listener.Addr().String()) && !d.started.proxies.guarded() {
-			return nil, fmt.Errorf("socket %s of systemd can be reached by others: name your proxies (proxies: {trusted: [ADDRESS]}) "+
-				"or give them a secret (proxies: {secret_file: FILE})", a.Listener.Addr())
+			return nil, fmt.Errorf("socket %s of systemd: %w", a.Listener.Addr(), errReachable)
 		}
 		found = true
 		s.add(a.Listener, front{d: d, unix: network == "unix"}, "requests")
@@ -160,7 +165,11 @@ func (s *sockets) inherit(d *daemon, e endpoint, from []sock.Activated) ([]sock.
 	return others, nil
 }
 
-var errNotActivated = errors.New("systemd has handed over no such socket")
+var (
+	errNotActivated = errors.New("systemd has handed over no such socket")
+	errReachable    = errors.New("others can reach it: name your proxies (proxies: {trusted: [ADDRESS]}) or give them a " +
+		"secret (proxies: {secret_file: FILE})")
+)
 
 // giveTo changes the group of a socket file.
 func giveTo(path, group string) error {
@@ -217,25 +226,6 @@ func (d *daemon) certificates(s *settings) {
 	}
 }
 
-// restartNeeded says which changes of a new configuration wait for a restart.
-func (d *daemon) restartNeeded(s *settings) []config.Fault {
-	var list []config.Fault
-	note := func(key string, same bool) {
-		if !same {
-			list = append(list, config.Fault{File: d.name, Key: key, Text: "has changed, which takes a restart"})
-		}
-	}
-	note("listen", reflect.DeepEqual(d.started.listen, s.listen))
-	note("control", d.started.control == s.control)
-	note("ca_file", d.started.caFile == s.caFile)
-	note("keys.dir", d.started.keysDir == s.keysDir)
-	note("dpop", d.started.dpop.nonces == s.dpop.nonces && d.started.dpop.nonceKey.Equal(s.dpop.nonceKey))
-	note("audit", d.started.audit == s.audit)
-	note("metrics", d.started.metrics.listen == s.metrics.listen)
-	note("limits", d.started.limits == s.limits)
-	return list
-}
-
 // metricsOnly answers at the address of the metrics.
 func (d *daemon) metricsOnly() http.Handler {
 	mux := http.NewServeMux()
@@ -243,4 +233,31 @@ func (d *daemon) metricsOnly() http.Handler {
 	mux.HandleFunc("GET "+healthPath, d.health)
 	mux.HandleFunc("GET "+readyPath, d.ready)
 	return mux
+}
+
+// errNoControl is told when the control socket cannot be made.
+var errNoControl = errors.New("control socket cannot be made")
+
+// controlPath is where the control socket goes: as configured, else where the command looks for it.
+func (d *daemon) controlPath(s *settings) (string, error) {
+	if s.control != "" {
+		return s.control, nil
+	}
+	if _, err := sock.RuntimeDir(d.env.Getenv); err != nil {
+		return "", fmt.Errorf("%w: %w", errNoControl, err)
+	}
+	return controlPath(d.env), nil
+}
+
+// control makes the control socket, unless it is off.
+func (d *daemon) control(s *settings) (net.Listener, error) {
+	path, err := d.controlPath(s)
+	if err != nil || path == controlOff {
+		return nil, err
+	}
+	ln, err := sock.Listen(path, sock.ListenOptions{Mode: 0o600})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoControl, err)
+	}
+	return ln, nil
 }

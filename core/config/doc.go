@@ -2,9 +2,9 @@
 // fault with its line and key.
 //
 // A [Reader] turns text into the document's top, an [At]; its methods read values of a type from a place, and collect
-// what is wrong on the way. Nothing stops before the end: a value that is wrong becomes its fallback, and
-// [Reader.Err] says so. What YAML has and a configuration has no use for is refused: anchors, aliases, merge keys, tags,
-// a second document, keys that are there twice or are not text, keys nobody knows. Size, depth and number are bounded.
+// what is wrong on the way. Nothing stops before the end: a value that is wrong becomes its fallback, and [Reader.Err]
+// says so. What YAML has and a configuration has no use for is refused: anchors, aliases, merge keys, tags, a second
+// document, keys that are there twice or are not text, keys nobody knows. Size, depth and number are bounded.
 //
 // A secret never stands in such a file: the file names another one ([Reader.SecretFile]).
 //

@@ -34,8 +34,8 @@ type Reader struct {
 	nodes  int
 }
 
-// NewReader returns a reader for a file that is called name in messages. Files named in it are relative to the directory
-// of name.
+// NewReader returns a reader for a file that is called name in messages. Files named in it are relative to the
+// directory of name.
 func NewReader(name string) *Reader {
 	return &Reader{file: name, dir: filepath.Dir(name), bad: map[*yaml.Node]bool{}}
 }
@@ -121,8 +121,8 @@ func (r *Reader) syntax(err error) {
 	r.Fault(At{node: &yaml.Node{Line: line}}, "not YAML: %s", text)
 }
 
-// structure refuses what a configuration has no use for and an attacker has: anchors and aliases, tags, merge keys, keys
-// that are no strings or are there twice, depth and number.
+// structure refuses what a configuration has no use for and an attacker has: anchors and aliases, tags, merge keys,
+// keys that are no strings or are there twice, depth and number.
 func (r *Reader) structure(a At, depth int) {
 	n := a.node
 	if r.nodes++; r.nodes > maxNodes {

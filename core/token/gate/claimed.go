@@ -13,9 +13,9 @@ const (
 	maxAudiences = 4
 )
 
-// Claimed is what a refused token says of itself, cut to a bounded length. Nobody has signed it as far as we know: it is
-// for the log, where it tells a person why a token was refused (a slash too many in iss, another aud), and for nothing
-// else.
+// Claimed is what a refused token says of itself, cut to a bounded length. Nobody has signed it as far as we know: it
+// is for the log, where it tells a person why a token was refused (a slash too many in iss, another aud), and for
+// nothing else.
 type Claimed struct {
 	Issuer   string   `json:"iss,omitempty"`
 	Subject  string   `json:"sub,omitempty"`

@@ -44,8 +44,8 @@ type Issuer struct {
 	// ClientID and ClientSecret are ours at the issuer's introspection endpoint.
 	ClientID     string
 	ClientSecret secret.Text
-	// Opaque takes tokens that are no JWTs, also when neither a hint nor a prefix names this issuer: they are then shown to
-	// every issuer that has this. Check says how they are checked.
+	// Opaque takes tokens that are no JWTs, also when neither a hint nor a prefix names this issuer: they are then
+	// shown to every issuer that has this. Check says how they are checked.
 	Opaque bool
 	// Prefixes of this issuer's opaque tokens; such a token is shown to nobody else.
 	Prefixes []string
@@ -93,8 +93,8 @@ type Options struct {
 	Log *slog.Logger     // nil: nothing is logged
 }
 
-// Trusted lists the issuers for provider.Keys.Trust: those whose keys have to be fetched. A gate that makes its own cache
-// tells it; who hands one in does so before New.
+// Trusted lists the issuers for provider.Keys.Trust: those whose keys have to be fetched. A gate that makes its own
+// cache tells it; who hands one in does so before New.
 func (c *Config) Trusted() []provider.Trusted {
 	var list []provider.Trusted
 	for _, iss := range c.Issuers {

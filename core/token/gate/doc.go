@@ -8,8 +8,8 @@
 // status is decided here and nowhere else.
 //
 // It reads no HTTP request and writes no answer (core/token/httpauth and core/token/forward do), and it reads no
-// configuration file: [Config] is plain data. A Gate does not change; a new configuration is a new Gate, which takes the
-// caches of the old one over ([Options]).
+// configuration file: [Config] is plain data. A Gate does not change; a new configuration is a new Gate, which takes
+// the caches of the old one over ([Options]).
 //
 // Standards: RFC 6750 section 3.1, RFC 9449 section 7.1, and those of the packages it stands on.
 //

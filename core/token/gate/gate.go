@@ -114,8 +114,8 @@ func (g *Gate) build(c Config, o Options) error {
 // Issuers returns the URLs of those that are trusted, sorted.
 func (g *Gate) Issuers() []string { return slices.Clone(g.issuers) }
 
-// Keys returns the cache of key sets, for showing and dropping them and for the gate that comes after this one; nil when
-// all keys are static.
+// Keys returns the cache of key sets, for showing and dropping them and for the gate that comes after this one; nil
+// when all keys are static.
 func (g *Gate) Keys() *provider.Keys { return g.keys }
 
 // Cache returns the cache of verified tokens, for its numbers and for the gate that comes after this one.
@@ -151,15 +151,16 @@ func (g *Gate) Check(ctx context.Context, p Presented, service string) (Outcome,
 	return g.answer(begin, p, policy.Request{Service: service}, out, err)
 }
 
-// Decide says whether a token is believed and its bearer may do what r says. The error is a *Refusal; with status 403 the
-// Outcome has the identity and the decision.
+// Decide says whether a token is believed and its bearer may do what r says. The error is a *Refusal; with status 403
+// the Outcome has the identity and the decision.
 func (g *Gate) Decide(ctx context.Context, p Presented, r policy.Request) (Outcome, error) {
 	return g.DecideAll(ctx, p, []policy.Request{r})
 }
 
-// DecideAll is Decide for one request of a client that does several things at once, such as a copy, which reads here and
-// writes there: the token and its proof are checked once, and all of rs have to be allowed. They are of one service. The
-// decision of the outcome is that about the first that is refused, or about the last. Without any the answer is no.
+// DecideAll is Decide for one request of a client that does several things at once, such as a copy, which reads here
+// and writes there: the token and its proof are checked once, and all of rs have to be allowed. They are of one
+// service. The decision of the outcome is that about the first that is refused, or about the last. Without any the
+// answer is no.
 func (g *Gate) DecideAll(ctx context.Context, p Presented, rs []policy.Request) (Outcome, error) {
 	begin := g.now()
 	var asked policy.Request

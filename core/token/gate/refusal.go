@@ -51,11 +51,11 @@ func (e *DecisionError) Unwrap() error { return ErrNotAllowed }
 type Refusal struct {
 	// Status is 400, 401, 403, 500 or 503.
 	Status int
-	// Code is the error of RFC 6750 section 3.1, or invalid_dpop_proof or use_dpop_nonce of RFC 9449. It is "" with 401 when no token was
-	// sent (then the challenge has no error), and with 500 and 503, which are no errors of that RFC.
+	// Code is the error of RFC 6750 section 3.1, or invalid_dpop_proof or use_dpop_nonce of RFC 9449. It is "" with 401
+	// when no token was sent (then the challenge has no error), and with 500 and 503, which are no errors of that RFC.
 	Code string
-	// Description is one sentence for a developer: our own words in the characters of RFC 6750, nothing of the token, and
-	// nothing about which issuers are trusted or which keys exist.
+	// Description is one sentence for a developer: our own words in the characters of RFC 6750, nothing of the token,
+	// and nothing about which issuers are trusted or which keys exist.
 	Description string
 	// Scope are the scopes with which a 403 would be a yes; nil when more than scopes is missing.
 	Scope []string
@@ -144,7 +144,8 @@ func invalid(description string, err error) *Refusal {
 // badProof is for a proof of possession that is not good, whatever the token (RFC 9449 sections 7.1 and 9).
 func badProof(err error) *Refusal {
 	r := &Refusal{
-		Status: http.StatusUnauthorized, Code: InvalidDPoPProof, Description: "the proof of possession is not valid", Err: err,
+		Status: http.StatusUnauthorized, Code: InvalidDPoPProof, Err: err,
+		Description: "the proof of possession is not valid",
 	}
 	var nonce *dpop.NonceError
 	if errors.As(err, &nonce) {
@@ -168,7 +169,8 @@ func forbidden(err error) *Refusal {
 // unavailable is for keys or answers of an issuer that could not be had: another attempt may succeed.
 func unavailable(err error) *Refusal {
 	r := &Refusal{
-		Status: http.StatusServiceUnavailable, Description: "the token cannot be checked now", RetryAfter: defaultRetry, Err: err,
+		Status: http.StatusServiceUnavailable, RetryAfter: defaultRetry, Err: err,
+		Description: "the token cannot be checked now",
 	}
 	var keys *provider.UnavailableError
 	var asked *remote.UnavailableError

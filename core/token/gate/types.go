@@ -40,8 +40,8 @@ type Outcome struct {
 	Identity verify.Identity
 	Subject  policy.Subject  // Identity with what its issuer said of it, as the policy sees it
 	Decision policy.Decision // of Decide; the zero value after Check
-	// Expires is when the token ends: exp of the signed token, or of the introspection of an opaque one; zero when nobody
-	// said. It is no promise that the token is taken until then.
+	// Expires is when the token ends: exp of the signed token, or of the introspection of an opaque one; zero when
+	// nobody said. It is no promise that the token is taken until then.
 	Expires time.Time
 	Opaque  bool   // no signed token: believed because its issuer said so
 	Service string // that was asked for
