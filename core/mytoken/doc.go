@@ -5,7 +5,7 @@
 //
 // A [Client] belongs to one server. It keeps no mytokens: a server may replace the one that was used by any call, and
 // every answer hands that over as Update. [Client.Refresh] lets core/oidc/custody keep a mytoken as it keeps a refresh
-// token. It is not the server, and it decides nothing about capabilities and restrictions: that is the server's matter.
+// token. It is not the server, and it decides nothing about capabilities and restrictions: core/mytoken/rules does.
 // A mytoken is read without a check of its signature; what is read is for showing and for finding its server.
 //
 // Standards: the mytoken API, version 0 (token version 0.7); RFC 6749 section 6 for the refresh at token_endpoint;

@@ -3,6 +3,8 @@ package mytoken
 import (
 	"encoding/json"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -25,6 +27,10 @@ func TestValuesKeepWhatTheyDoNotKnow(t *testing.T) {
 				`"include":["a","b"]}`,
 		},
 		{"one_clause", `{"restrictions":{"exp":5}}`, `{"restrictions":[{"exp":5}]}`},
+		{
+			"empty_is_not_absent", `{"restrictions":{"scope":"","audience":[],"ip":[],"geoip_allow":[],"geoip_disallow":[]}}`,
+			`{"restrictions":[{"scope":"","audience":[],"hosts":[],"geoip_allow":[],"geoip_disallow":[]}]}`,
+		},
 		{"null_is_absent", `{"name":null,"restrictions":null}`, `{}`},
 		{"not_how_it_is_asked", `{"grant_type":"x","mytoken":"y","error_on_restrictions":false,"name":"n"}`, `{"name":"n"}`},
 	} {
@@ -59,12 +65,29 @@ func TestProfilesThatAreNone(t *testing.T) {
 	}
 }
 
+// TestVacant: what was meant as a limit and names nothing is told from what is not there.
+func TestVacant(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"exp":1}`: "", `{"scope":null,"hosts":null}`: "", `{"scope":" "}`: "scope",
+		`{"scope":"","audience":[],"ip":[],"geoip_allow":[],"geoip_disallow":[]}`: "scope audience hosts geoip_allow geoip_disallow",
+	} {
+		r, err := ParseRestriction([]byte(in))
+		if got := strings.Join(r.Vacant(), " "); err != nil || got != want {
+			t.Errorf("%s: %q, %v", in, got, err)
+		}
+	}
+	r, err := ParseRestriction([]byte(`{"exp":1,"device":"x","include":"1d"}`))
+	if err != nil || !slices.Equal(r.Unknown(), []string{"device"}) || r.Empty() || !(Restriction{}).Empty() {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 func TestMoment(t *testing.T) {
 	if got := At(time.Unix(4102444800, 0)).String(); got != "2100-01-01 00:00:00 UTC" {
 		t.Error(got)
 	}
 	var m Moment
-	for _, bad := range []string{`-1`, `1e30`, `true`, `{}`} {
+	for _, bad := range []string{`-1`, `0.5`, `1e30`, `true`, `{}`} {
 		if err := m.UnmarshalJSON([]byte(bad)); err == nil {
 			t.Errorf("%s was read as %v", bad, m)
 		}

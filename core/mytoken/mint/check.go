@@ -18,6 +18,9 @@ import (
 // MaxSize is the longest mytoken, in bytes. It travels in a header of a request.
 const MaxSize = 16 << 10
 
+// maxSeqNo is what every reader of JSON keeps exactly.
+const maxSeqNo = 1 << 53
+
 // maxTried is how many keys one mytoken is tried with: its header does not say which.
 const maxTried = 8
 
@@ -116,7 +119,7 @@ func complete(c mytoken.Claims) error {
 	switch want := Subject(c.OIDCSubject, c.OIDCIssuer); {
 	case !version(c.Version):
 		return &jose.MemberError{Name: "ver", Want: "a version 0 of mytokens"}
-	case c.SeqNo < 1:
+	case c.SeqNo < 1 || c.SeqNo > maxSeqNo:
 		return &jose.MemberError{Name: "seq_no", Want: "1 or more"}
 	case !uuid(c.ID):
 		return &jose.MemberError{Name: "jti", Want: "a UUID"}

@@ -62,9 +62,9 @@ func reckonClauses(b []byte, now time.Time) ([]byte, error) {
 	return write(rs)
 }
 
-// Check reports whether a payload can be stored as a template: it can be expanded now, it is what its kind has to be,
+// CheckTemplate reports whether a payload can be stored as a template: it can be expanded now, it is what its kind has to be,
 // and restrictions restrict something.
-func Check(kind string, payload []byte, lookup Lookup, now time.Time) error {
+func CheckTemplate(kind string, payload []byte, lookup Lookup, now time.Time) error {
 	b, err := Payload(kind, payload, lookup, now)
 	if err != nil {
 		return err
