@@ -16,8 +16,8 @@ const maxCertificate = 16 << 10
 
 // certificate returns the DER of the client's TLS certificate as the proxy hands it over; nil where none is
 // configured or the client has none. It may be written as RFC 9440 has it (":BASE64:"), as PEM in percent-encoding
-// (nginx, $ssl_client_escaped_cert), or as bare base64 (Traefik, Caddy). It is not judged: the proxy has seen the
-// proof of its key.
+// (nginx, $ssl_client_escaped_cert), as bare base64 (Traefik, Caddy), or as Cert of Envoy's
+// X-Forwarded-Client-Cert. It is not judged: the proxy has seen the proof of its key.
 func (s *service) certificate(h http.Header) ([]byte, error) {
 	if s.CertificateHeader == "" {
 		return nil, nil
@@ -30,6 +30,13 @@ func (s *service) certificate(h http.Header) ([]byte, error) {
 		return nil, failed(errCertificate)
 	}
 	value := values[0]
+	if _, rest, ok := strings.Cut(value, `Cert="`); ok {
+		inner, more, closed := strings.Cut(rest, `"`)
+		if !closed || strings.Contains(more, `Cert="`) {
+			return nil, failed(errCertificate) // of two proxies, or of a client's making
+		}
+		value = inner
+	}
 	if inner, ok := strings.CutPrefix(value, ":"); ok {
 		value = strings.TrimSuffix(inner, ":")
 	}

@@ -134,8 +134,9 @@ type site struct {
 	cert     string // PEM files
 	key      string
 	roots    *x509.CertPool
-	network  string // of the proxy's address, unix or tcp
-	front    string // address of the proxy
+	network  string           // of the proxy's address, unix or tcp
+	front    string           // address of the proxy
+	client   *tls.Certificate // of calls; nil: none
 }
 
 // seen is what arrived at the service.
@@ -188,7 +189,7 @@ func (s *site) serveVerifier(t testing.TB) {
 	}
 	t.Cleanup(g.Close)
 	storage := storage(s.proxy)
-	storage.Resource = "https://se.example.org/"
+	storage.Resource, storage.CertificateHeader = "https://se.example.org/", "X-Client-Cert"
 	h, err := New(Options{Gate: g, Services: []Service{storage}})
 	if err != nil {
 		t.Fatal(err)
@@ -290,18 +291,28 @@ func (s *site) run(t testing.TB, program string, args ...string) bool {
 	return false
 }
 
-func (s *site) tls() *tls.Config { return &tls.Config{RootCAs: s.roots, ServerName: testHost} }
+func (s *site) tls() *tls.Config {
+	c := &tls.Config{RootCAs: s.roots, ServerName: testHost}
+	if s.client != nil {
+		c.Certificates = []tls.Certificate{*s.client}
+	}
+	return c
+}
 
 // startNginx runs the block of the guide; more goes in front of it, into the http section.
 func startNginx(t testing.TB, more string) *site {
+	return startNginxWith(t, more, func(server string) string { return server })
+}
+
+func startNginxWith(t testing.TB, more string, edit func(string) string) *site {
 	t.Helper()
 	services.Need(t, "nginx")
 	s := newSite(t, Nginx)
-	server := with(
+	server := edit(with(
 		t, block(t, "/etc/nginx/conf.d/se.conf"), "listen 443 ssl", "listen unix:"+s.front+" ssl",
 		"/etc/ssl/certs/se.example.org.pem", s.cert, "/etc/ssl/private/se.example.org.key", s.key,
 		"/run/oidcbox-verifier/verifier.sock", s.socket, "127.0.0.1:9000", s.service.Listener.Addr().String(),
-	)
+	))
 	user := ""
 	if os.Geteuid() == 0 {
 		user = "user root;\n" // the directory of the test is nobody else's

@@ -1,7 +1,19 @@
 package forward
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"math/big"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -344,4 +356,93 @@ func newSiteLike(t *testing.T, s *site) *site {
 	}
 	fresh.two.Close()
 	return fresh
+}
+
+// TestNginxClientCertificate: a token bound to a TLS certificate is taken from who has its key, and from nobody else
+// (RFC 8705), with the lines the guide names.
+func TestNginxClientCertificate(t *testing.T) {
+	s := startNginxWith(t, "ssl_verify_client optional_no_ca;\n", func(server string) string {
+		return with(t, server, "        proxy_set_header X-Original-Method $request_method;\n",
+			"        proxy_set_header X-Original-Method $request_method;\n"+
+				"        proxy_set_header X-Client-Cert $ssl_client_escaped_cert;\n")
+	})
+	mine, other := clientCertificate(t), clientCertificate(t)
+	bound := "Authorization: " + s.bind(t, mine.Certificate[0])
+	forged := "X-Client-Cert: " + url.PathEscape(string(pem.EncodeToMemory(&pem.Block{
+		Type: "CERTIFICATE", Bytes: mine.Certificate[0],
+	})))
+	for name, c := range map[string]struct {
+		certificate *tls.Certificate
+		lines       []string
+		want        int
+	}{
+		"with its certificate":         {mine, []string{bound}, 200},
+		"with none":                    {nil, []string{bound}, 401},
+		"with another":                 {other, []string{bound}, 401},
+		"with the header of a client":  {nil, []string{bound, forged}, 401},
+		"another and the header":       {other, []string{bound, forged}, 401},
+		"a token that is not bound":    {nil, []string{"Authorization: " + s.one.token(t, "storage.read:/")}, 200},
+		"not bound, any certificate":   {other, []string{"Authorization: " + s.one.token(t, "storage.read:/")}, 200},
+		"the header in other spelling": {nil, []string{bound, strings.Replace(forged, "X-Client-Cert", "X_Client_Cert", 1)}, 401},
+	} {
+		s.client = c.certificate
+		if r := s.call(t, call{target: "/f", lines: c.lines}); r.StatusCode != c.want || (r.seen != nil) != (c.want == 200) {
+			t.Errorf("%s: %d, want %d", name, r.StatusCode, c.want)
+		}
+	}
+}
+
+func clientCertificate(t *testing.T) *tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shape := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "a client"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, shape, shape, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// bind is a token of the first issuer that is bound to a certificate. It is put together here: our own signer writes no
+// member with a "#".
+func (s *site) bind(t *testing.T, certificate []byte) string {
+	t.Helper()
+	private, err := s.one.key.MarshalPrivate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var jwk struct{ D string }
+	if err := json.Unmarshal([]byte(private.Expose()), &jwk); err != nil {
+		t.Fatal(err)
+	}
+	d, err := base64.RawURLEncoding.DecodeString(jwk.D)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := strings.Split(strings.TrimPrefix(s.one.token(t, "storage.read:/", set{"cnf": "here"}), "Bearer "), ".")
+	payload, err := base64.RawURLEncoding.DecodeString(plain[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(certificate)
+	confirmation := `{"x5t#S256":"` + base64.RawURLEncoding.EncodeToString(sum[:]) + `"}`
+	claims := strings.Replace(string(payload), `"here"`, confirmation, 1)
+	text := plain[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
+	digest := sha256.Sum256([]byte(text))
+	r, v, err := ecdsa.Sign(rand.Reader, key, digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature := append(r.FillBytes(make([]byte, 32)), v.FillBytes(make([]byte, 32))...)
+	return "Bearer " + text + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
