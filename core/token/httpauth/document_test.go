@@ -22,7 +22,7 @@ import (
 func TestGoRequirement(t *testing.T) {
 	issuer := serveKeys(t)
 	listen := freeAddress(t)
-	run(t, replace(t, program(t), `"https://cms-auth.example.org/"`, `"`+issuer+`"`, `"127.0.0.1:8080"`, `"`+listen+`"`), listen)
+	run(t, replace(t, program(t), "https://cms-auth.example.org/", issuer, "127.0.0.1:8080", listen), listen)
 	cases := []struct {
 		name   string
 		groups any
@@ -134,7 +134,9 @@ func serveKeys(t *testing.T) string {
 	send := func(v any) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(v) }
 	}
-	mux.Handle("/.well-known/openid-configuration", send(map[string]string{"issuer": srv.URL, "jwks_uri": srv.URL + "/keys"}))
+	mux.Handle("/.well-known/openid-configuration", send(map[string]string{
+		"issuer": srv.URL, "jwks_uri": srv.URL + "/keys",
+	}))
 	mux.Handle("/keys", send(jose.NewKeySet(testKey().Public())))
 	return srv.URL
 }
