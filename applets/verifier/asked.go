@@ -104,33 +104,41 @@ func (c *tokenCmd) judgeAsking(ctx context.Context, env *cli.Env) (v verdict, re
 	}
 	defer issuer.close()
 	issuer.Profiles = profiles
-	out, err := c.ask(ctx, env, gate.Issuer{
-		Issuer: issuer.Issuer, Check: c.modes(), Opaque: opaque, OpaqueAnyAudience: c.OpaqueAnyAudience,
-		ClientID: c.ClientID, ClientSecret: pw,
-	}, gate.Presented{Token: secret.New(token), Scheme: gate.Bearer}, issuer.keys)
-	var no *gate.Refusal
-	if errors.As(err, &no) {
-		return v, explained(no.Err, opaque), nil
+	once := gateOnce{
+		ca: c.caFile(env), keys: issuer.keys, shown: gate.Presented{Token: secret.New(token), Scheme: gate.Bearer},
+		config: gate.Config{Audiences: c.Audience, Issuers: []gate.Issuer{{
+			Issuer: issuer.Issuer, Check: c.modes(), Opaque: opaque, OpaqueAnyAudience: c.OpaqueAnyAudience,
+			ClientID: c.ClientID, ClientSecret: pw,
+		}}},
 	}
-	return verdict{out.Identity, out.Opaque, out.Subject.Introspection, out.Subject.Userinfo}, nil, err
+	return once.ask(ctx, env, opaque)
 }
 
-// ask makes a gate for one token.
-func (c *tokenCmd) ask(
-	ctx context.Context, env *cli.Env, issuer gate.Issuer, p gate.Presented, keys *provider.Keys,
-) (gate.Outcome, error) {
-	hc, err := httpc.New(httpc.Options{CAFile: c.caFile(env), Getenv: env.Getenv})
+// gateOnce is one token for a gate that is made for it.
+type gateOnce struct {
+	ca      string
+	config  gate.Config
+	keys    *provider.Keys // nil: they are fetched
+	shown   gate.Presented
+	service string
+}
+
+func (o gateOnce) ask(ctx context.Context, env *cli.Env, opaque bool) (v verdict, refused, err error) {
+	hc, err := httpc.New(httpc.Options{CAFile: o.ca, UserAgent: "oidcbox-verifier", Getenv: env.Getenv})
 	if err != nil {
-		return gate.Outcome{}, cli.Fail(cli.Usage, err, "")
+		return v, nil, cli.Fail(cli.Usage, err, "")
 	}
 	defer hc.CloseIdle()
-	g, err := gate.New(gate.Config{Issuers: []gate.Issuer{issuer}, Audiences: c.Audience},
-		gate.Options{HTTP: hc, Keys: keys, Now: env.Now})
+	g, err := gate.New(o.config, gate.Options{HTTP: hc, Keys: o.keys, Now: env.Now})
 	if err != nil {
-		return gate.Outcome{}, cli.Fail(cli.Usage, err, "")
+		return v, nil, cli.Fail(cli.Usage, err, "")
 	}
 	defer g.Close()
-	return g.Check(ctx, p, "")
+	out, err := g.Check(ctx, o.shown, o.service)
+	if err != nil {
+		return v, explained(gate.RefusalOf(err).Err, opaque), nil
+	}
+	return verdict{out.Identity, out.Opaque, out.Subject.Introspection, out.Subject.Userinfo}, nil, nil
 }
 
 // errForNobody: the issuer said that an opaque token is active, and not for whom it is.

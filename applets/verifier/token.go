@@ -40,6 +40,7 @@ type trust struct {
 type tokenCmd struct {
 	trust
 	asked
+	like
 	JSON bool `name:"json" help:"Print the result and the claims as JSON."`
 
 	// Rest catches a token that was put here, so that it is refused and not repeated.
@@ -59,9 +60,12 @@ func (c *tokenCmd) Run(ctx context.Context, env *cli.Env) error {
 		refused error
 		err     error
 	)
-	if c.wanted() {
+	switch {
+	case c.Config != "" || c.Service != "":
+		v, refused, err = c.judgeLike(ctx, env)
+	case c.wanted():
 		v, refused, err = c.judgeAsking(ctx, env)
-	} else {
+	default:
 		v.Identity, refused, err = c.judge(ctx, env)
 	}
 	if err != nil {

@@ -3,6 +3,7 @@ package flow_test
 import (
 	"encoding/base64"
 	"errors"
+	"io"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -443,6 +444,8 @@ func TestIntrospectionAndUserinfo(t *testing.T) {
 		{"HTML", `<html>`, 200, false, false},
 		{"a_JWT", `eyJhbGciOiJub25lIn0.e30.`, 200, false, false},
 		{"not_found", ``, 404, false, false},
+		{"created", `{"active":true,"sub":"a"}`, 201, false, false},
+		{"a_part", `{"active":true,"sub":"a"}`, 206, false, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -451,6 +454,20 @@ func TestIntrospectionAndUserinfo(t *testing.T) {
 				t.Errorf("introspection: %v", err)
 			}
 			if _, err := f.client(t).Userinfo(t.Context(), at); (err == nil) != tt.userinfo {
+				t.Errorf("userinfo: %v", err)
+			}
+		})
+	}
+	for _, kind := range []string{"application/jwt", "Application/Token-Introspection+JWT; charset=utf-8"} {
+		t.Run("JSON_that_is_called_"+kind, func(t *testing.T) {
+			f.answers(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", kind)
+				_, _ = io.WriteString(w, `{"active":true,"sub":"a"}`)
+			})
+			if _, err := f.client(t).Introspect(t.Context(), at); !errors.Is(err, flow.ErrAnswer) {
+				t.Errorf("introspection: %v", err)
+			}
+			if _, err := f.client(t).Userinfo(t.Context(), at); !errors.Is(err, flow.ErrAnswer) {
 				t.Errorf("userinfo: %v", err)
 			}
 		})

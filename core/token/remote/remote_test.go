@@ -3,6 +3,8 @@ package remote
 import (
 	"net/http"
 	"testing"
+
+	"github.com/oidcbox/oidcbox/core/secret"
 )
 
 const opaque = "opaque-token-0001"
@@ -57,4 +59,24 @@ func TestOpaque(t *testing.T) {
 			t.Errorf("said %+v", said)
 		}
 	})
+}
+
+// TestClient: name and secret are form-encoded before they are joined (RFC 6749 section 2.3.1), and so is the token.
+func TestClient(t *testing.T) {
+	f := startFake(t)
+	const name, pw = "rs:1 ü", "p%+:/w ä"
+	f.answers(func(w http.ResponseWriter, r *http.Request) {
+		id, got, ok := r.BasicAuth()
+		if !ok || id != "rs%3A1+%C3%BC" || got != "p%25%2B%3A%2Fw+%C3%A4" {
+			t.Errorf("Authorization: %q", r.Header.Get("Authorization"))
+		}
+		if r.PostFormValue("token") != "a+b/c==" || r.PostForm.Has("client_secret") {
+			t.Errorf("form: %v", r.PostForm)
+		}
+		say(200, f.active(nil))(w, r)
+	})
+	s := f.source(t, func(i *Issuer) { i.ClientID, i.ClientSecret = name, secret.FromString(pw) })
+	if _, _, err := s.Opaque(ask(t), []byte("a+b/c=="), ""); err != nil {
+		t.Error(err)
+	}
 }
