@@ -3,8 +3,8 @@ package flow_test
 import (
 	"encoding/base64"
 	"errors"
-	"io"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
