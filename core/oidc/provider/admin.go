@@ -144,6 +144,9 @@ func (k *Keys) Drop(ctx context.Context, issuer string) error {
 	return errors.Join(err, k.Refresh(ctx, issuer))
 }
 
+// atOnce is how many issuers Run asks at the same time.
+const atOnce = 16
+
 // Run keeps the sets of all known issuers fresh until ctx has ended, so that no request waits for an issuer, and one
 // that nobody has asked about for days is not found out of reach just then. Close waits for the fetches that are under
 // way when Run returns.
@@ -162,9 +165,9 @@ func (k *Keys) Run(ctx context.Context) {
 	}
 }
 
-// tend starts the fetches that are due and returns how long there is nothing to do.
+// tend starts the fetches that are due and returns how long there is nothing to do. A fetch that ends nudges.
 func (k *Keys) tend(ctx context.Context) time.Duration {
-	next := MaxRetry
+	next, running := MaxRetry, 0
 	k.entries.Range(func(_, found any) bool {
 		e := found.(*entry)
 		now := k.now()
@@ -175,10 +178,12 @@ func (k *Keys) tend(ctx context.Context) time.Duration {
 			due, w = h.lookAt, renew
 		}
 		switch {
-		case e.flight != nil: // nudges when it ends
+		case e.flight != nil:
+			running++
 		case now.Before(due):
 			next = min(next, due.Sub(now))
-		default:
+		case running < atOnce:
+			running++
 			k.start(ctx, e, ask{why: w})
 		}
 		return true

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -380,6 +381,28 @@ func TestRun(t *testing.T) {
 				time.Sleep(time.Second)
 				if s := w.keys.Status()[0]; s.Keys != 1 {
 					t.Errorf("%+v", s)
+				}
+			})
+		})
+	})
+	t.Run("asks_a_few_issuers_at_a_time", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, w *keysWorld) {
+			w.slow(time.Second)
+			w.setFail(errors.New("down"))
+			list := make([]Trusted, 5*atOnce)
+			for i := range list {
+				list[i].Issuer = fmt.Sprint("https://op.example/", i)
+			}
+			w.keys.Trust(list)
+			w.running(t, func() {
+				for round := range 5 {
+					time.Sleep(time.Second - time.Millisecond)
+					w.mu.Lock()
+					if n := len(w.asked); n != (round+1)*atOnce {
+						t.Errorf("%d requests in %d seconds", n, round+1)
+					}
+					w.mu.Unlock()
+					time.Sleep(time.Millisecond)
 				}
 			})
 		})
