@@ -111,7 +111,7 @@ func startTraefik(t testing.TB, edit func(string) string) *site {
 
 func (tr *traefik) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name := "se"
-	if strings.HasPrefix(r.URL.Path, "/.well-known/oauth-protected-resource") { // PathPrefix of the longer rule
+	if rule := tr.dynamic.HTTP.Routers["se-metadata"].Rule; strings.Contains(rule, "&& Path(`"+r.URL.Path+"`)") { // longer
 		name = "se-metadata"
 	}
 	router := tr.dynamic.HTTP.Routers[name]
@@ -252,7 +252,7 @@ type envoyManager struct {
 }
 
 type envoyRoute struct {
-	Match     struct{ Prefix string }
+	Match     struct{ Prefix, Path string }
 	Route     struct{ Cluster string }
 	PerFilter map[string]struct {
 		Type     string `yaml:"@type"`
@@ -336,7 +336,9 @@ func (e *envoy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Header.Del("Connection") // without what it names
 	var route envoyRoute
 	for _, candidate := range m.Routes.Hosts[0].Routes {
-		if route = candidate; strings.HasPrefix(r.RequestURI, candidate.Match.Prefix) {
+		path, _, _ := strings.Cut(r.RequestURI, "?")
+		route = candidate
+		if m := candidate.Match; m.Path == path || m.Path == "" && strings.HasPrefix(path, m.Prefix) {
 			break
 		}
 	}

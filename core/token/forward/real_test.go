@@ -126,6 +126,7 @@ func journeys(t *testing.T, s *site) {
 			t.Errorf("%d %s", r.StatusCode, r.text)
 		}
 	})
+	t.Run("the verifier cannot be asked by clients", func(t *testing.T) { notAsked(t, s) })
 	t.Run("an issuer that is down", func(t *testing.T) { issuerDown(t, s) })
 }
 
@@ -253,6 +254,26 @@ func forgedSources(t *testing.T, s *site) {
 	if r := s.call(t, call{target: "/open/f", lines: lines}); r.StatusCode != 200 || r.seen == nil ||
 		r.seen.URI != "/open/f" {
 		t.Errorf("GET /open/f: %d, the service saw %v", r.StatusCode, r.seen)
+	}
+}
+
+// notAsked: by whatever path, a client gets no judgement about a request that it made up.
+func notAsked(t *testing.T, s *site) {
+	lines := []string{"Authorization: " + s.one.token(t, "storage.read:/open")}
+	for _, prefix := range []string{"X-Original-", "X-Forwarded-"} {
+		lines = append(lines, prefix+"Method: GET", prefix+"URI: /open/f", prefix+"Host: se.example.org")
+	}
+	const metadata = "/.well-known/oauth-protected-resource"
+	address := s.proxy.Address()
+	for _, target := range []string{
+		address, "/_verifier", address + "/open/f", address + "/../.." + metadata, address + "/open/../../.." + metadata,
+		address + "/..%2f..%2f" + metadata[1:], "//" + address, metadata + "/../.." + address, metadata + "/..%2f.." + address,
+		metadata + "/x", metadata + "x", "/introspect/.." + metadata, "/metrics/.." + metadata,
+	} {
+		r := s.call(t, call{target: target, lines: lines})
+		if r.Header.Get("X-Token-Sub") != "" || r.seen != nil || strings.Contains(r.text, "oidcbox_") {
+			t.Errorf("%s: %d with %v, the service saw %v", target, r.StatusCode, r.Header, r.seen)
+		}
 	}
 }
 
