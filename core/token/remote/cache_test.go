@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -338,5 +339,21 @@ func TestFewRefusals(t *testing.T) {
 	}
 	if err := r.get(k(3*maxRefusals-1), start.Add(keepInactive)); err != nil || len(r.byKey) != maxRefusals-1 {
 		t.Errorf("after its time: %v, %d entries", err, len(r.byKey))
+	}
+}
+
+// BenchmarkAskCached is what a request costs whose token was asked about before.
+func BenchmarkAskCached(b *testing.B) {
+	f := startFake(b)
+	f.answers(say(200, f.active(nil)))
+	s, token, signed := f.source(b), []byte(strings.Repeat("x", 900)+".y.z"), f.signed()
+	if _, err := s.Ask(b.Context(), f.URL, token, signed); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Ask(b.Context(), f.URL, token, signed); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -36,9 +36,9 @@ type question struct {
 
 // answer returns what p says of token, from memory where it may.
 func (s *Source) answer(ctx context.Context, p *party, token []byte, known bool) (Said, error) {
-	f, err := s.join(ctx, p, token, known)
-	if err != nil {
-		return Said{}, err
+	said, f, err := s.join(ctx, p, token, known)
+	if f == nil {
+		return said, err
 	}
 	select {
 	case <-f.done:
@@ -48,36 +48,30 @@ func (s *Source) answer(ctx context.Context, p *party, token []byte, known bool)
 	}
 }
 
-// join finds the answer in memory, or the flight that will have it.
-func (s *Source) join(ctx context.Context, p *party, token []byte, known bool) (*flight, error) {
+// join finds the answer in memory, or the flight that will have it; without a flight the answer or the error counts.
+func (s *Source) join(ctx context.Context, p *party, token []byte, known bool) (Said, *flight, error) {
 	k := keyOf(p, token)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.o.Now()
 	said, found := s.yes.get(k)
 	if found && now.Before(said.Expires) {
-		return landed(said), nil
+		return said, nil, nil
 	}
 	if err := s.no.get(k, now); err != nil {
-		return nil, err
+		return Said{}, nil, err
 	}
 	if f := s.flights[k]; f != nil {
-		return f, nil
+		return Said{}, f, nil
 	}
 	if s.closed {
-		return nil, &UnavailableError{Issuer: p.URL, RetryAfter: time.Second, Err: ErrClosed}
+		return Said{}, nil, &UnavailableError{Issuer: p.URL, RetryAfter: time.Second, Err: ErrClosed}
 	}
 	if err := p.admit(now, known || found); err != nil {
-		return nil, err
+		return Said{}, nil, err
 	}
 	q := question{key: k, token: secret.New(bytes.Clone(token)), known: known || found, opaque: IsOpaque(token)}
-	return s.start(ctx, p, q), nil
-}
-
-func landed(said Said) *flight {
-	f := &flight{done: make(chan struct{}), said: said}
-	close(f.done)
-	return f
+	return Said{}, s.start(ctx, p, q), nil
 }
 
 // start sends the question; s.mu is held. It outlives the request that caused it, because others wait for it too; Close
