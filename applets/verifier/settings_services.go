@@ -51,7 +51,7 @@ func (r settingsReader) forward(p config.Pair, f config.Fields) forward.Service 
 		PutCreates:           r.Bool(f["put_creates"], false),
 		MethodOverride:       r.Bool(f["method_override"], false),
 		Preflight:            r.Bool(f["preflight"], false),
-		AuthorizationServers: r.Texts(f["authorization_servers"]),
+		AuthorizationServers: r.authorizationServers(f),
 		Scopes:               r.Texts(f["scopes"]),
 	}
 	s.Realm, _ = r.Text(f["realm"])
@@ -72,6 +72,24 @@ func (r settingsReader) forward(p config.Pair, f config.Fields) forward.Service 
 		}
 	}
 	return s
+}
+
+// authorizationServers are told to clients of a service that has metadata: who wants them known says so with resource.
+func (r settingsReader) authorizationServers(f config.Fields) []string {
+	a := f["authorization_servers"]
+	switch {
+	case a.Raw() == "none":
+		return nil
+	case a.Present():
+		return r.Texts(a)
+	case !f["resource"].Present():
+		return nil
+	}
+	var list []string
+	for _, iss := range r.s.gate.Issuers {
+		list = append(list, iss.URL)
+	}
+	return list
 }
 
 func words[T ~string](list []T) []string {

@@ -230,6 +230,22 @@ func TestSettings_faults(t *testing.T) {
 	}
 }
 
+func TestSettings_authorization_servers(t *testing.T) {
+	for more, want := range map[string]string{
+		"": "", ", resource: https://a.example.org": "https://op.example.org",
+		", resource: https://a.example.org, authorization_servers: none":                  "",
+		", resource: https://a.example.org, authorization_servers: https://x.example.org": "https://x.example.org",
+	} {
+		s, err := parseSettings("verifier.yaml", []byte(strings.Replace(smallest, "proxy: nginx", "proxy: nginx"+more, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(s.services[0].AuthorizationServers, " "); got != want {
+			t.Errorf("%q: got %q, want %q", more, got, want)
+		}
+	}
+}
+
 func TestSettings_notes(t *testing.T) {
 	dir := files(t)
 	for name, c := range map[string]struct{ text, want string }{
