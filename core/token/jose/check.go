@@ -2,9 +2,11 @@ package jose
 
 import (
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/rsa"
 	_ "crypto/sha256" // crypto.SHA256.New
 	_ "crypto/sha512" // crypto.SHA384.New, crypto.SHA512.New
+	"math/big"
 )
 
 // verifier checks one kind of signature. The error says no more than that it does not match.
@@ -32,7 +34,7 @@ func checksFor(f family, bound Alg) []check {
 	return list
 }
 
-// verifierFor returns the library's verifier, or ours for PSS.
+// verifierFor returns the library's verifier, or ours for PSS and ECDSA.
 func verifierFor(a Alg) verifier {
 	switch a {
 	case PS256:
@@ -41,6 +43,12 @@ func verifierFor(a Alg) verifier {
 		return pss{crypto.SHA384}
 	case PS512:
 		return pss{crypto.SHA512}
+	case ES256:
+		return ec{crypto.SHA256}
+	case ES384:
+		return ec{crypto.SHA384}
+	case ES512:
+		return ec{crypto.SHA512}
 	}
 	return libraryVerifier(a)
 }
@@ -58,4 +66,26 @@ func (p pss) Verify(input, signature []byte, key any) error {
 	h.Write(input)
 	opts := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: p.hash}
 	return rsa.VerifyPSS(k, p.hash, h.Sum(nil), signature, opts)
+}
+
+// ec checks ECDSA signatures as RFC 7518 section 3.4 writes them: r and s, each as long as the order of the curve. The
+// library asks for every signature whether the key is on its curve, which was asked when the key was read.
+type ec struct{ hash crypto.Hash }
+
+func (e ec) Verify(input, signature []byte, key any) error {
+	k, ok := key.(*ecdsa.PublicKey)
+	if !ok {
+		return ErrKeyMismatch
+	}
+	n := coordinateSize(k)
+	if len(signature) != 2*n {
+		return ErrSignature
+	}
+	h := e.hash.New()
+	h.Write(input)
+	r, s := new(big.Int).SetBytes(signature[:n]), new(big.Int).SetBytes(signature[n:])
+	if !ecdsa.Verify(k, h.Sum(nil), r, s) {
+		return ErrSignature
+	}
+	return nil
 }

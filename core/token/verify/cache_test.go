@@ -22,6 +22,7 @@ func known(t testing.TB, number int, payload string) *genuine {
 	must(t, err)
 	m := &jose.Message{Header: jose.Header{Alg: jose.ES256, KeyID: "k", HasKeyID: true}, Payload: []byte(payload)}
 	g := newGenuine(m, token, &Issuer{}, origin{&jose.KeySet{}, 1}, 1)
+	g.share(m.Payload)
 	g.digest = digestOf(number)
 	return g
 }

@@ -115,7 +115,11 @@ func (v *Verifier) examine(ctx context.Context, token []byte) (*genuine, *Issuer
 	if err != nil {
 		return nil, iss, from, err
 	}
-	return newGenuine(m, t, iss, from, tried), iss, from, nil
+	g := newGenuine(m, t, iss, from, tried)
+	if v.c.Cache != nil {
+		g.share(m.Payload)
+	}
+	return g, iss, from, nil
 }
 
 // trusted finds the issuer. Nothing was fetched so far, and nothing will be for an issuer that is not found.
@@ -175,10 +179,14 @@ func newGenuine(m *jose.Message, t claims.Token, iss *Issuer, from origin, tried
 	if g.kind = g.token.Kind(m.Header.Type); g.kind == nil && g.anonymous(tried) {
 		g.kind = claims.ErrNoKeyID
 	}
+	return g
+}
+
+// share makes g ready to be kept, and its claims to be handed to several callers.
+func (g *genuine) share(payload []byte) {
 	g.lists = slices.Concat(g.token.Audience, g.token.Scopes, g.token.Groups)
 	divide(g.lists, &g.token)
-	g.cost = g.size(m.Payload)
-	return g
+	g.cost = g.size(payload)
 }
 
 // anonymous reports whether a SciToken leaves open which of several keys signed it: kid may be left out when there is
