@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/config"
@@ -18,6 +19,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/token/introspection"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/token/policy"
+	"github.com/oidcbox/oidcbox/core/transport/httpc"
 )
 
 // settings are a configuration file of the daemon, read and checked as far as that is possible without starting it.
@@ -164,15 +166,38 @@ func (r settingsReader) whole(top config.At) {
 		return
 	}
 	// What only the packages below know is found by making them, which starts nothing.
+	r.makeGate(top)
 	if len(r.s.services) > 0 {
-		if _, err := forward.New(forward.Options{Gate: (*gate.Gate)(nil), Services: r.s.services}); err != nil {
-			r.Fault(top, "%v", err)
-		}
+		_, err := forward.New(forward.Options{Gate: (*gate.Gate)(nil), Services: r.s.services})
+		r.all(top, err)
 	}
 	if len(r.s.introspection) > 0 {
-		if _, err := introspection.New(nil, introspection.Options{Clients: r.s.introspection}); err != nil {
-			r.Fault(top, "%v", err)
-		}
+		_, err := introspection.New(nil, introspection.Options{Clients: r.s.introspection})
+		r.all(top, err)
+	}
+}
+
+func (r settingsReader) makeGate(top config.At) {
+	hc, err := httpc.New(httpc.Options{CAFile: r.s.caFile})
+	if err != nil {
+		r.all(top, err)
+		return
+	}
+	defer hc.CloseIdle()
+	g, err := gate.New(r.s.gate, gate.Options{HTTP: hc})
+	if err == nil {
+		g.Close()
+	}
+	r.all(top, err)
+}
+
+// all says each of the errors that are joined in err.
+func (r settingsReader) all(a config.At, err error) {
+	if err == nil {
+		return
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		r.Fault(a, "%s", line)
 	}
 }
 

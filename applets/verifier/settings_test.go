@@ -74,7 +74,7 @@ func TestExample_comments(t *testing.T) {
 	tried := 0
 	for i, line := range all {
 		m := setting.FindStringSubmatch(line)
-		if m == nil || strings.Contains(line, "tls.pem") || m[2] != "" {
+		if m == nil || strings.Contains(line, ".pem") || m[2] != "" {
 			continue
 		}
 		tried++
@@ -198,6 +198,11 @@ func TestSettings_faults(t *testing.T) {
 			strings.Replace(smallest, "https://op.example.org\": ", "https://op.example.org\": {opaque: true}", 1),
 			[]string{"opaque tokens need check"},
 		},
+		"two_issuers_of_one_prefix": {
+			strings.Replace(smallest, `{"https://op.example.org": }`, `{"https://op.example.org": &, "https://two.example.org": &}`, 1),
+			[]string{`prefix "op_"`},
+		},
+		"no_ca_file": {smallest + "ca_file: nowhere.pem\n", []string{"nowhere.pem"}},
 		"lifetimes_upside_down": {
 			smallest + "keys: {lifetimes: {expiry: 1h, max_refresh: 2h}}\n", []string{"keys.lifetimes: lifetimes of keys make no sense"},
 		},
@@ -214,7 +219,9 @@ func TestSettings_faults(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := parseSettings(filepath.Join(dir, "verifier.yaml"), []byte(c.text))
+			const opaque = "{check: introspection, client: {id: c, secret_file: op-secret}, prefixes: op_}"
+			text := strings.ReplaceAll(c.text, "&", opaque)
+			_, err := parseSettings(filepath.Join(dir, "verifier.yaml"), []byte(text))
 			if (err == nil) != (c.want == nil) {
 				t.Fatalf("got %v, want %q", err, c.want)
 			}
