@@ -17,8 +17,8 @@ const (
 	maxSecret = 4 << 10
 )
 
-// configure takes what the command line leaves open from the configuration files: those of the person that are there, and
-// the one of --my-config, which wins.
+// configure takes what the command line leaves open from the configuration files: those of the person that are there,
+// and the one of --my-config, which wins.
 func (c *Cmd) configure(env *cli.Env) error {
 	set := map[string]string{}
 	if home := env.Getenv("HOME"); home != "" {
@@ -66,8 +66,8 @@ func (c *Cmd) apply(set map[string]string) error {
 	return nil
 }
 
-// readConfig adds the settings of a file: "name = value", "name: value", "name value" or "name" alone, the name with its
-// dashes or without, quotes around the value and a comment behind it if need be.
+// readConfig adds the settings of a file: "name = value", "name: value", "name value" or "name" alone, the name with
+// its dashes or without, quotes around the value and a comment behind it if need be.
 func readConfig(name string, set map[string]string) error {
 	b, err := config.ReadFile(name, maxConfig)
 	if err != nil {

@@ -109,8 +109,8 @@ func (p printer) text(s string) {
 	p.w.WriteByte('"')
 }
 
-// pythonNumber writes a JSON number as Python does after reading it: whole ones as they are, others as the shortest text
-// of the nearest double.
+// pythonNumber writes a JSON number as Python does after reading it: whole ones as they are, others as the shortest
+// text of the nearest double.
 func pythonNumber(raw string) string {
 	if !strings.ContainsAny(raw, ".eE") {
 		if raw == "-0" {

@@ -29,8 +29,8 @@ func variables() []string {
 	return []string{"ACCESS_TOKEN", "OIDC", "OS_ACCESS_TOKEN", "OIDC_ACCESS_TOKEN", "WATTS_TOKEN", "WATTSON_TOKEN"}
 }
 
-// token finds the token: the argument or the file, the login of -o, that of $OIDC_AGENT_ACCOUNT, the variables; under our
-// own name at last the place where programs of the grid look.
+// token finds the token: the argument or the file, the login of -o, that of $OIDC_AGENT_ACCOUNT, the variables; under
+// our own name at last the place where programs of the grid look.
 func (c *Cmd) token(ctx context.Context, env *cli.Env) (held, error) {
 	switch {
 	case len(c.Token) > 0 && c.Token[0] != "-":

@@ -1,9 +1,9 @@
 // Package userinfo is the role that shows all that is known about an access token: what stands in it, what its issuer's
-// userinfo endpoint says, and what introspection says. Under the name flaat-userinfo it takes the options of that program
-// and gives its output and exit codes.
+// userinfo endpoint says, and what introspection says. Under the name flaat-userinfo it takes the options of that
+// program and gives its output and exit codes.
 //
-// It shows, and decides nothing: no audience is asked for, and the issuer of a JWT is believed about its own tokens only.
-// Whether a service should let somebody in is the question of "verifier token".
+// It shows, and decides nothing: no audience is asked for, and the issuer of a JWT is believed about its own tokens
+// only. Whether a service should let somebody in is the question of "verifier token".
 //
 // Not a public API.
 package userinfo
@@ -161,7 +161,8 @@ func own(err error) error {
 	case errors.As(err, &coded):
 		return err
 	case errors.Is(err, errNoToken):
-		return cli.Fail(cli.NotFound, errors.New("there is no token"), "name a login with -o, or pipe a token into: userinfo -")
+		return cli.Fail(cli.NotFound, errors.New("there is no token"),
+			"name a login with -o, or pipe a token into: userinfo -")
 	}
 	return cli.Fail(cli.No, err, "")
 }

@@ -106,6 +106,12 @@ func (w *world) run(name, stdin string, args ...string) (code int, stdout, stder
 	return code, out.String(), errs.String()
 }
 
+// inner is a part as it stands in the one object of -m: a level deeper, and no blank behind a name.
+func inner(part string) string {
+	deeper := strings.ReplaceAll(strings.TrimSuffix(part, "\n"), "\n", "\n    ")
+	return strings.ReplaceAll(deeper, `": `, `":`)
+}
+
 // TestOutput: what the original prints, byte for byte, on standard output.
 func TestOutput(t *testing.T) {
 	w := newWorld(t)
@@ -159,9 +165,9 @@ func TestOutput(t *testing.T) {
 		"prefix":         {[]string{"--access", "--qui"}, jwt + "\n", ""},
 		"machine": {
 			append([]string{"-m", "-ui"}, client...), `{
-    "access_token_info":` + strings.ReplaceAll(strings.ReplaceAll(strings.TrimSuffix(jwt, "\n"), "\n", "\n    "), `": `, `":`) + `,
-    "introspection_info":` + strings.ReplaceAll(strings.ReplaceAll(strings.TrimSuffix(said, "\n"), "\n", "\n    "), `": `, `":`) + `,
-    "user_info":` + strings.ReplaceAll(strings.ReplaceAll(strings.TrimSuffix(user, "\n"), "\n", "\n    "), `": `, `":`) + `
+    "access_token_info":` + inner(jwt) + `,
+    "introspection_info":` + inner(said) + `,
+    "user_info":` + inner(user) + `
 }
 `, "",
 		},

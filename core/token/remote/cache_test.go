@@ -12,8 +12,12 @@ import (
 	"github.com/oidcbox/oidcbox/core/secret"
 )
 
-// TestHowLong: an answer is used until the token ends, until the configured time is over or for a minute, whatever comes
-// first; a refusal for seconds.
+func plain(f *fake) set { return f.active(nil) }
+
+func person(*fake) set { return set{"sub": "alice"} }
+
+// TestHowLong: an answer is used until the token ends, until the configured time is over or for a minute, whatever
+// comes first; a refusal for seconds.
 func TestHowLong(t *testing.T) {
 	for name, c := range map[string]struct {
 		edit   func(*Issuer)
@@ -21,14 +25,16 @@ func TestHowLong(t *testing.T) {
 		signed bool
 		want   time.Duration
 	}{
-		"a_minute":                      {nil, func(f *fake) set { return f.active(nil) }, false, time.Minute},
-		"as_configured":                 {func(i *Issuer) { i.Cache = 20 * time.Second }, func(f *fake) set { return f.active(nil) }, false, 20 * time.Second},
-		"longer_as_configured":          {func(i *Issuer) { i.Cache = 10 * time.Minute }, func(f *fake) set { return f.active(nil) }, false, 10 * time.Minute},
-		"until_exp_of_the_answer":       {nil, func(f *fake) set { return f.active(set{"exp": start.Unix() + 7}) }, false, 7 * time.Second},
-		"until_exp_of_the_signed_token": {func(i *Issuer) { i.Cache = time.Hour }, func(f *fake) set { return f.active(nil) }, true, 10 * time.Minute},
+		"a_minute":             {nil, plain, false, time.Minute},
+		"as_configured":        {func(i *Issuer) { i.Cache = 20 * time.Second }, plain, false, 20 * time.Second},
+		"longer_as_configured": {func(i *Issuer) { i.Cache = 10 * time.Minute }, plain, false, 10 * time.Minute},
+		"until_exp_of_the_answer": {
+			nil, func(f *fake) set { return f.active(set{"exp": start.Unix() + 7}) }, false, 7 * time.Second,
+		},
+		"until_exp_of_the_signed_token": {func(i *Issuer) { i.Cache = time.Hour }, plain, true, 10 * time.Minute},
 		"without_exp":                   {nil, func(f *fake) set { return f.active(set{"exp": nil}) }, false, time.Minute},
-		"userinfo_about_a_signed_token": {onlyUserinfo, func(f *fake) set { return set{"sub": "alice"} }, true, time.Minute},
-		"userinfo_about_an_opaque_one":  {onlyUserinfo, func(f *fake) set { return set{"sub": "alice"} }, false, UserinfoCache},
+		"userinfo_about_a_signed_token": {onlyUserinfo, person, true, time.Minute},
+		"userinfo_about_an_opaque_one":  {onlyUserinfo, person, false, UserinfoCache},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := startFake(t)
@@ -316,7 +322,8 @@ func TestConfig(t *testing.T) {
 	})
 	t.Run("an_issuer_that_is_not_asked_needs_nothing", func(t *testing.T) {
 		s := newSource(t, &clock{now: start}, Issuer{URL: "https://op.example"})
-		if said, err := s.Ask(ask(t), "https://op.example", []byte("a.b.c"), nil); err != nil || said.Introspection.Len() != 0 {
+		said, err := s.Ask(ask(t), "https://op.example", []byte("a.b.c"), nil)
+		if err != nil || said.Introspection.Len() != 0 {
 			t.Errorf("%+v, %v", said, err)
 		}
 	})

@@ -12,8 +12,8 @@
 // asked is ErrUnavailable and no fault of the bearer.
 //
 // Standards: RFC 7662 (introspection), OpenID Connect Core 1.0 section 5.3 (userinfo), RFC 6749 section 2.3.1 (client
-// authentication), RFC 6750 section 3.1 (refusals of the userinfo endpoint). Signed answers (RFC 9701, JWT userinfo) are
-// refused.
+// authentication), RFC 6750 section 3.1 (refusals of the userinfo endpoint). Signed answers (RFC 9701, JWT userinfo)
+// are refused.
 //
 // Not a public API.
 package remote

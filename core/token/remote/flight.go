@@ -97,8 +97,8 @@ func (s *Source) start(ctx context.Context, p *party, q question) *flight {
 	return f
 }
 
-// How long a refusal is remembered: long enough that a client in a loop costs nothing, short enough that nobody waits for
-// an answer that has become another.
+// How long a refusal is remembered: long enough that a client in a loop costs nothing, short enough that nobody waits
+// for an answer that has become another.
 const (
 	keepInactive = 5 * time.Second
 	keepFault    = 2 * time.Second

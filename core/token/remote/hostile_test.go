@@ -33,6 +33,21 @@ func as(kind string, h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
+// The answers of TestHostileIntrospection.
+func with(more set) func(*fake) http.HandlerFunc {
+	return func(f *fake) http.HandlerFunc { return say(200, f.active(more)) }
+}
+
+func status(n int) func(*fake) http.HandlerFunc {
+	return func(f *fake) http.HandlerFunc { return say(n, f.active(nil)) }
+}
+
+func slashMore(f *fake) http.HandlerFunc { return say(200, f.active(set{"iss": f.URL + "/"})) }
+
+func always(h http.HandlerFunc) func(*fake) http.HandlerFunc {
+	return func(*fake) http.HandlerFunc { return h }
+}
+
 // TestHostileIntrospection: nothing but status 200 with active exactly true, about this token, is a yes, and what is no
 // answer at all decides nothing.
 func TestHostileIntrospection(t *testing.T) {
@@ -40,38 +55,38 @@ func TestHostileIntrospection(t *testing.T) {
 		answer func(f *fake) http.HandlerFunc
 		want   error
 	}{
-		"active_as_string":          {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"active": "true"})) }, ErrUnavailable},
-		"active_as_number":          {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"active": 1})) }, ErrUnavailable},
-		"active_null":               {func(*fake) http.HandlerFunc { return say(200, `{"active":null,"sub":"alice"}`) }, ErrUnavailable},
-		"active_in_capitals":        {func(*fake) http.HandlerFunc { return say(200, `{"Active":true,"sub":"alice"}`) }, ErrUnavailable},
-		"active_missing":            {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"active": nil})) }, ErrUnavailable},
-		"active_false":              {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"active": false})) }, ErrInactive},
-		"active_twice":              {func(*fake) http.HandlerFunc { return say(200, `{"active":false,"active":true,"sub":"alice"}`) }, ErrUnavailable},
-		"sub_twice":                 {func(*fake) http.HandlerFunc { return say(200, `{"active":true,"sub":"alice","sub":"bob"}`) }, ErrUnavailable},
-		"sub_twice_further_down":    {func(*fake) http.HandlerFunc { return say(200, `{"active":true,"x":{"y":1,"y":2}}`) }, ErrUnavailable},
-		"sub_in_other_case":         {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"Sub": "bob"})) }, ErrUnavailable},
-		"sub_as_number":             {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"sub": 7})) }, ErrUnavailable},
-		"other_sub":                 {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"sub": "bob"})) }, ErrContradiction},
-		"other_iss":                 {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"iss": "https://evil.example"})) }, ErrContradiction},
-		"iss_with_a_slash_more":     {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"iss": f.URL + "/"})) }, ErrContradiction},
-		"other_jti":                 {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"jti": "j2"})) }, ErrContradiction},
-		"other_aud":                 {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"aud": "shop"})) }, ErrContradiction},
-		"aud_as_number":             {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"aud": 5})) }, ErrUnavailable},
-		"exp_passed":                {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"exp": start.Unix() - 1})) }, ErrInactive},
-		"exp_now":                   {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"exp": start.Unix()})) }, ErrInactive},
-		"exp_as_string":             {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"exp": "1900000000"})) }, ErrUnavailable},
-		"exp_in_milliseconds":       {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"exp": start.UnixMilli() * 1000})) }, ErrUnavailable},
-		"nbf_ahead":                 {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"nbf": start.Unix() + 61})) }, ErrInactive},
-		"refresh_token":             {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"token_type": "refresh_token"})) }, ErrKind},
-		"refresh_token_of_hydra":    {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"token_use": "refresh_token"})) }, ErrKind},
-		"refresh_token_of_keycloak": {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"typ": "Refresh"})) }, ErrKind},
-		"id_token":                  {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"typ": "ID"})) }, ErrKind},
-		"token_type_as_list":        {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"token_type": []string{"Bearer"}})) }, ErrKind},
-		"not_json":                  {func(*fake) http.HandlerFunc { return as("text/html", say(200, "<html>active</html>")) }, ErrUnavailable},
-		"empty":                     {func(*fake) http.HandlerFunc { return say(200, "") }, ErrUnavailable},
-		"a_list":                    {func(*fake) http.HandlerFunc { return say(200, `[{"active":true}]`) }, ErrUnavailable},
-		"something_follows":         {func(*fake) http.HandlerFunc { return say(200, `{"active":true} {"active":true}`) }, ErrUnavailable},
-		"not_utf8":                  {func(*fake) http.HandlerFunc { return say(200, "{\"active\":true,\"sub\":\"al\xffice\"}") }, ErrUnavailable},
+		"active_as_string":          {with(set{"active": "true"}), ErrUnavailable},
+		"active_as_number":          {with(set{"active": 1}), ErrUnavailable},
+		"active_null":               {always(say(200, `{"active":null,"sub":"alice"}`)), ErrUnavailable},
+		"active_in_capitals":        {always(say(200, `{"Active":true,"sub":"alice"}`)), ErrUnavailable},
+		"active_missing":            {with(set{"active": nil}), ErrUnavailable},
+		"active_false":              {with(set{"active": false}), ErrInactive},
+		"active_twice":              {always(say(200, `{"active":false,"active":true,"sub":"alice"}`)), ErrUnavailable},
+		"sub_twice":                 {always(say(200, `{"active":true,"sub":"alice","sub":"bob"}`)), ErrUnavailable},
+		"sub_twice_further_down":    {always(say(200, `{"active":true,"x":{"y":1,"y":2}}`)), ErrUnavailable},
+		"sub_in_other_case":         {with(set{"Sub": "bob"}), ErrUnavailable},
+		"sub_as_number":             {with(set{"sub": 7}), ErrUnavailable},
+		"other_sub":                 {with(set{"sub": "bob"}), ErrContradiction},
+		"other_iss":                 {with(set{"iss": "https://evil.example"}), ErrContradiction},
+		"iss_with_a_slash_more":     {slashMore, ErrContradiction},
+		"other_jti":                 {with(set{"jti": "j2"}), ErrContradiction},
+		"other_aud":                 {with(set{"aud": "shop"}), ErrContradiction},
+		"aud_as_number":             {with(set{"aud": 5}), ErrUnavailable},
+		"exp_passed":                {with(set{"exp": start.Unix() - 1}), ErrInactive},
+		"exp_now":                   {with(set{"exp": start.Unix()}), ErrInactive},
+		"exp_as_string":             {with(set{"exp": "1900000000"}), ErrUnavailable},
+		"exp_in_milliseconds":       {with(set{"exp": start.UnixMilli() * 1000}), ErrUnavailable},
+		"nbf_ahead":                 {with(set{"nbf": start.Unix() + 61}), ErrInactive},
+		"refresh_token":             {with(set{"token_type": "refresh_token"}), ErrKind},
+		"refresh_token_of_hydra":    {with(set{"token_use": "refresh_token"}), ErrKind},
+		"refresh_token_of_keycloak": {with(set{"typ": "Refresh"}), ErrKind},
+		"id_token":                  {with(set{"typ": "ID"}), ErrKind},
+		"token_type_as_list":        {with(set{"token_type": []string{"Bearer"}}), ErrKind},
+		"not_json":                  {always(as("text/html", say(200, "<html>active</html>"))), ErrUnavailable},
+		"empty":                     {always(say(200, "")), ErrUnavailable},
+		"a_list":                    {always(say(200, `[{"active":true}]`)), ErrUnavailable},
+		"something_follows":         {always(say(200, `{"active":true} {"active":true}`)), ErrUnavailable},
+		"not_utf8":                  {always(say(200, "{\"active\":true,\"sub\":\"al\xffice\"}")), ErrUnavailable},
 		"too_deep": {func(*fake) http.HandlerFunc {
 			return say(200, `{"active":true,"x":`+strings.Repeat("[", 40)+strings.Repeat("]", 40)+`}`)
 		}, ErrUnavailable},
@@ -100,17 +115,17 @@ func TestHostileIntrospection(t *testing.T) {
 				say(200, f.active(nil))(w, r)
 			}
 		}, ErrUnavailable},
-		"status_201":     {func(f *fake) http.HandlerFunc { return say(201, f.active(nil)) }, flow.ErrAnswer},
-		"status_206":     {func(f *fake) http.HandlerFunc { return say(206, f.active(nil)) }, flow.ErrAnswer},
-		"status_400":     {func(f *fake) http.HandlerFunc { return say(400, f.active(nil)) }, ErrUnavailable},
-		"status_401":     {func(f *fake) http.HandlerFunc { return say(401, f.active(nil)) }, ErrClient},
-		"status_403":     {func(f *fake) http.HandlerFunc { return say(403, f.active(nil)) }, ErrUnavailable},
-		"status_404":     {func(f *fake) http.HandlerFunc { return say(404, f.active(nil)) }, ErrUnavailable},
-		"status_429":     {func(f *fake) http.HandlerFunc { return say(429, f.active(nil)) }, ErrUnavailable},
-		"status_500":     {func(f *fake) http.HandlerFunc { return say(500, f.active(nil)) }, ErrUnavailable},
-		"status_503":     {func(f *fake) http.HandlerFunc { return say(503, f.active(nil)) }, ErrUnavailable},
-		"invalid_client": {func(*fake) http.HandlerFunc { return say(400, set{"error": "invalid_client"}) }, ErrClient},
-		"error_with_200": {func(f *fake) http.HandlerFunc { return say(200, f.active(set{"error": "server_error"})) }, ErrUnavailable},
+		"status_201":     {status(201), flow.ErrAnswer},
+		"status_206":     {status(206), flow.ErrAnswer},
+		"status_400":     {status(400), ErrUnavailable},
+		"status_401":     {status(401), ErrClient},
+		"status_403":     {status(403), ErrUnavailable},
+		"status_404":     {status(404), ErrUnavailable},
+		"status_429":     {status(429), ErrUnavailable},
+		"status_500":     {status(500), ErrUnavailable},
+		"status_503":     {status(503), ErrUnavailable},
+		"invalid_client": {always(say(400, set{"error": "invalid_client"})), ErrClient},
+		"error_with_200": {with(set{"error": "server_error"}), ErrUnavailable},
 		"ends_too_early": {func(*fake) http.HandlerFunc {
 			return func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", "4000")
@@ -228,12 +243,15 @@ func TestHostileDiscovery(t *testing.T) {
 		"another_issuer": func(f *fake) any {
 			return set{"issuer": "https://evil.example", "introspection_endpoint": f.URL + "/introspect"}
 		},
-		"no_endpoint":       func(f *fake) any { return set{"issuer": f.URL} },
-		"endpoint_no_url":   func(f *fake) any { return set{"issuer": f.URL, "introspection_endpoint": "introspect"} },
-		"endpoint_ftp":      func(f *fake) any { return set{"issuer": f.URL, "introspection_endpoint": "ftp://x.example/i"} },
-		"endpoint_in_clear": func(f *fake) any { return set{"issuer": f.URL, "introspection_endpoint": "http://192.0.2.1/i"} },
+		"no_endpoint":     func(f *fake) any { return set{"issuer": f.URL} },
+		"endpoint_no_url": func(f *fake) any { return set{"issuer": f.URL, "introspection_endpoint": "introspect"} },
+		"endpoint_ftp":    func(f *fake) any { return set{"issuer": f.URL, "introspection_endpoint": "ftp://x.example/i"} },
+		"endpoint_in_clear": func(f *fake) any {
+			return set{"issuer": f.URL, "introspection_endpoint": "http://192.0.2.1/i"}
+		},
 		"endpoint_twice": func(f *fake) any {
-			return `{"issuer":"` + f.URL + `","introspection_endpoint":"` + f.URL + `/a","introspection_endpoint":"` + f.URL + `/b"}`
+			return strings.ReplaceAll(
+				`{"issuer":"URL","introspection_endpoint":"URL/a","introspection_endpoint":"URL/b"}`, "URL", f.URL)
 		},
 		"not_json": func(*fake) any { return "<html>" },
 	} {
@@ -423,10 +441,12 @@ func TestMemory(t *testing.T) {
 	f := startFake(t)
 	f.answers(func(w http.ResponseWriter, r *http.Request) {
 		// Nearly all white space: it must not be kept with what stands in it.
-		say(200, `{"active":true,"token_type":"Bearer",`+strings.Repeat(" ", 500<<10)+`"sub":"alice","x":"`+strings.Repeat("x", 10<<10)+`"}`)(w, r)
+		blank, long := strings.Repeat(" ", 500<<10), strings.Repeat("x", 10<<10)
+		say(200, `{"active":true,"token_type":"Bearer",`+blank+`"sub":"alice","x":"`+long+`"}`)(w, r)
 	})
 	const room = 1 << 20
-	s, err := New([]Issuer{f.issuer(func(i *Issuer) { i.Rate = MaxRate })}, Options{HTTP: testClient(t), Now: f.Now, Memory: room})
+	i := f.issuer(func(i *Issuer) { i.Rate = MaxRate })
+	s, err := New([]Issuer{i}, Options{HTTP: testClient(t), Now: f.Now, Memory: room})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -470,7 +490,8 @@ func TestSecrets(t *testing.T) {
 		t.Error("nothing was logged about a client that the issuer refuses")
 	}
 	for where, what := range map[string]string{
-		"error": err.Error(), "error in full": fmt.Sprintf("%+v %#v", err, err), "log": log.String(), "source": fmt.Sprintf("%+v", s),
+		"error": err.Error(), "error in full": fmt.Sprintf("%+v %#v", err, err), "log": log.String(),
+		"source": fmt.Sprintf("%+v", s),
 	} {
 		if strings.Contains(what, token) || strings.Contains(what, pw) {
 			t.Errorf("a secret is in the %s: %s", where, what)

@@ -12,8 +12,8 @@ import (
 )
 
 // IsOpaque reports whether token may be shown to an issuer to find out whose it is: it is a bearer token (RFC 6750
-// section 2.1) of at most MaxToken bytes and has not the form of a JWT. That form is recognised generously: a JWT that is
-// broken, unsigned or encrypted is one too.
+// section 2.1) of at most MaxToken bytes and has not the form of a JWT. That form is recognised generously: a JWT that
+// is broken, unsigned or encrypted is one too.
 func IsOpaque(token []byte) bool {
 	if len(token) == 0 || len(token) > MaxToken || !bearer.Valid(token) {
 		return false
@@ -33,9 +33,9 @@ func beginsObject(part []byte) bool {
 	return err == nil && bytes.HasPrefix(bytes.TrimLeft(plain, " \t\r\n"), []byte{'{'})
 }
 
-// Opaque finds out whose an opaque token is and what that issuer says of it: the issuer of hint where there is one, else
-// the one that a prefix of the token names, else the one that has answered for it before, else all that take opaque
-// tokens, at once and within one time limit.
+// Opaque finds out whose an opaque token is and what that issuer says of it: the issuer of hint where there is one,
+// else the one that a prefix of the token names, else the one that has answered for it before, else all that take
+// opaque tokens, at once and within one time limit.
 //
 // The error is ErrNotOpaque, ErrUntrusted, ErrInactive, ErrKind, ErrContradiction, ErrAmbiguous or
 // claims.ErrSenderConstrained when the token is to be refused, an *UnavailableError when nobody says yes and somebody

@@ -204,8 +204,8 @@ func pauseAfter(failures int) time.Duration { return min(minPause<<min(failures,
 
 // judged counts how the issuer does, and makes what is no answer an *UnavailableError. A refusal is an answer.
 //
-// Only what looks like trouble of the whole issuer pauses: a status that one token may bring about, as 500 or the 403 of
-// a firewall that did not like it, does not.
+// Only what looks like trouble of the whole issuer pauses: a status that one token may bring about, as 500 or the 403
+// of a firewall that did not like it, does not.
 func (p *party) judged(q question, err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -271,7 +271,8 @@ func userinfoError(err error) error {
 	return err
 }
 
-// compact makes o refer to its own text alone, within limits: the body that it came in may have been mostly white space.
+// compact makes o refer to its own text alone, within limits: the body that it came in may have been mostly white
+// space.
 func compact(o jose.Object) (jose.Object, error) {
 	b, err := o.MarshalJSON()
 	if err != nil {

@@ -192,8 +192,8 @@ func (s *Source) Close() {
 }
 
 // Ask returns what issuer says of a token that it has signed: signed are its claims, after their signature was checked.
-// An issuer that is not to be asked says nothing: the zero Said and no error. With a nil signed the token is asked about
-// as one of strangers.
+// An issuer that is not to be asked says nothing: the zero Said and no error. With a nil signed the token is asked
+// about as one of strangers.
 //
 // The error is ErrInactive, ErrContradiction or ErrKind when the token is to be refused, an *UnavailableError when
 // nothing could be learned, ErrUntrusted for an issuer that is not configured, or that of ctx.

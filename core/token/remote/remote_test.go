@@ -43,7 +43,8 @@ func TestOpaque(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if iss != f.URL || said.Claims.Subject != "alice" || text(said.Userinfo, "name") != "Alice" || said.Introspection.Len() != 0 {
+		if iss != f.URL || said.Claims.Subject != "alice" || text(said.Userinfo, "name") != "Alice" ||
+			said.Introspection.Len() != 0 {
 			t.Errorf("%s said %+v", iss, said)
 		}
 		if want := start.Add(UserinfoCache); !said.Expires.Equal(want) {
