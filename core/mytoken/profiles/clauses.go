@@ -35,7 +35,7 @@ func (x *expander) clauseList(v any) ([]any, error) {
 	}
 	list := clausesOf(expanded)
 	if len(list) > maxClauses {
-		return nil, errTooMany
+		return nil, errTooMany()
 	}
 	return list, nil
 }
@@ -56,18 +56,22 @@ func (x *expander) clauseForm(v any) (any, error) {
 				return nil, err
 			}
 			if _, nested := e.([]any); nested {
-				return nil, errClause
+				return nil, errClause()
 			}
 			if out = join(out, clausesOf(one)); len(out) > maxClauses {
-				return nil, errTooMany
+				return nil, errTooMany()
 			}
 		}
 		return out, nil
 	}
-	return nil, errClause
+	return nil, errClause()
 }
 
-var errClause = fmt.Errorf("%w: restrictions are clauses or names of templates", ErrRequest)
+func errClause() error {
+	return fmt.Errorf("%w: restrictions are clauses or names of templates", ErrRequest)
+}
+
+func errTooMany() error { return fmt.Errorf("%w: there may be %d clauses", ErrRequest, maxClauses) }
 
 // clause expands one clause. An included clause is merged into it. A list of included clauses makes it a list: it is
 // merged into each of them, because what a clause says has to hold whatever it includes.
@@ -92,7 +96,7 @@ func (x *expander) clause(o object) (any, error) {
 			continue
 		}
 		if len(list)*len(out) > maxClauses {
-			return nil, errTooMany
+			return nil, errTooMany()
 		}
 		out = product(out, list)
 	}

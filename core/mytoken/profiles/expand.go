@@ -172,13 +172,11 @@ func finish(o object) (object, error) {
 		if list := clausesOf(r); len(list) == 0 {
 			delete(o, "restrictions")
 		} else if len(list) > maxClauses {
-			return nil, errTooMany
+			return nil, errTooMany()
 		}
 	}
 	return o, nil
 }
-
-var errTooMany = fmt.Errorf("%w: too many clauses", ErrRequest)
 
 // mergeRequests merges a profile into a request. One clause and one clause are one clause; otherwise clauses are
 // listed.

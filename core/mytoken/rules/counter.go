@@ -118,6 +118,26 @@ func (c Counter) Return(n int64) (Counter, error) {
 	return c, nil
 }
 
+// Unused returns what a mytoken that has ended leaves of the allowances it was made with, for [Counter.Return] of its
+// parent: rs, from and charged are what Tighten said when it was made, counters how often it was used since. What it was
+// used for, what nobody knows of, and what it handed on itself stays taken.
+func Unused(rs mytoken.Restrictions, from []Key, charged []Charge, counters Counters) []Charge {
+	left := map[CounterKey]int64{}
+	for i, r := range rs[:min(len(rs), len(from))] {
+		for _, kind := range []Kind{Access, Other} {
+			n, _ := counters.of(r, kind).Left(kind.Limit(r))
+			left[CounterKey{from[i], kind}] += n
+		}
+	}
+	var out []Charge
+	for _, c := range charged {
+		if c.Uses = min(c.Uses, left[c.CounterKey]); c.Uses > 0 {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // Counters are all counters of one token. What is not in it is zero.
 type Counters map[CounterKey]Counter
 

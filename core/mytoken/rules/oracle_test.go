@@ -270,9 +270,23 @@ func fewer(r *rand.Rand, have, other *int64) *int64 {
 type fake struct {
 	rs       mytoken.Restrictions
 	counters Counters
+	parent   *fake
+	made     Tightened
 }
 
-func newFake(rs mytoken.Restrictions) *fake { return &fake{rs, Counters{}} }
+func newFake(rs mytoken.Restrictions) *fake { return &fake{rs: rs, counters: Counters{}} }
+
+// end ends the mytoken and gives its parent back what it did not use.
+func (f *fake) end() error {
+	for _, c := range Unused(f.rs, f.made.From, f.made.Charges, f.counters) {
+		n, err := f.parent.counters[c.CounterKey].Return(c.Uses)
+		if err != nil {
+			return fmt.Errorf("give back %d: %w", c.Uses, err)
+		}
+		f.parent.counters[c.CounterKey] = n
+	}
+	return nil
+}
 
 // try does one use with everything that belongs to it and reports whether it took place.
 func (f *fake) try(a atom) (bool, error) {
@@ -303,7 +317,9 @@ func (f *fake) child(wanted mytoken.Restrictions) (*fake, Tightened, error) {
 		}
 		f.counters[c.CounterKey] = n
 	}
-	return newFake(t.Restrictions), t, nil
+	child := newFake(t.Restrictions)
+	child.parent, child.made = f, t
+	return child, t, nil
 }
 
 // feasible is the oracle of counting: whether all these uses could have been had from the clauses, each from one that

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -88,6 +89,9 @@ func TestSubtokenNeverExceedsItsParent(t *testing.T) {
 			}
 			f.tokens = append(f.tokens, child)
 			f.use(r, r.IntN(6))
+			if r.IntN(4) == 0 {
+				f.end(r)
+			}
 		}
 		f.use(r, 12)
 		served.Add(int64(len(f.served)))
@@ -109,6 +113,15 @@ type family struct {
 	tokens []*fake
 	served []atom
 	err    error
+}
+
+// end ends one of the family, not the first. Those made from it go on.
+func (f *family) end(r *rand.Rand) {
+	i := 1 + r.IntN(len(f.tokens)-1)
+	if err := f.tokens[i].end(); err != nil {
+		f.err = err
+	}
+	f.tokens = slices.Delete(f.tokens, i, i+1)
 }
 
 func (f *family) use(r *rand.Rand, times int) {

@@ -28,7 +28,10 @@ type Charge struct {
 // Tightened is what a mytoken made from another may be used for.
 type Tightened struct {
 	Restrictions mytoken.Restrictions
-	Charges      []Charge // at most one for each counter
+	// From names for each of Restrictions the clause of the parent that it lies in, and that its uses were taken from. The
+	// store keeps it with the mytoken, for Unused. It is empty where the parent has no clauses.
+	From    []Key
+	Charges []Charge // at most one for each counter
 	// Dropped tells of the clauses that were asked for and are not there; Inherited, that the parent's stand in place of
 	// all of them. Without a clause asked for nothing is dropped.
 	Dropped   []Fault
@@ -61,15 +64,16 @@ func Tighten(p Parent, wanted mytoken.Restrictions) (Tightened, error) {
 	}
 	var t Tightened
 	for i, w := range wanted {
-		if fault := pool.take(w); fault != "" {
+		from, fault := pool.take(w)
+		if fault != "" {
 			t.Dropped = append(t.Dropped, Fault{i + 1, fault})
 			continue
 		}
-		t.Restrictions = append(t.Restrictions, w)
+		t.Restrictions, t.From = append(t.Restrictions, w), append(t.From, from)
 	}
 	if len(t.Restrictions) == 0 {
 		t.Inherited = true
-		if t.Restrictions = pool.takeAll(); len(t.Restrictions) == 0 {
+		if t.Restrictions, t.From = pool.takeAll(); len(t.Restrictions) == 0 {
 			return Tightened{}, ErrNothingLeft
 		}
 	}
@@ -132,8 +136,8 @@ func newPool(p Parent) *pool {
 	return out
 }
 
-// take charges w to the first clause that it lies in, or says why there is none.
-func (p *pool) take(w mytoken.Restriction) string {
+// take charges w to the first clause that it lies in and returns that, or says why there is none.
+func (p *pool) take(w mytoken.Restriction) (from Key, fault string) {
 	reason := "the restrictions it has to stay in are over"
 	for i, c := range p.clauses {
 		fault := looser(w, c, p.now)
@@ -141,7 +145,7 @@ func (p *pool) take(w mytoken.Restriction) string {
 			fault = p.charge(c, w)
 		}
 		if fault == "" {
-			return ""
+			return KeyOf(c), ""
 		}
 		if i == 0 {
 			reason = fault
@@ -150,7 +154,7 @@ func (p *pool) take(w mytoken.Restriction) string {
 	if len(p.clauses) > 1 {
 		reason = "it lies in none of the clauses it has to stay in; not in the first because " + reason
 	}
-	return reason
+	return Key{}, reason
 }
 
 // charge takes the uses of w from the clause c, all or nothing.
@@ -183,8 +187,7 @@ func (p *pool) give(k CounterKey, n int64) {
 
 // takeAll hands on everything that is left, clause by clause. A clause with no use left of either kind is left out, and
 // one that comes to say the same as another: they would share their counters.
-func (p *pool) takeAll() mytoken.Restrictions {
-	var out mytoken.Restrictions
+func (p *pool) takeAll() (out mytoken.Restrictions, from []Key) {
 	seen := map[Key]bool{}
 	for _, c := range p.clauses {
 		k := KeyOf(c)
@@ -207,9 +210,9 @@ func (p *pool) takeAll() mytoken.Restrictions {
 		seen[KeyOf(r)] = true
 		p.give(CounterKey{k, Access}, at)
 		p.give(CounterKey{k, Other}, other)
-		out = append(out, r)
+		out, from = append(out, r), append(from, k)
 	}
-	return out
+	return out, from
 }
 
 func (p *pool) charges() []Charge {

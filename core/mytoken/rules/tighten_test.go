@@ -178,6 +178,32 @@ func TestSameClausesShareTheirCounter(t *testing.T) {
 	}
 }
 
+// TestUnusedComesBack: a mytoken that ends leaves its parent what nobody has had.
+func TestUnusedComesBack(t *testing.T) {
+	parent := newFake(parse(t, `[{"usages_AT":9,"usages_other":1}]`))
+	child, _, err := parent.child(parse(t, `[{"usages_AT":6,"usages_other":0,"scope":"a"}]`))
+	if err != nil || child == nil {
+		t.Fatal(err)
+	}
+	grandchild, _, err := child.child(parse(t, `[{"usages_AT":2,"usages_other":0,"scope":"a"}]`))
+	if err != nil || grandchild == nil {
+		t.Fatal(err)
+	}
+	k := CounterKey{KeyOf(child.rs[0]), Access}
+	n := child.counters[k]
+	n.Used, n.Lost = 1, 1
+	child.counters[k] = n
+	if err := child.end(); err != nil { // of 6 one was used, one is unknown, two are with the grandchild
+		t.Fatal(err)
+	}
+	if got := parent.counters[CounterKey{KeyOf(parent.rs[0]), Access}]; got != (Counter{Charged: 4}) {
+		t.Errorf("%+v", got)
+	}
+	if got := parent.counters[CounterKey{KeyOf(parent.rs[0]), Other}]; got != (Counter{}) {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestLimitLifetime(t *testing.T) {
 	for _, tt := range []struct {
 		name, in, want string
