@@ -108,9 +108,9 @@ func newDaemon(env *cli.Env, name string, s *settings) (d *daemon, err error) {
 	return d, err
 }
 
-// Memory of a daemon. What lives is small, up to the caches of tokens and answers, and each decision leaves some garbage:
-// with Go's own setting an eighth of the time would go into collecting it. The limit keeps the looser setting from
-// multiplying a cache that is full.
+// Memory of a daemon. What lives is small, up to the caches of tokens and answers, and each decision leaves some
+// garbage: with Go's own setting an eighth of the time would go into collecting it. The limit keeps the looser
+// setting from multiplying a cache that is full.
 const (
 	gcPercent   = 400
 	memoryLimit = 256 << 20

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// DefaultCacheBytes is the size of a cache for which none is named: some three thousand tokens in use at a time. A token
-// that finds no room costs one check of its signature more; what has room is gone through by the collector of garbage
-// now and then, and on a single processor answers are late meanwhile: with eight times as much it was seen in their 99th
-// percentile.
+// DefaultCacheBytes is the size of a cache for which none is named: some three thousand tokens in use at a time. A
+// token that finds no room costs one check of its signature more; what has room is gone through by the collector of
+// garbage now and then, and on a single processor answers are late meanwhile: with eight times as much it was seen in
+// their 99th percentile.
 const DefaultCacheBytes = 8 << 20
 
 const (

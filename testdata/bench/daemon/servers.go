@@ -232,7 +232,8 @@ func (s *site) ask(to *server, token string) (int, error) {
 // headers are what nginx is told to send in docs/admin/verifier.md; the others are sent the same.
 func headers(token string) map[string]string {
 	h := map[string]string{
-		"X-Original-Method": "GET", "X-Original-URI": "/dir/file", "X-Original-Host": "se.example.org", "Host": "se.example.org",
+		"X-Original-Method": "GET", "X-Original-URI": "/dir/file", "X-Original-Host": "se.example.org",
+		"Host": "se.example.org",
 	}
 	if token != "" {
 		h["Authorization"] = "Bearer " + token
