@@ -118,8 +118,11 @@ func override(alias string) bool {
 
 // forged finds headers of the client that must not reach the service: an identity header in any spelling, or a change
 // of the method. The proxy ought to have deleted the former; that it has not is refused rather than hoped to be
-// harmless.
+// harmless. Nor may a connection become one of HTTP/2 (RFC 7540 section 3.2): what follows on it nobody would judge.
 func (s *service) forged(h http.Header) error {
+	if upgrade := h["Upgrade"]; len(upgrade) > 1 || len(upgrade) == 1 && !strings.EqualFold(upgrade[0], "websocket") {
+		return badRequest("the connection can be upgraded to websocket and to nothing else")
+	}
 	for name := range h {
 		if len(name) > 64 || len(name) < 2 {
 			continue // longer than any of ours

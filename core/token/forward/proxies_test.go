@@ -141,8 +141,8 @@ type site struct {
 
 // seen is what arrived at the service.
 type seen struct {
-	Method, URI, Body string
-	Header            http.Header
+	Method, URI, Host, Body string
+	Header                  http.Header
 }
 
 func newSite(t testing.TB, p Proxy) *site {
@@ -159,7 +159,7 @@ func newSite(t testing.TB, p Proxy) *site {
 	}
 	s.service = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
-		s.seen <- seen{r.Method, r.RequestURI, string(b), r.Header}
+		s.seen <- seen{r.Method, r.RequestURI, r.Host, string(b), r.Header}
 		_, _ = io.WriteString(w, "hello from the service")
 	}))
 	t.Cleanup(s.service.Close)
