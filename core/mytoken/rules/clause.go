@@ -2,6 +2,7 @@ package rules
 
 import (
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +34,21 @@ type Setting struct {
 	Client netip.Addr // what "this" stands for; the zero Addr: nothing yet, the word stays
 	// Supported are the keys of clauses that the server looks at. nil: all. What it would not look at is refused.
 	Supported []string
+	// ResourceOnly says that the provider takes audiences as resource only. One that it could not be asked for is refused
+	// here, before anybody logs in.
+	ResourceOnly bool
+}
+
+// Resource reports whether an audience can be asked for as resource: an absolute URI without fragment (RFC 8707
+// section 2). "fedcloud" and "se.example.org" are none, nor is "se.example.org:8443", which a parser takes for a
+// scheme and a rest.
+func Resource(audience string) bool {
+	u, err := url.Parse(audience)
+	if err != nil || !u.IsAbs() || strings.Contains(audience, "#") {
+		return false
+	}
+	port, _, _ := strings.Cut(u.Opaque, "/")
+	return u.Host != "" || strings.Trim(port, "0123456789") != ""
 }
 
 // Settle returns the restrictions that a token can carry for those asked for: times are numbers, "this" is an address,
@@ -129,10 +145,13 @@ func settleScope(in mytoken.Restriction, out *mytoken.Restriction, _ Setting) st
 	return tooMany("scope", len(list))
 }
 
-func settleAudience(in mytoken.Restriction, out *mytoken.Restriction, _ Setting) string {
+func settleAudience(in mytoken.Restriction, out *mytoken.Restriction, s Setting) string {
 	for _, a := range in.Audience {
 		if a == "" || len(a) > maxAudience || strings.ContainsFunc(a, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 			return "an audience is empty, too long, or has blanks in it"
+		}
+		if s.ResourceOnly && !Resource(a) {
+			return "audience " + quote(a) + " is no absolute URI, and the provider takes no other"
 		}
 		out.Audience = appendNew(out.Audience, a)
 	}

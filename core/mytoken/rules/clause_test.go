@@ -164,6 +164,26 @@ func TestSettleRefusesWhatIsNotLookedAt(t *testing.T) {
 	}
 }
 
+func TestAudiencesThatCannotBeAskedFor(t *testing.T) {
+	for a, want := range map[string]bool{
+		"https://se.example.org": true, "https://se.example.org:8443/vo": true, "urn:example:se": true, "fedcloud": false,
+		"se.cern.ch": false, "se.cern.ch:8443": false, "localhost:8443/vo": false, "urn:": false, "/vo": false, "//se.example.org": false, "https://a#b": false,
+		"https://a#": false, "https:///vo": false, "": false,
+	} {
+		if got := Resource(a); got != want {
+			t.Errorf("%q: %v", a, got)
+		}
+	}
+	rs := parse(t, `[{"audience":["https://se.example.org"]},{"audience":["https://se.example.org","fedcloud"]}]`)
+	_, err := Settle(rs, Setting{Now: start, ResourceOnly: true})
+	if !errors.Is(err, ErrClauses) || !strings.Contains(err.Error(), `clause 2: audience "fedcloud" is no absolute URI`) {
+		t.Error(err)
+	}
+	if _, err := Settle(rs, Setting{Now: start}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestThisWaitsForAnAddress: a request is looked at before anybody has opened the consent page.
 func TestThisWaitsForAnAddress(t *testing.T) {
 	rs, err := Settle(parse(t, `{"hosts":["this"]}`), Setting{Now: start})
