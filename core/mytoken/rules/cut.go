@@ -42,11 +42,11 @@ func cutClause(r mytoken.Restriction, g Granted) (_ mytoken.Restriction, lost []
 		asked := claims.ParseScopes(r.Scope)
 		got := common(asked, g.Scopes)
 		if len(got) == 0 {
-			return r, nil, "the provider gives none of scope " + r.Scope
+			return r, nil, "the provider gives none of scope " + quote(r.Scope)
 		}
 		for _, s := range asked {
 			if !slices.Contains(got, s) {
-				lost = append(lost, "scope "+s)
+				lost = append(lost, "scope "+quote(s))
 			}
 		}
 		r.Scope = got.String()
@@ -57,11 +57,11 @@ func cutClause(r mytoken.Restriction, g Granted) (_ mytoken.Restriction, lost []
 			if slices.Contains(g.Audience, a) {
 				got = append(got, a)
 			} else {
-				lost = append(lost, "audience "+a)
+				lost = append(lost, "audience "+quote(a))
 			}
 		}
 		if len(got) == 0 {
-			return r, nil, "the provider gives none of audience " + strings.Join(r.Audience, " ")
+			return r, nil, "the provider gives none of audience " + quote(strings.Join(r.Audience, " "))
 		}
 		r.Audience = got
 	}

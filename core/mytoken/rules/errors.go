@@ -72,10 +72,10 @@ type WithheldError struct{ Scopes, Audiences []string }
 func (e *WithheldError) Error() string {
 	var parts []string
 	if len(e.Scopes) > 0 {
-		parts = append(parts, "scope "+strings.Join(e.Scopes, " "))
+		parts = append(parts, "scope "+quote(strings.Join(e.Scopes, " ")))
 	}
 	if len(e.Audiences) > 0 {
-		parts = append(parts, "audience "+strings.Join(e.Audiences, " "))
+		parts = append(parts, "audience "+quote(strings.Join(e.Audiences, " ")))
 	}
 	return ErrWithheld.Error() + ": " + strings.Join(parts, ", ")
 }

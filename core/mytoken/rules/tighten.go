@@ -275,26 +275,24 @@ func inside(w, p []string) bool {
 	return len(w) > 0
 }
 
-// LimitLifetime keeps every clause from lasting longer than most after now: exp is lowered, and set where there is
-// none; where there is no clause there comes to be one. lowered is ErrLifetime when that changed something that was
-// asked for (error_on_restrictions), else nil. A clause that would begin after its end is refused: *ClausesError. most
-// 0: no limit.
+// LimitLifetime keeps every clause from lasting longer than most after now: exp is lowered, and set where there is none;
+// where there is no clause there comes to be one. lowered says that an end that was asked for is another one now: with
+// error_on_restrictions the answer is ErrLifetime. A clause that would begin after its end is refused: *ClausesError.
+// most 0: no limit.
 func LimitLifetime(rs mytoken.Restrictions, now time.Time, most time.Duration) (
-	out mytoken.Restrictions, lowered, err error,
+	out mytoken.Restrictions, lowered bool, err error,
 ) {
 	if most <= 0 {
-		return rs, nil, nil
+		return rs, false, nil
 	}
 	end := mytoken.At(now.Add(most))
 	if len(rs) == 0 {
-		return mytoken.Restrictions{{Expires: end}}, nil, nil
+		return mytoken.Restrictions{{Expires: end}}, false, nil
 	}
 	var faults []Fault
 	for i, r := range rs {
 		if r.Expires.IsZero() || r.Expires.Unix() > end.Unix() {
-			if !r.Expires.IsZero() {
-				lowered = ErrLifetime
-			}
+			lowered = lowered || !r.Expires.IsZero()
 			r.Expires = end
 		}
 		if fault := timeFault(r, now); fault != "" {
