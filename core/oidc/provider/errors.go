@@ -22,6 +22,8 @@ var (
 	// ErrNotForgotten: keys were dropped in memory, but the directory could not be changed, and a process that starts will
 	// find them there.
 	ErrNotForgotten = errors.New("keys are still in the directory")
+	// ErrCrowd: so many wait for the keys of this issuer that one more may not. It comes inside an *UnavailableError.
+	ErrCrowd = errors.New("too many wait for them")
 	// ErrClosed: the cache was closed.
 	ErrClosed = errors.New("key cache is closed")
 )

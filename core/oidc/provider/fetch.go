@@ -44,14 +44,27 @@ func (k *Keys) obtain(ctx context.Context, e *entry, a ask) (*jose.KeySet, error
 		if f == nil {
 			return set, err
 		}
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for the key set of %s: %w", e.issuer, context.Cause(ctx))
+		if err := e.await(ctx, f, a); err != nil {
+			return nil, err
 		}
 		if !f.stale && f.why >= a.why {
 			return f.set, f.err
 		}
+	}
+}
+
+// await waits until f has ended, as long as not too many do that already: each of them holds a connection of ours, and
+// an issuer that takes its time must not get hold of all.
+func (e *entry) await(ctx context.Context, f *flight, a ask) error {
+	defer e.waiting.Add(-1)
+	if n := e.waiting.Add(1); a.why != order && (n > maxWaiting || a.why == force && n > maxStrangers) {
+		return &UnavailableError{Issuer: e.issuer, RetryAfter: time.Second, Err: ErrCrowd}
+	}
+	select {
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the key set of %s: %w", e.issuer, context.Cause(ctx))
 	}
 }
 

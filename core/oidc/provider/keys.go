@@ -162,8 +162,9 @@ func (h *held) within(l Lifetimes) {
 
 // entry is what is known of one issuer.
 type entry struct {
-	issuer string
-	held   atomic.Pointer[held] // written with mu held
+	issuer  string
+	held    atomic.Pointer[held] // written with mu held
+	waiting atomic.Int32         // for a fetch
 
 	mu       sync.Mutex
 	life     Lifetimes

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -88,6 +89,58 @@ func TestKeysOneFetchForAll(t *testing.T) {
 			t.Errorf("%d fetches", n)
 		}
 	})
+}
+
+// TestKeysCrowd: an issuer that takes its time, and strangers who know that, do not get hold of every connection of a
+// daemon. Tokens with a known kid do not wait at all.
+func TestKeysCrowd(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *keysWorld) {
+		crowd := func(kid string, want int) {
+			t.Helper()
+			var all sync.WaitGroup
+			begin := time.Now()
+			var waited, sent atomic.Int32
+			for range 2000 {
+				all.Go(func() {
+					var no *UnavailableError
+					err := w.ask(t, kid)
+					switch {
+					case time.Since(begin) > 0:
+						waited.Add(1)
+					case errors.As(err, &no) && errors.Is(err, ErrCrowd) && no.RetryAfter > 0:
+						sent.Add(1)
+					default:
+						t.Errorf("at once: %v", err)
+					}
+				})
+			}
+			time.Sleep(time.Millisecond)
+			if kid != "k1" {
+				if err := w.ask(t, "k1"); err != nil || time.Since(begin) > time.Millisecond {
+					t.Errorf("a known kid meanwhile: %v after %v", err, time.Since(begin))
+				}
+			}
+			all.Wait()
+			if int(waited.Load()) != want || int(sent.Load()) != 2000-want {
+				t.Errorf("%s: %d waited, %d were sent away", kid, waited.Load(), sent.Load())
+			}
+		}
+		w.delay = 5 * time.Second
+		crowd("k1", maxWaiting)
+		crowd("invented", maxStrangers)
+		if n := w.keys.entryOf(t).waiting.Load(); n != 0 {
+			t.Errorf("%d still wait", n)
+		}
+	})
+}
+
+func (k *Keys) entryOf(t *testing.T) *entry {
+	t.Helper()
+	e, err := k.entry(keysIssuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
 }
 
 func TestKeysUnknownKid(t *testing.T) {

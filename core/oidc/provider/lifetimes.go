@@ -27,6 +27,11 @@ const (
 	MaxRetry = 5 * time.Minute
 	// fetchTimeout bounds one fetch: a discovery with its alternatives, and the key set.
 	fetchTimeout = 20 * time.Second
+	// maxWaiting is how many requests may wait for one issuer, maxStrangers how many of those that anybody can make up:
+	// tokens with an unknown kid. The others are told to come again. A daemon has room for 1024 connections, all issuers
+	// together.
+	maxWaiting   = 512
+	maxStrangers = 128
 )
 
 // ErrLifetimes: lifetimes contradict each other or are out of range.

@@ -27,6 +27,8 @@ var (
 	ErrUnavailable = errors.New("issuer could not be asked about the token")
 	// ErrLimited: asking now would be more than the issuer is to be asked. It comes inside an *UnavailableError.
 	ErrLimited = errors.New("too many questions to the issuer")
+	// ErrCrowd: so many wait for answers of this issuer that one more may not. It comes inside an *UnavailableError.
+	ErrCrowd = errors.New("too many wait for answers of the issuer")
 	// ErrClient: the issuer refuses the client that we introspect with; an operator has to look at its secret. It comes
 	// inside an *UnavailableError, because the bearer cannot help it.
 	ErrClient = errors.New("issuer refuses our client")

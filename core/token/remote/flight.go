@@ -21,9 +21,10 @@ func keyOf(p *party, token []byte) key { return key{sha256.Sum256(token), p.URL}
 
 // flight is a question on its way; all who have the same one wait for it. said and err are set before done is closed.
 type flight struct {
-	done chan struct{}
-	said Said
-	err  error
+	known bool // in which lane it is
+	done  chan struct{}
+	said  Said
+	err   error
 }
 
 // question is what is asked about one token.
@@ -40,12 +41,51 @@ func (s *Source) answer(ctx context.Context, p *party, token []byte, known bool)
 	if f == nil {
 		return said, err
 	}
+	if err := p.await(ctx, f); err != nil {
+		return Said{}, err
+	}
+	return f.said, f.err
+}
+
+// maxWaiting is how many requests may wait for what one issuer says of known tokens, and how many for that of strangers'.
+// Each holds a connection of ours, of which a daemon has 1024 for all issuers: one that takes its time must not get hold
+// of all.
+const maxWaiting = 256
+
+// await waits until f has landed.
+func (p *party) await(ctx context.Context, f *flight) error {
+	select {
+	case <-f.done: // long ago, mostly
+		return nil
+	default:
+	}
+	if !p.enter(f.known) {
+		return p.unavailable(time.Second, ErrCrowd)
+	}
+	defer p.leave(f.known)
 	select {
 	case <-f.done:
-		return f.said, f.err
+		return nil
 	case <-ctx.Done():
-		return Said{}, fmt.Errorf("wait for the answer of %s: %w", p.URL, context.Cause(ctx))
+		return fmt.Errorf("wait for the answer of %s: %w", p.URL, context.Cause(ctx))
 	}
+}
+
+func (p *party) enter(known bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.lane(known)
+	if l.waiting >= maxWaiting {
+		return false
+	}
+	l.waiting++
+	return true
+}
+
+func (p *party) leave(known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lane(known).waiting--
 }
 
 // join finds the answer in memory, or the flight that will have it; without a flight the answer or the error counts.
@@ -77,7 +117,7 @@ func (s *Source) join(ctx context.Context, p *party, token []byte, known bool) (
 // start sends the question; s.mu is held. It outlives the request that caused it, because others wait for it too; Close
 // ends it.
 func (s *Source) start(ctx context.Context, p *party, q question) *flight {
-	f := &flight{done: make(chan struct{})}
+	f := &flight{known: q.known, done: make(chan struct{})}
 	s.flights[q.key] = f
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.Timeout)
 	s.wg.Go(func() {

@@ -381,6 +381,41 @@ func TestStrangersDoNotStarve(t *testing.T) {
 	}
 }
 
+// TestCrowd: an issuer that takes its time, and strangers who know that, get hold of a part of our connections only, and of
+// none that known tokens need.
+func TestCrowd(t *testing.T) {
+	f := startFake(t)
+	open := make(chan struct{})
+	f.answers(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.PostFormValue("token"), "stuck") {
+			<-open
+		}
+		say(200, f.active(nil))(w, r)
+	})
+	s := f.source(t)
+	const n = 2 * maxWaiting
+	errs := make(chan error, n)
+	for range n { // one token, which costs one question
+		go func() { _, _, err := s.Opaque(ask(t), []byte("stuck-token"), ""); errs <- err }()
+	}
+	for range n - maxWaiting { // comes back at once
+		err := <-errs
+		wantErr(t, err, ErrUnavailable, ErrCrowd)
+	}
+	if _, err := s.Ask(ask(t), f.URL, []byte("a.signed.token"), f.signed()); err != nil {
+		t.Errorf("a signed token meanwhile: %v", err)
+	}
+	close(open)
+	for range maxWaiting {
+		if err := <-errs; err != nil {
+			t.Errorf("who has waited: %v", err)
+		}
+	}
+	if got := s.list[0].stranger.waiting + s.list[0].known.waiting; got != 0 {
+		t.Errorf("%d still wait", got)
+	}
+}
+
 // TestJWTStaysHere: what looks like a JWT is shown to nobody to find out whose it is.
 func TestJWTStaysHere(t *testing.T) {
 	part := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }

@@ -45,6 +45,7 @@ type lane struct {
 	failures int       // since the last answer
 	resumeAt time.Time // nothing is asked before
 	trouble  error     // why
+	waiting  int       // requests
 }
 
 // pause lets nobody ask for a while.
