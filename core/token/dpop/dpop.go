@@ -21,7 +21,8 @@ const (
 	DefaultAhead = 30 * time.Second
 	// DefaultRemember is how many used proofs are remembered at most; each takes some 40 bytes.
 	DefaultRemember = 1 << 20
-	// DefaultPerKey is how many of them may be of one key: 700 requests a second for the whole of the window.
+	// DefaultPerKey is how many of them may be of one key: 700 requests a second for the whole of the window. It gets
+	// less as the second half of the room fills.
 	DefaultPerKey = 1 << 16
 
 	maxID      = 512 // bytes of jti

@@ -41,12 +41,26 @@ func (r *replays) add(key, id string, at time.Time) error {
 	if _, before := r.old.proofs[name]; used || before {
 		return ErrReplay
 	}
-	if len(r.now.proofs)+len(r.old.proofs) >= r.limit || r.now.keys[key]+r.old.keys[key] >= r.perKey {
+	if r.now.keys[key]+r.old.keys[key] >= r.share() {
 		return ErrTooMany
 	}
 	r.now.proofs[name] = struct{}{}
 	r.now.keys[key]++
 	return nil
+}
+
+// share is how many proofs one key may have. It shrinks as the second half of the room fills, so that whoever has a few
+// keys, which any client can make, leaves room for the others; 0 when there is none; r.mu is held.
+func (r *replays) share() int {
+	used := len(r.now.proofs) + len(r.old.proofs)
+	switch free := r.limit - used; {
+	case free <= 0:
+		return 0
+	case used < r.limit/2:
+		return r.perKey
+	default:
+		return min(r.perKey, free/32+1)
+	}
 }
 
 // shortName is half of a hash: nobody can find two proofs of one key with the same one, which would harm only

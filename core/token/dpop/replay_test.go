@@ -81,7 +81,7 @@ func TestSameNameOfTwoKeys(t *testing.T) {
 // TestMemoryOfProofsIsBounded: what does not fit is refused, and never forgotten instead.
 func TestMemoryOfProofsIsBounded(t *testing.T) {
 	var at clock
-	c := checker(t, func(o *dpop.Options) { o.Now, o.Remember, o.PerKey = at.now, 25, 10 })
+	c := checker(t, func(o *dpop.Options) { o.Now, o.Remember, o.PerKey = at.now, 45, 10 })
 	a, b, d := newHand(t), newHand(t), newHand(t)
 	use := func(h *hand) error {
 		return c.Check([]string{h.sign(h.header(), payload(edit{"iat", fmt.Sprint(atNow + at.Load())}))}, h.request())
@@ -106,17 +106,41 @@ func TestMemoryOfProofsIsBounded(t *testing.T) {
 			t.Fatalf("one key spoils it for another: %v", err)
 		}
 	}
-	for range 5 {
-		if err := use(d); err != nil {
+	if err := use(d); err != nil {
+		t.Fatal(err)
+	}
+	for range 24 {
+		if err := use(newHand(t)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := use(d); !errors.Is(err, dpop.ErrTooMany) || c.Remembered() != 25 {
+	if err := use(newHand(t)); !errors.Is(err, dpop.ErrTooMany) || c.Remembered() != 45 {
 		t.Errorf("beyond the whole: %v, %d remembered", err, c.Remembered())
 	}
 	at.Store(182)
 	if err := use(a); err != nil || c.Remembered() != 1 {
 		t.Errorf("when all have ended: %v, %d remembered", err, c.Remembered())
+	}
+}
+
+// TestFewKeysLeaveRoom: a client that uses as many keys as it likes does not take the room of others away.
+func TestFewKeysLeaveRoom(t *testing.T) {
+	c := checker(t, func(o *dpop.Options) { o.Remember, o.PerKey = 1024, 64 })
+	use := func(h *hand) error { return c.Check([]string{h.sign(h.header(), payload())}, h.request()) }
+	for range 32 {
+		greedy, n := newHand(t), 0
+		for n < 65 && use(greedy) == nil {
+			n++
+		}
+		if n > 64 {
+			t.Fatalf("%d of one key", n)
+		}
+	}
+	honest := newHand(t)
+	for i := range 5 {
+		if err := use(honest); err != nil {
+			t.Errorf("request %d beside 32 greedy keys: %v, %d remembered", i, err, c.Remembered())
+		}
 	}
 }
 
