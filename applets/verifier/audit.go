@@ -2,12 +2,16 @@ package verifier
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/token/gate"
@@ -75,31 +79,32 @@ type auditLog struct {
 	queue chan []byte // nil: nothing is written
 	ended chan struct{}
 
-	mu   sync.Mutex
-	out  *bufio.Writer
-	file *os.File
+	mu      sync.Mutex
+	out     *bufio.Writer
+	pending uint64    // records in out
+	stream  io.Writer // nil: it is a file
+	file    *os.File
 }
 
 // openAudit begins to write to stdout, stderr, none or a file.
 func openAudit(env *cli.Env, to string, lost *metrics.Counter) (*auditLog, error) {
 	a := &auditLog{lost: lost}
-	var out io.Writer
 	switch to {
 	case "none":
 		return a, nil
 	case "stdout":
-		out = env.Stdout
+		a.stream = env.Stdout
 	case "stderr":
-		out = env.Stderr
+		a.stream = env.Stderr
 	default:
 		a.name = to
 		f, err := openAuditFile(to)
 		if err != nil {
 			return nil, err
 		}
-		a.file, out = f, f
+		a.file = f
 	}
-	a.out = bufio.NewWriterSize(out, 64<<10)
+	a.out = bufio.NewWriterSize(a.under(), 64<<10)
 	a.queue, a.ended = make(chan []byte, auditRoom), make(chan struct{})
 	go a.write()
 	return a, nil
@@ -123,7 +128,7 @@ func (a *auditLog) record(at time.Time, e gate.Event) {
 		a.lost.Add(1)
 		return
 	}
-	b = append(b, '\n')
+	b = append(visible(b), '\n')
 	select {
 	case a.queue <- b:
 		return
@@ -136,6 +141,28 @@ func (a *auditLog) record(at time.Time, e gate.Event) {
 	case <-wait.C:
 		a.lost.Add(1)
 	}
+}
+
+// visible escapes what is in b, which is JSON, and does something to a terminal instead of being seen there: who looks at
+// the audit should not do what a stranger wants.
+func visible(b []byte) []byte {
+	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
+	if bytes.IndexFunc(b, hidden) < 0 {
+		return b
+	}
+	out := make([]byte, 0, len(b)+32)
+	for _, r := range string(b) {
+		switch {
+		case !hidden(r):
+			out = utf8.AppendRune(out, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
 }
 
 // write empties the queue. What has been decided is written before it waits for more.
@@ -154,12 +181,18 @@ func (a *auditLog) put(b []byte, flush bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	_, err := a.out.Write(b)
+	if a.pending++; a.out.Buffered() <= len(b) {
+		a.pending = 1 // those before have been written to make room
+	}
 	if err == nil && flush {
-		err = a.out.Flush()
+		if err = a.out.Flush(); err == nil {
+			a.pending = 0
+		}
 	}
 	if err != nil {
-		a.lost.Add(1)
-		a.out.Reset(a.under()) // a writer that has failed once refuses all that follows
+		a.lost.Add(a.pending)
+		a.pending = 0
+		a.out.Reset(a.under()) // a writer that has failed once refuses all that follows; a full disk is full for a while
 	}
 }
 
@@ -167,7 +200,7 @@ func (a *auditLog) under() io.Writer {
 	if a.file != nil {
 		return a.file
 	}
-	return io.Discard // a stream that is broken stays so
+	return a.stream
 }
 
 // reopen goes on in a new file when the old one was moved away.
@@ -182,8 +215,9 @@ func (a *auditLog) reopen() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err := a.out.Flush(); err != nil {
-		a.lost.Add(1)
+		a.lost.Add(a.pending)
 	}
+	a.pending = 0
 	_ = a.file.Close()
 	a.file = f
 	a.out.Reset(f)
