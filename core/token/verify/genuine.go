@@ -24,6 +24,7 @@ type genuine struct {
 	profile claims.Profile // "" when its issuer may not use the one it has
 	rules   error          // of profile
 	kind    error          // this is no access token
+	unnamed bool           // it has no kid, and there are several keys that might have signed it
 
 	lists []string // what Audience, Scopes and Groups of token are pieces of, one behind the other
 	cost  int      // bytes it takes in the cache
@@ -176,9 +177,7 @@ func newGenuine(m *jose.Message, t claims.Token, iss *Issuer, from origin, tried
 	if p, err := g.token.Profile(m.Header.Type, iss.Profiles); err == nil {
 		g.profile, g.rules = p, g.token.Check(p, m.Header)
 	}
-	if g.kind = g.token.Kind(m.Header.Type); g.kind == nil && g.anonymous(tried) {
-		g.kind = claims.ErrNoKeyID
-	}
+	g.kind, g.unnamed = g.token.Kind(m.Header.Type), !m.Header.HasKeyID && tried > 1
 	return g
 }
 
@@ -187,12 +186,6 @@ func (g *genuine) share(payload []byte) {
 	g.lists = slices.Concat(g.token.Audience, g.token.Scopes, g.token.Groups)
 	divide(g.lists, &g.token)
 	g.cost = g.size(payload)
-}
-
-// anonymous reports whether a SciToken leaves open which of several keys signed it: kid may be left out when there is
-// one key.
-func (g *genuine) anonymous(tried int) bool {
-	return g.profile == claims.SciTokens && !g.header.HasKeyID && tried > 1
 }
 
 // check applies the rules of p, the profile of the token by the configuration of now.

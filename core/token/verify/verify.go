@@ -96,6 +96,9 @@ func (v *Verifier) judge(g *genuine, iss *Issuer, c Check) (claims.Profile, erro
 	if err := v.checkAudience(t, profile, c.Audiences); err != nil {
 		return "", err
 	}
+	if g.kind == nil && g.unnamed && profile == claims.SciTokens { // which may leave kid out when there is one key
+		return "", claims.ErrNoKeyID
+	}
 	return profile, g.kind
 }
 

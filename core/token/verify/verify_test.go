@@ -356,6 +356,26 @@ func TestNoKid(t *testing.T) {
 	}
 }
 
+// TestNoKidRemembered: what was remembered of a token under other profiles does not stand for what these ask.
+func TestNoKidRemembered(t *testing.T) {
+	token, key := anonymous(t, base(claims.SciTokens).without("ver"))
+	keys, cache := jose.NewKeySet(testKey(t, jose.ES256).Public(), key), NewCache(0)
+	for i, c := range []struct {
+		profile claims.Profile
+		want    error
+	}{{claims.Generic, nil}, {claims.SciTokens, claims.ErrNoKeyID}, {claims.Generic, nil}} {
+		v := verifier(t, func(cfg *Config) {
+			cfg.Cache, cfg.Issuers[0].Keys, cfg.Issuers[0].Profiles = cache, keys, []claims.Profile{c.profile}
+		})
+		if _, err := v.Verify(t.Context(), token); !errors.Is(err, c.want) {
+			t.Errorf("configuration %d: %v, want %v", i, err, c.want)
+		}
+	}
+	if s := cache.Stats(); s.Hits != 2 {
+		t.Errorf("%d hits: nothing was shown", s.Hits)
+	}
+}
+
 func TestIssuerOfCommunityProfiles(t *testing.T) {
 	for _, c := range []struct {
 		issuer  string
