@@ -62,8 +62,8 @@ func reckonClauses(b []byte, now time.Time) ([]byte, error) {
 	return write(rs)
 }
 
-// CheckTemplate reports whether a payload can be stored as a template: it can be expanded now, it is what its kind has to be,
-// and restrictions restrict something.
+// CheckTemplate reports whether a payload can be stored as a template: it can be expanded now, it is what its kind has
+// to be, and restrictions restrict something.
 func CheckTemplate(kind string, payload []byte, lookup Lookup, now time.Time) error {
 	b, err := Payload(kind, payload, lookup, now)
 	if err != nil {

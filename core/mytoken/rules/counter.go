@@ -119,8 +119,8 @@ func (c Counter) Return(n int64) (Counter, error) {
 }
 
 // Unused returns what a mytoken that has ended leaves of the allowances it was made with, for [Counter.Return] of its
-// parent: rs, from and charged are what Tighten said when it was made, counters how often it was used since. What it was
-// used for, what nobody knows of, and what it handed on itself stays taken.
+// parent: rs, from and charged are what Tighten said when it was made, counters how often it was used since. What it
+// was used for, what nobody knows of, and what it handed on itself stays taken.
 func Unused(rs mytoken.Restrictions, from []Key, charged []Charge, counters Counters) []Charge {
 	left := map[CounterKey]int64{}
 	for i, r := range rs[:min(len(rs), len(from))] {

@@ -275,10 +275,10 @@ func inside(w, p []string) bool {
 	return len(w) > 0
 }
 
-// LimitLifetime keeps every clause from lasting longer than most after now: exp is lowered, and set where there is none;
-// where there is no clause there comes to be one. lowered says that an end that was asked for is another one now: with
-// error_on_restrictions the answer is ErrLifetime. A clause that would begin after its end is refused: *ClausesError.
-// most 0: no limit.
+// LimitLifetime keeps every clause from lasting longer than most after now: exp is lowered, and set where there is
+// none; where there is no clause there comes to be one. lowered says that an end that was asked for is another one
+// now: with error_on_restrictions the answer is ErrLifetime. A clause that would begin after its end is refused:
+// *ClausesError. most 0: no limit.
 func LimitLifetime(rs mytoken.Restrictions, now time.Time, most time.Duration) (
 	out mytoken.Restrictions, lowered bool, err error,
 ) {
