@@ -32,32 +32,42 @@ const redacted = "[secret]"
 
 // Text is a secret byte string. The zero value is an empty secret. Copies share the bytes: wiping one wipes all.
 type Text struct {
-	reveal func(func([]byte) error) error
-	clear  func()
+	// do is one closure and not one for each action: a secret is made for every request of a daemon.
+	do func(a action, fn func([]byte) error) (int, error)
 }
+
+type action uint8
+
+const (
+	use action = iota // fn gets the bytes
+	wipe
+	measure // the number of bytes
+)
 
 // New takes ownership of b: the caller must not use b afterwards, and Wipe clears it in place.
 func New(b []byte) Text {
-	var (
-		mu    sync.RWMutex
+	var state struct {
+		sync.RWMutex
 		wiped bool
-	)
-	return Text{
-		reveal: func(fn func([]byte) error) error {
-			mu.RLock()
-			defer mu.RUnlock()
-			if wiped {
-				return ErrWiped
-			}
-			return fn(b)
-		},
-		clear: func() {
-			mu.Lock()
-			defer mu.Unlock()
-			clear(b)
-			wiped = true
-		},
 	}
+	return Text{do: func(a action, fn func([]byte) error) (int, error) {
+		if a == wipe {
+			state.Lock()
+			defer state.Unlock()
+			clear(b)
+			state.wiped = true
+			return 0, nil
+		}
+		state.RLock()
+		defer state.RUnlock()
+		switch {
+		case state.wiped:
+			return 0, ErrWiped
+		case a == measure:
+			return len(b), nil
+		}
+		return 0, fn(b)
+	}}
 }
 
 // FromString copies s. The string itself cannot be cleared: prefer New where the bytes are at hand.
@@ -66,10 +76,11 @@ func FromString(s string) Text { return New([]byte(s)) }
 // Use calls fn with the bytes. fn must not keep, change or print them, and must not call Wipe on the same secret.
 // It returns fn's error, or ErrWiped.
 func (t Text) Use(fn func([]byte) error) error {
-	if t.reveal == nil {
+	if t.do == nil {
 		return fn(nil)
 	}
-	return t.reveal(fn)
+	_, err := t.do(use, fn)
+	return err
 }
 
 // Expose returns the bytes as a string for a library or a wire that takes nothing else. Call it on the last line
@@ -98,8 +109,8 @@ func (t Text) copy() ([]byte, error) {
 
 // Wipe overwrites the bytes. It waits for a running Use.
 func (t Text) Wipe() {
-	if t.clear != nil {
-		t.clear()
+	if t.do != nil {
+		_, _ = t.do(wipe, nil)
 	}
 }
 
@@ -108,11 +119,10 @@ func (t Text) Empty() bool { return t.Len() == 0 }
 
 // Len returns the number of bytes, 0 after Wipe.
 func (t Text) Len() int {
-	if t.reveal == nil {
+	if t.do == nil {
 		return 0
 	}
-	n := 0
-	_ = t.Use(func(b []byte) error { n = len(b); return nil })
+	n, _ := t.do(measure, nil) // after Wipe it is 0
 	return n
 }
 

@@ -113,8 +113,8 @@ func (t *Token) Capabilities(p Profile) (Capabilities, error) { return t.Scopes.
 
 // Capabilities is that of Token, for a scope claim alone. Unknown names are other people's scopes and ignored.
 func (s Scopes) Capabilities(p Profile) (Capabilities, error) {
-	c := Capabilities{profile: p, list: make([]Scope, 0, len(s))}
-	for _, one := range s {
+	c := Capabilities{profile: p}
+	for i, one := range s {
 		name, _, _ := strings.Cut(one, ":")
 		switch {
 		case takesPath(p, name):
@@ -125,12 +125,20 @@ func (s Scopes) Capabilities(p Profile) (Capabilities, error) {
 			if !scope.HasPath {
 				return Capabilities{}, fmt.Errorf("scope %s: %w: it has none", printableName(name), ErrScopePath)
 			}
-			c.list = append(c.list, scope)
+			c.add(scope, len(s)-i)
 		case plainCapability(p, one):
-			c.list = append(c.list, Scope{Name: one})
+			c.add(Scope{Name: one}, len(s)-i)
 		}
 	}
 	return c, nil
+}
+
+// add makes room for the first and all that may follow it.
+func (c *Capabilities) add(s Scope, most int) {
+	if c.list == nil {
+		c.list = make([]Scope, 0, most)
+	}
+	c.list = append(c.list, s)
 }
 
 // check returns the error that Capabilities would.
@@ -162,24 +170,29 @@ func (c Capabilities) Any() bool { return len(c.list) > 0 }
 // operation has one. The path is as a client sent it: absolute, percent-encoded once; in WLCG a path that ends in a
 // slash names a directory, any other a file. The error is ErrRequestPath; the answer is then no.
 func (c Capabilities) Allow(operation, path string) (bool, error) {
-	if !takesPath(c.profile, operation) {
-		for _, s := range c.list {
-			if s.Name == operation {
-				return true, nil
-			}
-		}
-		return false, nil
-	}
-	request, err := ParseRequestPath(path)
-	if err != nil {
-		return false, err
-	}
-	for _, s := range c.list {
-		if s.HasPath && implies(s.Name, operation) && c.match(s.Path, request, operation) {
-			return true, nil
+	var request Path
+	if takesPath(c.profile, operation) {
+		var err error
+		if request, err = ParseRequestPath(path); err != nil {
+			return false, err
 		}
 	}
-	return false, nil
+	return c.AllowPath(operation, request), nil
+}
+
+// AllowPath is Allow with a path that [ParseRequestPath] has read.
+func (c Capabilities) AllowPath(operation string, request Path) bool {
+	located := takesPath(c.profile, operation)
+	for i := range c.list {
+		s := &c.list[i]
+		switch {
+		case !located && s.Name == operation:
+			return true
+		case located && s.HasPath && implies(s.Name, operation) && c.match(s.Path, request, operation):
+			return true
+		}
+	}
+	return false
 }
 
 // implies reports whether a scope called have allows operation. modify includes create and stage includes poll; neither

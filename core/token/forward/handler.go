@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -38,6 +37,8 @@ type Handler struct {
 	table    table
 	algs     []jose.Alg
 	maxToken int
+
+	noStore, ok []string // values of headers that every yes has
 }
 
 // New returns the handler, or all that is wrong with the services (ErrConfig).
@@ -49,7 +50,10 @@ func New(o Options) (*Handler, error) {
 	if o.Gate == nil {
 		return nil, fmt.Errorf("%w: there is no gate", ErrConfig)
 	}
-	return &Handler{gate: o.Gate, table: t, algs: o.ProofAlgs, maxToken: o.MaxToken}, nil
+	return &Handler{
+		gate: o.Gate, table: t, algs: o.ProofAlgs, maxToken: o.MaxToken,
+		noStore: []string{"no-store"}, ok: []string{"200"},
+	}, nil
 }
 
 // Serves reports whether a request is for this handler. It looks at the target as it was sent; whoever puts the
@@ -75,9 +79,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // answer goes through one request of a proxy: what was asked, of which service, by whom.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, proxy Proxy, rest string) {
 	q := question{handler: h, proxy: proxy, request: r}
-	out, err := q.decide(rest)
-	if err == nil {
-		err = q.allow(w.Header(), out)
+	out, known, err := q.decide(rest)
+	switch {
+	case err != nil:
+	case known:
+		err = q.allow(w.Header(), &out)
+	default:
+		err = q.allow(w.Header(), nil)
 	}
 	if err != nil {
 		q.refuse(w, gate.RefusalOf(err))
@@ -98,26 +106,24 @@ type question struct {
 	asked    policy.Request
 }
 
-// decide returns the outcome of a yes, nil for one that needs nobody, or a *gate.Refusal. The gate has been told of it.
-func (q *question) decide(rest string) (*gate.Outcome, error) {
+// decide returns the outcome of a yes, and whether it is somebody's: it is not where nobody is needed. Else it returns
+// a *gate.Refusal. The gate has been told of it.
+func (q *question) decide(rest string) (out gate.Outcome, known bool, err error) {
 	requests, err := q.understand(rest)
 	if err != nil {
-		return nil, q.refused(err)
+		return out, false, q.refused(err)
 	}
 	if q.service.Preflight && isPreflight(q.original.method, q.request.Header) {
-		return nil, nil
+		return out, false, nil
 	}
 	shown, err := q.present()
 	defer shown.Token.Wipe()
 	q.scheme = shown.Scheme
 	if err != nil {
-		return nil, q.refused(err)
+		return out, false, q.refused(err)
 	}
-	out, err := q.handler.gate.DecideAll(q.request.Context(), shown, requests)
-	if err != nil {
-		return nil, err
-	}
-	return &out, nil
+	out, err = q.handler.gate.DecideAll(q.request.Context(), shown, requests)
+	return out, err == nil, err
 }
 
 // understand finds out what was asked for: the service, and what the policy is to be asked about.
@@ -146,25 +152,18 @@ func (q *question) understand(rest string) ([]policy.Request, error) {
 	return requests, nil
 }
 
-// present reads the token of the client's request, which is put together as the client sent it: with its own query, in
-// which a second token may be, and without the body, which proxies keep to themselves.
+// present reads the token of the client's request as the client sent it: with its own query, in which a second token
+// may be, and without the body, which proxies keep to themselves.
 func (q *question) present() (gate.Presented, error) {
-	o := q.original
-	origin := "https://" + o.host
-	if q.service.metadata != nil {
-		origin = q.service.metadata.origin
+	o := &q.original
+	shown, err := httpauth.ExtractHeader(q.request.Header, o.query, httpauth.Ways{MaxToken: q.handler.maxToken})
+	if shown.Scheme == gate.DPoP { // only a proof is for a method and a URL
+		origin := "https://" + o.host
+		if q.service.metadata != nil {
+			origin = q.service.metadata.origin
+		}
+		shown.Method, shown.URL = o.method, origin+o.path
 	}
-	target := o.path
-	if o.query != "" {
-		target += "?" + o.query
-	}
-	client := &http.Request{
-		Method: o.method, Host: o.host, RequestURI: target, Header: q.request.Header,
-		URL: &url.URL{RawQuery: o.query},
-	}
-	shown, err := httpauth.Extract(client, httpauth.Ways{
-		HeaderOnly: true, MaxToken: q.handler.maxToken, Origin: origin,
-	})
 	if err != nil {
 		return shown, err
 	}
@@ -182,8 +181,8 @@ func (q *question) allow(h http.Header, out *gate.Outcome) error {
 	if err := q.service.identify(h, out); err != nil {
 		return q.refused(failed(err))
 	}
-	h["Cache-Control"] = []string{"no-store"}
-	h[StatusHeader] = []string{"200"}
+	// Each slice is of its own length: who appends to one gets a copy.
+	h["Cache-Control"], h[StatusHeader] = q.handler.noStore, q.handler.ok
 	return nil
 }
 

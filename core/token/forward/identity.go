@@ -88,30 +88,47 @@ func reserved(alias string) bool {
 // aliasKey is the same for all names of headers that a service may take for one another: CGI, WSGI and PHP do not tell
 // capital letters from small ones, nor one character that is neither letter nor digit from another.
 func aliasKey(name string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case 'A' <= r && r <= 'Z':
-			return r + 'a' - 'A'
-		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
-			return r
-		}
-		return '-'
-	}, name)
-}
-
-func guardedNames(list []header) map[string]bool {
-	names := map[string]bool{}
-	for _, h := range list {
-		names[h.alias] = true
+	key := []byte(name)
+	for i, c := range key {
+		key[i] = aliasByte(c)
 	}
-	return names
+	return string(key)
 }
 
-// overrides are headers with which a client asks a service to take a request for one of another method.
-func override(alias string) bool {
-	switch alias {
-	case "x-http-method-override", "x-http-method", "x-method-override":
-		return true
+func aliasByte(c byte) byte {
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return c + 'a' - 'A'
+	case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		return c
+	}
+	return '-'
+}
+
+// isAlias reports whether aliasKey(name) is alias, and makes no string for it: it is asked of every header.
+func isAlias(name, alias string) bool {
+	if len(name) != len(alias) {
+		return false
+	}
+	for i := len(name) - 1; i >= 0; i-- { // they differ at their ends more than where they begin
+		if aliasByte(name[i]) != alias[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// override reports whether with this header a client asks a service to take a request for one of another method.
+func override(name string) bool {
+	return isAlias(name, "x-http-method-override") || isAlias(name, "x-http-method") || isAlias(name, "x-method-override")
+}
+
+// guards reports whether name is that of an identity header in some spelling.
+func (s *service) guards(name string) bool {
+	for i := range s.headers {
+		if isAlias(name, s.headers[i].alias) {
+			return true
+		}
 	}
 	return false
 }
@@ -124,14 +141,10 @@ func (s *service) forged(h http.Header) error {
 		return badRequest("the connection can be upgraded to websocket and to nothing else")
 	}
 	for name := range h {
-		if len(name) > 64 || len(name) < 2 {
-			continue // longer than any of ours
-		}
-		alias := aliasKey(name)
 		switch {
-		case s.guarded[alias]:
+		case s.guards(name):
 			return badRequest("an identity header came from outside: the proxy has to delete them")
-		case !s.MethodOverride && override(alias):
+		case !s.MethodOverride && override(name):
 			return badRequest("a header that changes the method is not taken")
 		}
 	}
@@ -201,11 +214,22 @@ func encodeList(list []string) string {
 	if len(list) == 0 {
 		return ""
 	}
-	encoded := make([]string, len(list))
-	for i, v := range list {
-		encoded[i] = strings.ReplaceAll(encode(v), ",", "%2C")
+	one := func(v string) string { return strings.ReplaceAll(encode(v), ",", "%2C") }
+	if len(list) == 1 {
+		return one(list[0])
 	}
-	return strings.Join(encoded, ",")
+	size := len(list)
+	for _, v := range list {
+		size += len(v)
+	}
+	out := make([]byte, 0, size)
+	for i, v := range list {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, one(v)...)
+	}
+	return string(out)
 }
 
 // encode percent-encodes what is not plain ASCII, the percent sign, and spaces at the ends, which would be lost.

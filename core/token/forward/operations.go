@@ -38,8 +38,11 @@ func (s *service) requests(o original, h http.Header, t table) ([]policy.Request
 // hold.
 func filling(list []policy.Request) []policy.Request {
 	for i, r := range list {
+		if r.Operation != opCreate || r.Method == "MKCOL" {
+			continue
+		}
 		p, err := claims.ParseRequestPath(r.Path)
-		if err != nil || r.Operation != opCreate || r.Method == "MKCOL" {
+		if err != nil {
 			continue
 		}
 		switch name := strings.TrimSuffix(p.String(), "/"); name {

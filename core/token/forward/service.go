@@ -66,8 +66,7 @@ type service struct {
 	Service
 	paths    []servicePath
 	headers  []header
-	guarded  map[string]bool // aliasKey of its identity headers
-	metadata *metadata       // nil: none
+	metadata *metadata // nil: none
 }
 
 type servicePath struct {
@@ -90,7 +89,6 @@ func newService(s Service, algs []jose.Alg) (*service, error) {
 	if out.headers, err = newHeaders(s.Headers); err != nil {
 		faults = append(faults, err)
 	}
-	out.guarded = guardedNames(out.headers)
 	if s.Resource != "" {
 		if out.metadata, err = newMetadata(s, algs); err != nil {
 			faults = append(faults, err)

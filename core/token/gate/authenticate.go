@@ -39,27 +39,26 @@ func (a audiences) of(service string) (names []string, anybody bool) {
 	return a.all, a.anybody
 }
 
-// authenticate believes the token or says why not.
-func (g *Gate) authenticate(ctx context.Context, p Presented, service string) (Outcome, error) {
-	out := Outcome{Service: service}
+// authenticate believes the token and says in out, which names the service, whose it is; or it says why not.
+func (g *Gate) authenticate(ctx context.Context, p *Presented, out *Outcome) error {
 	if p.Token.Empty() {
-		return out, ErrNoToken
+		return ErrNoToken
 	}
 	err := p.Token.Use(func(token []byte) error {
-		err := g.signed(ctx, p, token, &out)
+		err := g.signed(ctx, p, token, out)
 		if err != nil && g.opaque && remote.IsOpaque(token) {
-			return g.unsigned(ctx, p, token, &out)
+			return g.unsigned(ctx, p, token, out)
 		}
 		return err
 	})
 	if err != nil {
-		return Outcome{Service: service}, err
+		*out = Outcome{Service: out.Service}
 	}
-	return out, nil
+	return err
 }
 
 // signed is for a JWT: its signature and claims, then what its issuer says of it where it is to be asked.
-func (g *Gate) signed(ctx context.Context, p Presented, token []byte, out *Outcome) error {
+func (g *Gate) signed(ctx context.Context, p *Presented, token []byte, out *Outcome) error {
 	names, anybody := g.audience.of(out.Service)
 	v := g.verifier
 	if anybody {
@@ -84,7 +83,7 @@ func (g *Gate) signed(ctx context.Context, p Presented, token []byte, out *Outco
 
 // unsigned is for a token that only its issuer understands. The issuer is believed about whose it is, how long it lives
 // and for whom it is; there is no claim that somebody signed.
-func (g *Gate) unsigned(ctx context.Context, p Presented, token []byte, out *Outcome) error {
+func (g *Gate) unsigned(ctx context.Context, p *Presented, token []byte, out *Outcome) error {
 	issuer, said, err := g.remote.Opaque(ctx, token, p.Issuer)
 	if err != nil {
 		return err
@@ -124,7 +123,7 @@ func (g *Gate) forUs(issuer, service string, got []string) error {
 // meansAll reports whether an audience is the word of a profile for everybody; an opaque token is of no profile.
 func meansAll(name string) bool { return name == claims.AnyWLCG || name == claims.AnySciTokens }
 
-func (p Presented) proof() verify.Proof {
+func (p *Presented) proof() verify.Proof {
 	return verify.Proof{
 		Scheme: verify.Scheme(p.Scheme), DPoP: p.DPoP, Method: p.Method, URL: p.URL, Certificate: p.Certificate,
 	}

@@ -25,7 +25,7 @@ type Claimed struct {
 }
 
 // claimedBy reads a token that was refused.
-func (g *Gate) claimedBy(p Presented, no *Refusal) *Claimed {
+func (g *Gate) claimedBy(p *Presented, no *Refusal) *Claimed {
 	if no == nil || no.Status == http.StatusForbidden || p.Token.Empty() {
 		return nil
 	}

@@ -146,9 +146,10 @@ func (g *Gate) Close() {
 // Check says whether a token is believed, for a service ("" where there is one only): everything but the policy. The
 // error is a *Refusal.
 func (g *Gate) Check(ctx context.Context, p Presented, service string) (Outcome, error) {
-	begin := g.now()
-	out, err := g.authenticate(ctx, p, service)
-	return g.answer(begin, p, policy.Request{Service: service}, out, err)
+	j := judgement{shown: &p, event: Event{Request: policy.Request{Service: service}}, begin: g.now()}
+	j.event.Outcome.Service = service
+	err := g.authenticate(ctx, &p, &j.event.Outcome)
+	return g.answer(&j, err)
 }
 
 // Decide says whether a token is believed and its bearer may do what r says. The error is a *Refusal; with status 403
@@ -162,16 +163,17 @@ func (g *Gate) Decide(ctx context.Context, p Presented, r policy.Request) (Outco
 // service. The decision of the outcome is that about the first that is refused, or about the last. Without any the
 // answer is no.
 func (g *Gate) DecideAll(ctx context.Context, p Presented, rs []policy.Request) (Outcome, error) {
-	begin := g.now()
-	var asked policy.Request
+	j := judgement{shown: &p, begin: g.now()}
 	if len(rs) > 0 {
-		asked = rs[0]
+		j.event.Request = rs[0]
 	}
-	out, err := g.authenticate(ctx, p, asked.Service)
+	out := &j.event.Outcome
+	out.Service = j.event.Request.Service
+	err := g.authenticate(ctx, &p, out)
 	if err == nil {
 		for _, r := range rs {
-			asked = r
-			if out.Decision = g.decide(out.Subject, r); !out.Decision.Allowed {
+			j.event.Request = r
+			if out.Decision = g.decide(&out.Subject, r); !out.Decision.Allowed {
 				break
 			}
 		}
@@ -179,7 +181,14 @@ func (g *Gate) DecideAll(ctx context.Context, p Presented, rs []policy.Request) 
 			err = &DecisionError{out.Decision}
 		}
 	}
-	return g.answer(begin, p, asked, out, err)
+	return g.answer(&j, err)
+}
+
+// judgement is a token on its way: what was shown, and what will be told of it.
+type judgement struct {
+	shown *Presented
+	event Event
+	begin time.Time
 }
 
 // Refused tells the observer of a refusal that was found before the gate was asked, such as a request with two tokens,
@@ -191,32 +200,32 @@ func (g *Gate) Refused(r policy.Request, refusal *Refusal) *Refusal {
 	return refusal
 }
 
-func (g *Gate) decide(s policy.Subject, r policy.Request) policy.Decision {
+func (g *Gate) decide(s *policy.Subject, r policy.Request) policy.Decision {
 	if g.policy == nil {
 		return policy.Decision{Reason: "there is no policy"}
 	}
-	return g.policy.Decide(s, r)
+	return g.policy.Decide(*s, r)
 }
 
 // answer turns err into a Refusal and tells the observer.
-func (g *Gate) answer(begin time.Time, p Presented, r policy.Request, out Outcome, err error) (Outcome, error) {
-	var no *Refusal
+func (g *Gate) answer(j *judgement, err error) (Outcome, error) {
+	e := &j.event
 	if err != nil {
-		no = refuse(err)
+		e.Refusal = refuse(err)
 	}
 	if g.observe != nil {
-		e := Event{Scheme: p.Scheme, Request: r, Outcome: out, Refusal: no, Took: g.now().Sub(begin)}
-		e.TokenID, e.Claimed = tokenID(p, out), g.claimedBy(p, no)
-		g.observe(e)
+		e.Scheme, e.Took = j.shown.Scheme, g.now().Sub(j.begin)
+		e.TokenID, e.Claimed = tokenID(j.shown, &e.Outcome), g.claimedBy(j.shown, e.Refusal)
+		g.observe(*e)
 	}
-	if no != nil {
-		return out, no
+	if e.Refusal != nil {
+		return e.Outcome, e.Refusal
 	}
-	return out, nil
+	return e.Outcome, nil
 }
 
 // tokenID names the token for the log, as secret.Text.ID does, without hashing it again where that was done.
-func tokenID(p Presented, out Outcome) string {
+func tokenID(p *Presented, out *Outcome) string {
 	switch {
 	case p.Token.Empty():
 		return ""

@@ -40,21 +40,41 @@ const defaultMaxForm = 256 << 10
 // says that it is one and the method is not GET, HEAD, OPTIONS or TRACE; it is read into memory and put back for the
 // handler.
 func Extract(r *http.Request, w Ways) (gate.Presented, error) {
-	p := gate.Presented{
-		Scheme: gate.Bearer, Method: r.Method, URL: target(r, w.Origin), Certificate: certificate(r),
-	}
-	header, refusal := fromHeader(r, &p)
+	p := gate.Presented{Method: r.Method, URL: target(r, w.Origin), Certificate: certificate(r)}
+	refusal := w.read(&p, r.Header, r.URL.RawQuery, r)
 	if refusal != nil {
 		return p, refusal
 	}
-	query, refusal := fromQuery(r.URL.RawQuery)
-	if refusal != nil {
+	return p, nil
+}
+
+// ExtractHeader is Extract with HeaderOnly for a request that somebody else received and tells us of: its headers and
+// its encoded query, in which a second token may be. Method, URL and Certificate are left to the caller, who knows them;
+// Method and URL are needed when Scheme is DPoP.
+func ExtractHeader(h http.Header, query string, w Ways) (gate.Presented, error) {
+	w.HeaderOnly = true
+	var p gate.Presented
+	if refusal := w.read(&p, h, query, nil); refusal != nil {
 		return p, refusal
+	}
+	return p, nil
+}
+
+// read finds the token, and notes it with its scheme and proofs in p. r is looked at for a form alone.
+func (w *Ways) read(p *gate.Presented, h http.Header, rawQuery string, r *http.Request) *gate.Refusal {
+	p.Scheme = gate.Bearer
+	header, refusal := fromHeader(h, p)
+	if refusal != nil {
+		return refusal
+	}
+	query, refusal := fromQuery(rawQuery)
+	if refusal != nil {
+		return refusal
 	}
 	var form string
 	if !w.HeaderOnly {
 		if form, refusal = fromForm(r, w.MaxForm); refusal != nil {
-			return p, refusal
+			return refusal
 		}
 	}
 	token, refusal := only(header, form, query, w.Query)
@@ -62,19 +82,19 @@ func Extract(r *http.Request, w Ways) (gate.Presented, error) {
 		refusal = fits(token, w.MaxToken)
 	}
 	if refusal != nil {
-		return p, refusal
+		return refusal
 	}
 	if header == "" { // no proof goes with a token that is not in the header (RFC 9449 section 7.1)
 		p.Scheme, p.DPoP = gate.Bearer, nil
 	}
 	p.Token = secret.FromString(token)
-	return p, nil
+	return nil
 }
 
 // only returns the one token that was sent.
 func only(header, form, query string, inQuery bool) (string, *gate.Refusal) {
 	sent := ""
-	for _, token := range []string{header, form, query} {
+	for _, token := range [...]string{header, form, query} {
 		if token == "" {
 			continue
 		}
@@ -114,8 +134,8 @@ func fits(token string, most int) *gate.Refusal {
 }
 
 // fromHeader returns the token of the Authorization header, "" for none, and notes its scheme and proofs.
-func fromHeader(r *http.Request, p *gate.Presented) (string, *gate.Refusal) {
-	values := r.Header["Authorization"]
+func fromHeader(h http.Header, p *gate.Presented) (string, *gate.Refusal) {
+	values := h["Authorization"]
 	switch {
 	case len(values) > 1:
 		return "", malformed("more than one Authorization header", ErrTwoTokens)
@@ -129,7 +149,7 @@ func fromHeader(r *http.Request, p *gate.Presented) (string, *gate.Refusal) {
 	switch {
 	case strings.EqualFold(scheme, string(gate.Bearer)):
 	case strings.EqualFold(scheme, string(gate.DPoP)):
-		p.Scheme, p.DPoP = gate.DPoP, r.Header["Dpop"]
+		p.Scheme, p.DPoP = gate.DPoP, h["Dpop"]
 	default:
 		return "", nil
 	}
@@ -163,6 +183,9 @@ func fromQuery(query string) (string, *gate.Refusal) {
 func parameter(form string) (value string, twice bool) {
 	const name = "access_token"
 	found := false
+	if form == "" {
+		return "", false
+	}
 	for pair := range strings.SplitSeq(form, "&") {
 		key, raw, _ := strings.Cut(pair, "=")
 		if key != name && (len(key) <= len(name) || !strings.Contains(key, "%")) {

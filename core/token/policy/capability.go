@@ -43,7 +43,7 @@ func (c capable) decide(e *evaluation) Node {
 		return n
 	}
 	if !storageOperation(op) {
-		n.Yes, n.Reason = c.allows(e, caps, words, "")
+		n.Yes, n.Reason = c.allows(e, caps, words, nil)
 		return n
 	}
 	n.Text += " on " + e.request.Path
@@ -67,7 +67,7 @@ func (c capable) stored(e *evaluation, caps claims.Capabilities, words []string)
 		if !ok {
 			continue
 		}
-		yes, why := c.allows(e, caps, words, inside.String())
+		yes, why := c.allows(e, caps, words, &inside)
 		if yes {
 			return true, why
 		}
@@ -76,9 +76,16 @@ func (c capable) stored(e *evaluation, caps claims.Capabilities, words []string)
 	return false, reason
 }
 
-func (c capable) allows(e *evaluation, caps claims.Capabilities, words []string, path string) (bool, string) {
+// allows looks for one of words, on path for operations that have one; nil is for those that have none.
+func (c capable) allows(e *evaluation, caps claims.Capabilities, words []string, path *claims.Path) (bool, string) {
 	for _, w := range words {
-		ok, err := caps.Allow(w, path)
+		if path != nil {
+			if caps.AllowPath(w, *path) {
+				return true, "scope " + w
+			}
+			continue
+		}
+		ok, err := caps.Allow(w, "")
 		if err != nil {
 			return false, err.Error()
 		}
@@ -87,8 +94,8 @@ func (c capable) allows(e *evaluation, caps claims.Capabilities, words []string,
 		}
 	}
 	scope := words[0]
-	if path != "" {
-		scope += ":" + path
+	if path != nil {
+		scope += ":" + path.String()
 	}
 	return e.lacks(scope), "no scope of the token covers it"
 }

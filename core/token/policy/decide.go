@@ -107,7 +107,7 @@ type rule struct {
 // Decide answers for one person and one request. It is a pure function.
 func (p *Policy) Decide(s Subject, r Request) Decision {
 	who := newPerson(s)
-	look := &evaluation{policy: p, who: who, request: r, levels: map[string]Node{}}
+	look := &evaluation{policy: p, who: who, request: r}
 	tree := p.decide(look)
 	d := Decision{Allowed: tree.Yes, Tree: tree}
 	if d.Allowed {
@@ -115,7 +115,7 @@ func (p *Policy) Decide(s Subject, r Request) Decision {
 	}
 	d.Reason = tree.first()
 	if len(look.missing) > 0 {
-		with := &evaluation{policy: p, who: who, request: r, levels: map[string]Node{}, grantScopes: true}
+		with := &evaluation{policy: p, who: who, request: r, grantScopes: true}
 		if p.decide(with).Yes {
 			slices.Sort(look.missing)
 			d.InsufficientScope = slices.Compact(look.missing)
@@ -129,7 +129,7 @@ type evaluation struct {
 	policy  *Policy
 	who     person
 	request Request
-	levels  map[string]Node // decided already: a level that is named often costs once
+	levels  map[string]Node // decided already: a level that is named often costs once; nil: none is
 
 	missing     []string // scopes that were not there
 	grantScopes bool     // what if they were

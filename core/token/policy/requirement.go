@@ -76,6 +76,9 @@ func (l level) decide(e *evaluation) Node {
 		child := r.decide(e)
 		n.Yes, n.Children = child.Yes, []Node{child}
 	}
+	if e.levels == nil {
+		e.levels = map[string]Node{}
+	}
 	e.levels[l.name] = n
 	return n
 }

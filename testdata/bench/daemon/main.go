@@ -19,7 +19,7 @@ func main() {
 	flag.DurationVar(&o.length, "length", 3*time.Second, "of one measurement")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each is measured")
 	flag.IntVar(&o.clients, "clients", 32, "connections")
-	flag.StringVar(&o.only, "only", "", "measure the rates of those whose name has this; all without")
+	flag.StringVar(&o.only, "only", "", "measure the rates of those whose name has one of these, between commas")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "daemon:", err)
@@ -68,7 +68,9 @@ func (s *site) rates(warm string) (float64, error) {
 		{"verifier, each time another token", s.verifier, nil},
 		{"apache2, mod_auth_openidc, one token", s.apache, []string{warm}},
 	}
-	contestants = slices.DeleteFunc(contestants, func(c contestant) bool { return !strings.Contains(c.name, s.o.only) })
+	contestants = slices.DeleteFunc(contestants, func(c contestant) bool {
+		return !slices.ContainsFunc(strings.Split(s.o.only, ","), func(o string) bool { return strings.Contains(c.name, o) })
+	})
 	rates := make([][]float64, len(contestants))
 	for range s.o.rounds {
 		for i, c := range contestants {
