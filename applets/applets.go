@@ -10,6 +10,7 @@ import (
 	"github.com/oidcbox/oidcbox/applets/gen"
 	"github.com/oidcbox/oidcbox/applets/issuer"
 	"github.com/oidcbox/oidcbox/applets/keychain"
+	"github.com/oidcbox/oidcbox/applets/mytoken"
 	"github.com/oidcbox/oidcbox/applets/prompt"
 	"github.com/oidcbox/oidcbox/applets/self"
 	"github.com/oidcbox/oidcbox/applets/token"
@@ -58,6 +59,10 @@ func All() []cli.Role {
 		{
 			Name: "userinfo", Also: []string{"flaat-userinfo"}, Upstream: []string{"flaat-userinfo"}, Plain: true, Argp: true,
 			Sum: "show what a token and its issuer say about a person", New: userinfo.New,
+		},
+		{
+			Name: "mytoken", Upstream: []string{"mytoken"}, Plain: true,
+			Sum: "get mytokens, and access tokens for them, from a mytoken server", New: mytoken.New,
 		},
 		{Name: "verifier", Sum: "say yes or no to a token", New: verifier.New},
 		{Name: "issuer", Sum: "development provider on loopback", New: issuer.New},

@@ -36,7 +36,7 @@ const awaitTime = 10 * time.Second
 // it shows on standard error, and exits as it did.
 func browsing() {
 	cmd := exec.Command(os.Args[1], os.Args[2:]...)
-	b := &browser{link: regexp.MustCompile(`http://127\.0\.0\.1:\d+/(authorize|device)\?\S+`)}
+	b := &browser{link: regexp.MustCompile(`http://127\.0\.0\.1:\d+/((authorize|device)\?|c/)\S+`)}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, io.MultiWriter(os.Stderr, b)
 	err := cmd.Run()
 	b.visit.Wait()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/mytoken/mytokentest"
 	"github.com/oidcbox/oidcbox/testdata/agentload"
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -44,7 +45,7 @@ func TestScripts(t *testing.T) {
 			testscript.Run(t, testscript.Params{
 				Dir:                 filepath.Join(root, d.Name()),
 				RequireExplicitExec: true,
-				Setup:               scriptEnvironment,
+				Setup:               setups(t, d.Name()),
 				Condition:           condition,
 				ContinueOnError:     true,
 				Deadline:            time.Now().Add(scriptTime),
@@ -54,6 +55,22 @@ func TestScripts(t *testing.T) {
 				},
 			})
 		})
+	}
+}
+
+// setups is what the scripts of a role find. Those of mytoken have a server each, whose pages agree when they are opened.
+func setups(t *testing.T, role string) func(*testscript.Env) error {
+	if role != "mytoken" {
+		return scriptEnvironment
+	}
+	return func(e *testscript.Env) error {
+		srv := mytokentest.Start(t, func(o *mytokentest.Options) { o.Approve = true })
+		rotating := mytokentest.Start(t, func(o *mytokentest.Options) {
+			o.Approve, o.RotateOnAT, o.RotateOnOther = true, true, true
+		})
+		e.Setenv("MYTOKEN_URL", srv.URL)
+		e.Setenv("ROTATING", rotating.URL)
+		return scriptEnvironment(e)
 	}
 }
 

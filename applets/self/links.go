@@ -83,7 +83,7 @@ func (c *installLinksCmd) names() []string {
 			continue
 		}
 		out = append(out, c.program+"-"+r.Name)
-		for _, n := range r.Also {
+		for _, n := range slices.Concat(r.Also, r.Upstream) { // a role may have the name of the original itself
 			if c.UpstreamNames || !slices.Contains(r.Upstream, n) {
 				out = append(out, n)
 			}

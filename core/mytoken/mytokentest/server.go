@@ -252,8 +252,10 @@ func (s *Server) configuration(w http.ResponseWriter, path string) {
 		"mytoken_endpoint_grant_types_supported":      []string{"oidc_flow", "mytoken", "transfer_code", "polling_code"},
 		"mytoken_endpoint_oidc_flows_supported":       []string{"authorization_code"},
 		"response_types_supported":                    []string{"token", "short_token", "transfer_code"},
-		"restriction_claims_supported":                []string{"nbf", "exp", "scope", "audience", "hosts", "usages_AT"},
-		"version":                                     "0.10.0",
+		"restriction_claims_supported": []string{
+			"nbf", "exp", "scope", "audience", "hosts", "geoip_allow", "geoip_disallow", "usages_AT", "usages_other",
+		},
+		"version": "0.10.0",
 	})
 }
 

@@ -51,8 +51,17 @@ func Find(getenv func(string) string, uid int) (token secret.Text, where string,
 	return places{shared: sharedDir}.find(getenv, uid)
 }
 
-// places is where the discovery looks; shared is /tmp but in tests.
-type places struct{ shared string }
+// FindNamed is Find for tokens of another kind, which have files of their own beside bt_u<uid>: with the names mt and bt,
+// each directory is searched for mt_u<uid> and then for bt_u<uid>.
+func FindNamed(getenv func(string) string, uid int, names ...string) (token secret.Text, where string, err error) {
+	return places{shared: sharedDir, names: names}.find(getenv, uid)
+}
+
+// places is where the discovery looks; shared is /tmp but in tests. No names are bt.
+type places struct {
+	shared string
+	names  []string
+}
 
 func (p places) find(getenv func(string) string, uid int) (secret.Text, string, error) {
 	if t, err := read([]byte(getenv(EnvToken))); err != nil || !t.Empty() {
@@ -81,11 +90,21 @@ func (p places) find(getenv func(string) string, uid int) (secret.Text, string, 
 
 // usual are the files that need no variable of their own.
 func (p places) usual(getenv func(string) string, uid int) []string {
-	name := "bt_u" + strconv.Itoa(uid)
+	dirs := []string{p.shared}
 	if dir := getenv(envRuntime); dir != "" {
-		return []string{filepath.Join(dir, name), filepath.Join(p.shared, name)}
+		dirs = []string{dir, p.shared}
 	}
-	return []string{filepath.Join(p.shared, name)}
+	names := p.names
+	if len(names) == 0 {
+		names = []string{"bt"}
+	}
+	var paths []string
+	for _, dir := range dirs {
+		for _, name := range names {
+			paths = append(paths, filepath.Join(dir, name+"_u"+strconv.Itoa(uid)))
+		}
+	}
+	return paths
 }
 
 // Path is the file where Find will look for a token: the one in BEARER_TOKEN_FILE, else bt_u<uid> in XDG_RUNTIME_DIR,
