@@ -199,7 +199,8 @@ func TestGuideIntrospection(t *testing.T) {
 	}
 	good := g.token(g.audience)
 	for token, want := range map[string]string{
-		good: `{"active":true`, good[:len(good)-8] + "AAAAAAAA": `{"active":false}`, g.token("https://x"): `{"active":false}`,
+		good: `{"active":true`, good + "\n": `{"active":true`,
+		good[:len(good)-8] + "AAAAAAAA": `{"active":false}`, g.token("https://x"): `{"active":false}`,
 	} {
 		g.put("token", token)
 		script := "printf 'user = " + strings.ReplaceAll(line, "/run/oidcbox-verifier/verifier.sock", g.path("v.sock"))

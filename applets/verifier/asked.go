@@ -90,7 +90,7 @@ func (c *tokenCmd) judgeAsking(ctx context.Context, env *cli.Env) (v verdict, re
 		return v, nil, err
 	}
 	defer pw.Wipe()
-	token, err := readToken(env, c.TokenFile)
+	token, err := c.read(env)
 	if err != nil {
 		return v, nil, err
 	}

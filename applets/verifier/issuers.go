@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -278,7 +279,7 @@ func orderFailed(err error) error {
 	case errors.Is(err, sock.ErrNobody):
 		return cli.Fail(cli.NotFound, err,
 			"name its socket with --control, its configuration with --config, or a directory with --keys-dir")
-	case errors.Is(err, sock.ErrForeign):
+	case errors.Is(err, sock.ErrForeign), errors.Is(err, fs.ErrPermission):
 		return cli.Fail(cli.Denied, err, "the daemon listens to its own user only: run this as that user")
 	case errors.Is(err, provider.ErrNotKept), said != nil && said.code == codeNotKept:
 		return cli.Fail(cli.NotFound, err,

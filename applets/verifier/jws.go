@@ -36,7 +36,7 @@ type jwsAnswer struct {
 // Run exits with 0 for a right signature, 1 for a wrong one and 2 for wrong usage. Nothing else is judged.
 func (c *jwsCmd) Run(_ context.Context, env *cli.Env) error {
 	if len(c.Rest) > 0 {
-		return tokenInArguments()
+		return tokenInArguments(c.Rest[0])
 	}
 	keys, err := fileKeys(env, c.JWKS)
 	if err != nil {

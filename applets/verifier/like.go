@@ -33,7 +33,7 @@ func (c *tokenCmd) judgeLike(ctx context.Context, env *cli.Env) (v verdict, refu
 		return v, nil, cli.Fail(cli.Usage, errors.New("--service: there is no such service in the configuration"),
 			"services are: "+strings.Join(names, ", "))
 	}
-	token, err := readToken(env, c.TokenFile)
+	token, err := c.read(env)
 	if err != nil {
 		return v, nil, err
 	}

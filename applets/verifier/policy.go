@@ -60,7 +60,7 @@ func (c *policyCheckCmd) Run(_ context.Context, env *cli.Env) error {
 func readPolicy(env *cli.Env, name string) (*policy.Policy, error) {
 	b, err := readInput(env, name, policy.MaxSize+1)
 	if err != nil {
-		return nil, cli.Fail(cli.Usage, fmt.Errorf("read policy: %w", err), "")
+		return nil, cli.Fail(cli.Usage, fmt.Errorf("read policy: %w", err), "docs/policy.md has one to start from")
 	}
 	p, err := policy.Parse(name, b)
 	if err != nil {
@@ -97,6 +97,10 @@ func (c *policyExplainCmd) Run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
+	if c.Operation != "" && !policy.KnownOperation(c.Operation) {
+		return cli.Fail(cli.Usage, errors.New("--operation: there is no operation of this name"),
+			"docs/policy.md has them: storage.read, storage.create, storage.modify ...")
+	}
 	id, refused, err := c.judge(ctx, env)
 	if err != nil {
 		return err
@@ -108,7 +112,7 @@ func (c *policyExplainCmd) Run(ctx context.Context, env *cli.Env) error {
 				return err
 			}
 		}
-		return refusal(refused)
+		return c.refusal(refused)
 	}
 	s, err := c.subject(env, id)
 	if err != nil {
@@ -121,11 +125,21 @@ func (c *policyExplainCmd) Run(ctx context.Context, env *cli.Env) error {
 	if d.Allowed {
 		return nil
 	}
-	hint := ""
-	if len(d.InsufficientScope) > 0 {
-		hint = "the missing scope: " + strings.Join(d.InsufficientScope, " ")
+	return cli.Fail(cli.No, errors.New("not allowed: "+oneLine(d.Reason)), c.hint(p, d))
+}
+
+// hint says what would make it a yes, or which option the question lacks.
+func (c *policyExplainCmd) hint(p *policy.Policy, d policy.Decision) string {
+	names := strings.Join(p.Services(), ", ")
+	switch {
+	case len(d.InsufficientScope) > 0:
+		return "the missing scope: " + strings.Join(d.InsufficientScope, " ")
+	case d.Tree.Kind == "policy" && len(d.Tree.Children) == 0 && names != "":
+		return "--service says which; the policy has " + names
+	case c.Method == "" && c.Operation == "" && c.Path == "":
+		return "what the request is say --method, --operation and --path"
 	}
-	return cli.Fail(cli.No, errors.New("not allowed: "+oneLine(d.Reason)), hint)
+	return ""
 }
 
 func (c *policyExplainCmd) print(env *cli.Env, d policy.Decision) error {

@@ -54,6 +54,11 @@ func (r settingsReader) forward(p config.Pair, f config.Fields) forward.Service 
 		AuthorizationServers: r.authorizationServers(f),
 		Scopes:               r.Texts(f["scopes"]),
 	}
+	for _, host := range s.Hosts {
+		if !forward.ValidHost(host) {
+			r.Fault(f["hosts"], "%q is no host name without port", host)
+		}
+	}
 	s.Realm, _ = r.Text(f["realm"])
 	s.CertificateHeader, _ = r.Text(f["certificate_header"])
 	s.Resource, _ = r.URL(f["resource"])

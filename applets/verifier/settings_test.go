@@ -210,6 +210,10 @@ func TestSettings_faults(t *testing.T) {
 			smallest + "introspection: {clients: {x: {secret_file: proxy-secret, service: nothing}}}\n",
 			[]string{`there is no service "nothing"`},
 		},
+		"a_host_with_its_port_beside_another_fault": {
+			strings.Replace(smallest, "{proxy: nginx}", `{proxy: nginx, hosts: ["a.example.org:443"], operations: x}`, 1),
+			[]string{`services.api.hosts: "a.example.org:443" is no host name without port`, "services.api.operations: has to be"},
+		},
 		"services_that_clash": {
 			strings.Replace(smallest, "{api: {proxy: nginx}}", "{api: {proxy: nginx}, two: {proxy: nginx}}", 1), []string{"both serve /"},
 		},

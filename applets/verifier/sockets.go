@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
@@ -103,6 +104,8 @@ func listenError(err error) error {
 	switch {
 	case errors.As(err, &used):
 		hint = "is another verifier running? each needs sockets of its own (listen, control)"
+	case errors.Is(err, syscall.EADDRINUSE):
+		hint = "another program listens there (ss -ltnp shows which): end it, or take another port in listen"
 	case errors.Is(err, fs.ErrNotExist):
 		hint = "the directory of a socket has to be there (RuntimeDirectory= of systemd makes one)"
 	case errors.Is(err, fs.ErrPermission):

@@ -17,6 +17,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/token/bearer"
 	"github.com/oidcbox/oidcbox/core/token/claims"
+	"github.com/oidcbox/oidcbox/core/token/gate"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/token/remote"
 	"github.com/oidcbox/oidcbox/core/token/verify"
@@ -35,6 +36,9 @@ type trust struct {
 	TokenFile string   `placeholder:"FILE" help:"Where the token is, - for standard input; default: standard input, else where programs look for one."`
 	KeysDir   string   `placeholder:"DIR" help:"Keep the issuer's keys in this directory, so that not every call fetches them."`
 	CAFile    string   `name:"ca-file" placeholder:"FILE" help:"Certificates (PEM) to trust instead of the system's."`
+
+	claimed *gate.Claimed // what the token that was read says of itself; nil: none was, or it cannot be read
+	header  bool          // it came with the word Bearer, as a whole Authorization header has it
 }
 
 type tokenCmd struct {
@@ -50,7 +54,7 @@ type tokenCmd struct {
 // Run exits with 0 for an accepted token, 1 for a refused one, 2 for wrong usage and 5 when the keys cannot be had.
 func (c *tokenCmd) Run(ctx context.Context, env *cli.Env) error {
 	if len(c.Rest) > 0 {
-		return tokenInArguments()
+		return tokenInArguments(c.Rest[0])
 	}
 	if err := c.asked.check(&c.trust); err != nil {
 		return err
@@ -80,7 +84,7 @@ func (c *trust) judge(ctx context.Context, env *cli.Env) (id verify.Identity, re
 	if err != nil {
 		return id, nil, err
 	}
-	token, err := readToken(env, c.TokenFile)
+	token, err := c.read(env)
 	if err != nil {
 		return id, nil, err
 	}
@@ -108,7 +112,8 @@ func (c *trust) judge(ctx context.Context, env *cli.Env) (id verify.Identity, re
 func (c *trust) check(env *cli.Env) ([]claims.Profile, error) {
 	switch {
 	case c.JWKS == "" && c.Issuer == "":
-		return nil, cli.Fail(cli.Usage, errors.New("whom to trust is not given"), "use --issuer URL or --jwks FILE")
+		return nil, cli.Fail(cli.Usage, errors.New("whom to trust is not given"),
+			"use --issuer URL or --jwks FILE; 'oidcbox verifier --help' has the other commands")
 	case c.KeysDir != "" && c.JWKS != "":
 		return nil, cli.Fail(cli.Usage, errors.New("--jwks and --keys-dir do not go together"),
 			"--keys-dir keeps what is fetched, and with --jwks nothing is")
@@ -127,9 +132,26 @@ func (c *trust) check(env *cli.Env) ([]claims.Profile, error) {
 	return c.profiles()
 }
 
-func tokenInArguments() error {
+// tokenInArguments refuses an argument without repeating it. A short word is a command that somebody mistyped.
+func tokenInArguments(first string) error {
+	const longestCommand = 16
+	if len(first) <= longestCommand && strings.Trim(first, "abcdefghijklmnopqrstuvwxyz-") == "" {
+		return cli.Fail(cli.Usage, errors.New("there is no such command, and a token is no argument"),
+			"'oidcbox verifier --help' has the commands; a token comes on standard input or from --token-file")
+	}
 	return cli.Fail(cli.Usage, errors.New("there are options only, and a token is none"),
 		"everybody on the machine can read a command line: use standard input or --token-file")
+}
+
+// read is readToken, and keeps what the token says of itself for the person who wonders why it was refused.
+func (c *trust) read(env *cli.Env) ([]byte, error) {
+	token, err := readToken(env, c.TokenFile)
+	if err == nil {
+		c.claimed = gate.ClaimedBy(token, jose.MaxToken)
+		scheme, _, found := bytes.Cut(token, []byte(" "))
+		c.header = found && bytes.EqualFold(scheme, []byte(gate.Bearer))
+	}
+	return token, err
 }
 
 // refuseTerminal keeps a command from waiting for somebody to type a token.
@@ -301,16 +323,17 @@ type result struct {
 	Claims        json.RawMessage `json:"claims,omitempty"`  // of the signed token
 	Introspection json.RawMessage `json:"introspection,omitempty"`
 	Userinfo      json.RawMessage `json:"userinfo,omitempty"`
+	Claimed       *gate.Claimed   `json:"claimed,omitempty"` // of a token that was refused: nobody believes it
 }
 
 func (c *tokenCmd) report(env *cli.Env, v verdict, refused error) error {
 	if refused != nil {
 		if c.JSON {
-			if err := printJSON(env.Stdout, result{Reason: verify.Reason(refused)}); err != nil {
+			if err := printJSON(env.Stdout, result{Reason: verify.Reason(refused), Claimed: c.claimed}); err != nil {
 				return err
 			}
 		}
-		return refusal(refused)
+		return c.refusal(refused)
 	}
 	if c.JSON {
 		r, err := v.result()
@@ -356,23 +379,42 @@ func (v *verdict) result() (result, error) {
 	return r, nil
 }
 
-func refusal(refused error) error {
+func (c *trust) refusal(refused error) error {
 	if verify.Temporary(refused) || errors.Is(refused, remote.ErrUnavailable) {
 		return cli.Fail(cli.Temporary, refused, "nothing was decided about the token")
 	}
-	return cli.Fail(cli.No, errors.New("token refused: "+verify.Reason(refused)), hintFor(refused))
+	return cli.Fail(cli.No, errors.New("token refused: "+verify.Reason(refused)), c.hintFor(refused))
 }
 
-func hintFor(refused error) string {
+func (c *trust) hintFor(refused error) string {
+	var aud *verify.AudienceError
 	switch {
+	case c.header:
+		return "the token is what comes after the word Bearer"
+	case errors.Is(refused, errForNobody):
+		return "--opaque-any-audience accepts an opaque token of which the issuer does not say for whom it is"
 	case errors.Is(refused, verify.ErrUntrustedIssuer):
-		return "iss in the token has to be the issuer byte for byte, the slash at the end included"
+		hint := "iss in the token has to be the issuer byte for byte, the slash at the end included"
+		if c.claimed != nil {
+			hint += fmt.Sprintf("; it is %q", c.claimed.Issuer)
+		}
+		return hint
+	case errors.As(refused, &aud) && c.claimed != nil && len(c.claimed.Audience) > 0:
+		return fmt.Sprintf("aud in the token is %q: ask for one for your service (oidcbox token --aud)", c.claimed.Audience)
+	case errors.As(refused, &aud):
+		return "ask for a token for your service (oidcbox token --aud)"
+	case errors.Is(refused, verify.ErrExpired):
+		return "get a new token; if this one is new, compare the clocks"
+	case errors.Is(refused, verify.ErrNotYet), errors.Is(refused, verify.ErrIssuedAhead):
+		return "compare the clocks of this machine and of the issuer"
+	case errors.Is(refused, verify.ErrNoKey):
+		return "is it a token of this issuer? the keys are fetched anew at each call without --jwks and --keys-dir"
+	case errors.Is(refused, jose.ErrSignature):
+		return "it was changed or cut on its way, or somebody else signed it"
 	case errors.Is(refused, jose.ErrShape):
 		return "an opaque token is checked by asking its issuer: use --introspect or --userinfo"
 	case errors.Is(refused, remote.ErrContradiction):
 		return "an issuer that says such things cannot be relied on"
-	case errors.Is(refused, errForNobody):
-		return "--opaque-any-audience accepts an opaque token of which the issuer does not say for whom it is"
 	}
 	return ""
 }

@@ -112,6 +112,16 @@ func TestToken(t *testing.T) {
 			"refused_other_issuer", good, with(keys, "--issuer", "https://other.example.org"), cli.No,
 			"issuer is not trusted",
 		},
+		{"refused_other_issuer_says_which", good, with(keys, "--issuer", "https://other.example.org"), cli.No, `it is "` + w.issuer},
+		{
+			"refused_other_audience_says_which", good,
+			[]string{"token", "--jwks", "keys.json", "--audience", "x"},
+			cli.No,
+			`aud in the token is ["` + audience + `"]`,
+		},
+		{"refused_with_the_word_bearer", "Bearer " + good, keys, cli.No, "hint: the token is what comes after the word"},
+		{"usage_mistyped_command", "", []string{"tokne"}, cli.Usage, "there is no such command"},
+		{"usage_issuer_without_scheme", good, with(aud, "token", "--issuer", "127.0.0.1:8080"), cli.Usage, "https://"},
 		{
 			"refused_other_audience", good,
 			[]string{"token", "--jwks", "keys.json", "--audience", "x"},

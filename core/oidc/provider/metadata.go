@@ -144,6 +144,8 @@ func CheckIssuer(s string) error {
 func issuerURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
+	case err != nil && !strings.Contains(s, "://"): // 127.0.0.1:8080
+		return nil, fmt.Errorf("%w: it does not begin with https://", ErrIssuerURL)
 	case err != nil:
 		return nil, fmt.Errorf("%w: it cannot be parsed", ErrIssuerURL)
 	case u.Scheme != schemeSecure && u.Scheme != "http":

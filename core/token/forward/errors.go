@@ -2,6 +2,7 @@ package forward
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/oidcbox/oidcbox/core/token/gate"
@@ -25,6 +26,13 @@ func badRequest(why string) *gate.Refusal {
 // denied is a 403 without a code of RFC 6750: no other token would do.
 func denied(why string) *gate.Refusal {
 	return &gate.Refusal{Status: http.StatusForbidden, Description: why, Err: reason{ErrDenied, why}}
+}
+
+// nowhere is denied for a request that no service has. The log names the host, which the client is not told.
+func nowhere(p Proxy, host string) *gate.Refusal {
+	no := denied("nothing is served here")
+	no.Err = reason{ErrDenied, fmt.Sprintf("no service behind %s has host %q and this path", p, host)}
+	return no
 }
 
 func failed(err error) *gate.Refusal {

@@ -97,6 +97,9 @@ func TestServices(t *testing.T) {
 		if got := w.last().Request.Service; got != c.want {
 			t.Errorf("%s%s: %q, want %q", c.host, c.path, got, c.want)
 		}
+		if c.want == "" && !strings.Contains(w.last().Refusal.Reason(), `behind traefik has host "`+c.host+`"`) {
+			t.Errorf("%s: the log says %q", c.host, w.last().Refusal.Reason())
+		}
 	}
 	for _, host := range []string{
 		"a.example.org, b.example.org", "a.example.org.", "a.example.org:http", "a b",

@@ -139,7 +139,7 @@ func (q *question) understand(rest string) ([]policy.Request, error) {
 	}
 	q.asked.Path = o.path
 	if q.service = q.handler.table.find(q.proxy, o.name, o.parsed); q.service == nil {
-		return nil, denied("nothing is served here")
+		return nil, nowhere(q.proxy, o.name)
 	}
 	q.asked.Service = q.service.Name
 	if err := q.service.forged(q.request.Header); err != nil {

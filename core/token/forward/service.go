@@ -126,8 +126,8 @@ func (s *service) checkFields() error {
 		faults = append(faults, fmt.Errorf("nginx does not pass on status %d: 500 or 401", s.UnavailableAs))
 	}
 	for i, host := range s.Hosts {
-		name, ok := hostName(host)
-		if !ok || name != strings.ToLower(host) {
+		name, _ := hostName(host)
+		if !ValidHost(host) {
 			faults = append(faults, fmt.Errorf("%q is no host name without port", host))
 		}
 		s.Hosts = slices.Clone(s.Hosts)
@@ -142,6 +142,12 @@ func (s *service) checkFields() error {
 		faults = append(faults, fmt.Errorf("%q is no name of a header", s.CertificateHeader))
 	}
 	return errors.Join(faults...)
+}
+
+// ValidHost reports whether s can stand in Hosts: a host name or an address, without a port.
+func ValidHost(s string) bool {
+	name, ok := hostName(s)
+	return ok && name == strings.ToLower(s)
 }
 
 // table finds services.

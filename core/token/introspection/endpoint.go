@@ -100,7 +100,7 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	token := form.Get("token")
+	token := strings.TrimRight(form.Get("token"), "\r\n") // of a file: curl --data-urlencode token@FILE
 	if token == "" {
 		return httpd.Refuse(http.StatusBadRequest, "invalid_request", "token is missing")
 	}

@@ -293,7 +293,7 @@ func (x *builder) capability(a config.At) requirement {
 		}
 	}
 	if s, ok := x.Text(op); ok && s != "requested" {
-		if c.operation = s; !knownOperation(s) {
+		if c.operation = s; !KnownOperation(s) {
 			x.Fault(op, "%q is no operation; the request's own is called requested", s)
 		}
 	}

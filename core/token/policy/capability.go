@@ -46,6 +46,10 @@ func (c capable) decide(e *evaluation) Node {
 		n.Yes, n.Reason = c.allows(e, caps, words, nil)
 		return n
 	}
+	if e.request.Path == "" {
+		n.Reason = "the request's path is not known"
+		return n
+	}
 	n.Text += " on " + e.request.Path
 	n.Yes, n.Reason = c.stored(e, caps, words)
 	return n
@@ -132,8 +136,8 @@ func inWords(p claims.Profile, op string) []string {
 	return []string{op}
 }
 
-// knownOperation reports whether some profile has op.
-func knownOperation(op string) bool {
+// KnownOperation reports whether some profile has op.
+func KnownOperation(op string) bool {
 	switch op {
 	case "stat", "read", "write", "queue", "execute", "storage.read", "storage.create", "storage.modify",
 		"storage.stage", "storage.poll", "compute.read", "compute.modify", "compute.create", "compute.cancel", "host.auth":

@@ -174,7 +174,7 @@ func (x *builder) service(whole config.At, f config.Fields) *service {
 		u := rule{methods: x.Texts(r["methods"]), operations: x.Texts(r["operations"])}
 		u.paths = append(u.paths, x.paths(r["paths"])...)
 		for _, op := range u.operations {
-			if !knownOperation(op) {
+			if !KnownOperation(op) {
 				x.Fault(r["operations"], "%q is no operation", op)
 			}
 		}
