@@ -142,6 +142,9 @@ func (q *question) understand(rest string) ([]policy.Request, error) {
 		return nil, nowhere(q.proxy, o.name)
 	}
 	q.asked.Service = q.service.Name
+	if !q.handler.table.sureOf(q.service, o.name, o.path) {
+		return nil, denied("the path cannot be read in one way only")
+	}
 	if err := q.service.forged(q.request.Header); err != nil {
 		return nil, err
 	}

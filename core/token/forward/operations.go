@@ -23,14 +23,14 @@ func (s *service) requests(o original, h http.Header, t table) ([]policy.Request
 	if o.method == "COPY" || o.method == "MOVE" {
 		if _, mapped := s.Methods[o.method]; !mapped {
 			list, err := s.transfer(o, h, t)
-			return filling(list), err
+			return everyReading(filling(list)), err
 		}
 	}
 	operation, err := s.operation(o.method)
 	if err != nil {
 		return nil, err
 	}
-	return filling([]policy.Request{s.request(o.method, operation, o.path)}), nil
+	return everyReading(filling([]policy.Request{s.request(o.method, operation, o.path)})), nil
 }
 
 // filling keeps the profile's rule of leading directories for MKCOL: who may create below /a/b may make /a/, and not
@@ -174,7 +174,7 @@ func (s *service) localPeer(raw, host string, t table) (string, bool, error) {
 	if err != nil {
 		return "", false, err
 	}
-	if t.find(s.Proxy, host, path) != s {
+	if t.find(s.Proxy, host, path) != s || !t.sureOf(s, host, raw) {
 		return "", false, denied("Source or Destination is of another service")
 	}
 	return raw, true, nil

@@ -85,7 +85,12 @@ type world struct {
 
 func newWorld(t testing.TB, services ...Service) *world {
 	t.Helper()
-	p, err := policy.Parse("policy.yaml", []byte(testPolicy))
+	return newWorldOf(t, testPolicy, services...)
+}
+
+func newWorldOf(t testing.TB, rules string, services ...Service) *world {
+	t.Helper()
+	p, err := policy.Parse("policy.yaml", []byte(rules))
 	if err != nil {
 		t.Fatal(err)
 	}
