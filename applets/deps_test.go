@@ -18,6 +18,7 @@ func soleImporters() map[string][]string {
 		"github.com/lestrrat-go/jwx/":    {"core/token/jose"},
 		"golang.org/x/oauth2":            {"core/oidc/flow"},
 		"go.etcd.io/bbolt":               {"store/boltstore"},
+		"github.com/jackc/":              {"store/pgstore"},
 		"github.com/alecthomas/kong":     {"core/cli"},
 		"github.com/zalando/go-keyring":  {"core/secret/keystore"},
 		"github.com/google/renameio/":    {"core/agent/login", "core/secret/keystore", "applets/self"},

@@ -14,6 +14,8 @@ var (
 	ErrFenced = errors.New("lease was lost to another holder")
 	// ErrUnknown is returned by Update when the commit was sent and its outcome is not known.
 	ErrUnknown = errors.New("outcome of the change is unknown")
+	// ErrUnavailable is returned when the server of an engine does not answer just now. Nothing was changed: try later.
+	ErrUnavailable = errors.New("store is not available just now")
 	// ErrClosed is returned by every call after Close.
 	ErrClosed = errors.New("store is closed")
 	// ErrTooLarge is returned by Put for a key or value above the limits, and for one write too many in an Update.

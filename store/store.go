@@ -1,6 +1,6 @@
 // Package store defines how records are kept: named tables of small records, changed in transactions.
 //
-// It holds the interface, its contract and its errors. Engines live beside it (boltstore, memstore, later pgstore),
+// It holds the interface, its contract and its errors. Engines live beside it (boltstore, memstore, pgstore),
 // store/sealed wraps an engine so that it never sees plaintext, and store/storetest is the suite every engine passes.
 // The package knows nothing of tokens or logins: the shape of what is kept belongs to core.
 //

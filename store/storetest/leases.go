@@ -47,7 +47,7 @@ var leaseFacts = []fact{
 				h.Errorf("fence %d after %d", l.Fence(), first.Fence())
 			}
 		})
-		time.Sleep(10 * time.Minute)
+		h.clock.Sleep(10 * time.Minute)
 		if got.Load() {
 			h.Error("two holders at once")
 		}
@@ -60,9 +60,10 @@ var leaseFacts = []fact{
 	}},
 	{name: "is_lost_when_the_time_is_over", bubble: true, test: func(h harness) {
 		first := h.lease("l", time.Minute)
-		begin := time.Now()
-		second := h.lease("l", time.Minute)
-		if waited := time.Since(begin); waited < time.Minute || waited > time.Minute+time.Second {
+		begin := h.clock.Now()
+		var second store.Lease
+		h.passing(func() { second = h.lease("l", time.Minute) })
+		if waited := h.clock.Now().Sub(begin); waited < time.Minute || waited > time.Minute+h.clock.Slack {
 			h.Errorf("waited %v for a lease of a minute", waited)
 		}
 		if second.Fence() <= first.Fence() {
@@ -76,10 +77,10 @@ var leaseFacts = []fact{
 	{name: "renew_extends_it", bubble: true, test: func(h harness) {
 		l := h.lease("l", time.Minute)
 		for range 5 {
-			time.Sleep(50 * time.Second)
+			h.clock.Sleep(50 * time.Second)
 			h.wantError(l.Renew(h.Context(), time.Minute), nil, "renew")
 		}
-		time.Sleep(time.Minute)
+		h.clock.Sleep(time.Minute)
 		h.wantError(l.Renew(h.Context(), time.Minute), store.ErrFenced, "renew too late")
 	}},
 	{name: "update_with_a_held_lease", bubble: true, test: func(h harness) {
@@ -93,7 +94,7 @@ var leaseFacts = []fact{
 		h.release(c)
 		write := func(w store.WTx) error { put(h, w, "k", "v"); return nil }
 		h.wantError(h.e.Update(h.Context(), write, a, c), store.ErrFenced, "released lease")
-		time.Sleep(time.Minute)
+		h.clock.Sleep(time.Minute)
 		h.wantError(h.e.Update(h.Context(), write, a, b), store.ErrFenced, "expired lease")
 		h.lease("b", time.Minute)
 		h.wantError(h.e.Update(h.Context(), write, b), store.ErrFenced, "lease that somebody else holds")

@@ -54,7 +54,7 @@ var recordFacts = []fact{
 	}},
 	{name: "expiry_is_kept_to_the_millisecond", test: func(h harness) {
 		for _, tab := range []store.Table{plain, things, hidden} {
-			expires := time.Now().Add(time.Hour)
+			expires := h.clock.Now().Add(time.Hour)
 			h.putUntil(tab, "v", expires, "k")
 			r, err := h.get(tab, "k")
 			if err != nil || !r.Expires.Equal(expires.Truncate(time.Millisecond)) {

@@ -18,7 +18,19 @@ import (
 
 // Run tests the engines that open returns, each new and empty. Run closes them. Some tests call open in a
 // testing/synctest bubble, so the engine must judge time by time.Now.
-func Run(t *testing.T, open func(t *testing.T) store.Engine) {
+func Run(t *testing.T, open func(t *testing.T) store.Engine) { suite{open: open}.run(t) }
+
+// RunWith is Run for engines that have a clock of their own; clock is called after open.
+func RunWith(t *testing.T, open func(t *testing.T) store.Engine, clock func(t *testing.T) Clock) {
+	suite{open: open, clock: clock}.run(t)
+}
+
+type suite struct {
+	open  opener
+	clock func(t *testing.T) Clock // nil: time.Now
+}
+
+func (s suite) run(t *testing.T) {
 	groups := []struct {
 		name  string
 		facts []fact
@@ -35,7 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Engine) {
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
 			for _, f := range g.facts {
-				t.Run(f.name, func(t *testing.T) { f.run(t, open) })
+				t.Run(f.name, func(t *testing.T) { f.run(t, s) })
 			}
 		})
 	}
@@ -53,7 +65,9 @@ type fact struct {
 // harness is what a fact works with.
 type harness struct {
 	*testing.T
-	e store.Engine
+	e      store.Engine
+	clock  Clock
+	handed bool // the clock is the engine's own
 }
 
 var (
@@ -62,7 +76,7 @@ var (
 	hidden = store.Table{Name: "hidden", HideKeys: true}
 )
 
-func start(t *testing.T, open opener) harness {
+func start(t *testing.T, open opener, clock func(*testing.T) Clock, handed bool) harness {
 	t.Helper()
 	e := open(t)
 	t.Cleanup(func() {
@@ -70,7 +84,7 @@ func start(t *testing.T, open opener) harness {
 			t.Errorf("close: %v", err)
 		}
 	})
-	return harness{T: t, e: e}
+	return harness{T: t, e: e, clock: clock(t), handed: handed}
 }
 
 func (h harness) put(tab store.Table, value string, key ...string) {

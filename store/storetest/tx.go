@@ -138,21 +138,21 @@ var txFacts = []fact{
 var expiryFacts = []fact{
 	{name: "reader_never_sees_the_expired", bubble: true, test: func(h harness) {
 		for _, tab := range []store.Table{plain, things, hidden} {
-			h.putUntil(tab, "v", time.Now().Add(time.Second), "short")
+			h.putUntil(tab, "v", h.clock.Now().Add(time.Second), "short")
 			h.put(tab, "v", "long")
-			time.Sleep(999 * time.Millisecond)
+			h.clock.Sleep(999 * time.Millisecond)
 			h.want(tab, "v", "short")
-			time.Sleep(time.Millisecond)
+			h.clock.Sleep(time.Millisecond)
 			h.wantAbsent(tab, "short")
 			h.wantScan(tab, []store.Key{{"long"}})
-			h.putUntil(tab, "again", time.Now().Add(time.Second), "short")
+			h.putUntil(tab, "again", h.clock.Now().Add(time.Second), "short")
 			h.want(tab, "again", "short")
 		}
 	}},
 	{name: "judged_by_the_time_of_the_transaction", bubble: true, test: func(h harness) {
-		h.putUntil(things, "v", time.Now().Add(time.Second), "a")
+		h.putUntil(things, "v", h.clock.Now().Add(time.Second), "a")
 		err := h.e.View(h.Context(), func(tx store.Tx) error {
-			time.Sleep(time.Minute)
+			h.clock.Sleep(time.Minute)
 			_, err := tx.Get(things, store.Key{"a"})
 			return err
 		})
@@ -162,14 +162,14 @@ var expiryFacts = []fact{
 		h.wantAbsent(things, "a")
 	}},
 	{name: "long_ago_is_not_never", bubble: true, test: func(h harness) {
-		for _, past := range []time.Time{time.Unix(0, 0), time.Unix(-5, 0), time.Now().Add(-time.Millisecond)} {
+		for _, past := range []time.Time{time.Unix(0, 0), time.Unix(-5, 0), h.clock.Now().Add(-time.Millisecond)} {
 			h.putUntil(things, "v", past, "a")
 			h.wantAbsent(things, "a")
 		}
 	}},
 	{name: "own_write_that_is_expired_is_absent", bubble: true, test: func(h harness) {
 		h.update(func(w store.WTx) error {
-			r := store.Record{Key: store.Key{"a"}, Expires: time.Now()}
+			r := store.Record{Key: store.Key{"a"}, Expires: h.clock.Now()}
 			if err := w.Put(things, r); err != nil {
 				return err
 			}
@@ -207,7 +207,7 @@ var closeFacts = []fact{
 			_, err := h.e.Lease(h.Context(), "l", time.Hour)
 			h.wantSoon(err, store.ErrClosed)
 		})
-		time.Sleep(time.Second)
+		h.clock.Sleep(time.Second)
 		if err := h.e.Close(); err != nil {
 			h.Fatal(err)
 		}

@@ -1,0 +1,366 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/oidcbox/oidcbox/store"
+)
+
+const (
+	scanPage  = 200 // records fetched at once, so that fn may read others between two
+	holdTries = 10  // to lock a row that others make and remove
+)
+
+// tx is both kinds of transaction. Writes wait in pending and travel with the next read or with the commit.
+type tx struct {
+	e       *Engine
+	ctx     context.Context //nolint:containedctx // store.Tx has none in its methods, and ends with the call that has it
+	conn    *pgxpool.Conn
+	now     int64 // store.Millis of the beginning, by the database's clock
+	pending *pgx.Batch
+	holds   map[rowName]bool // rows made only to be locked
+	writes  int
+	failed  *failure // what went wrong first, whatever fn makes of it
+	ended   bool
+}
+
+type rowName struct{ tab, key string }
+
+// begin takes a connection and starts a transaction on it.
+func (e *Engine) begin(ctx context.Context, how string) (*tx, error) {
+	wait, cancel := context.WithTimeout(ctx, e.o.Patience)
+	defer cancel()
+	conn, err := e.pool.Acquire(wait)
+	if err != nil {
+		return nil, failed(ctx, "get a connection to the database", err)
+	}
+	t := &tx{e: e, ctx: ctx, conn: conn, pending: &pgx.Batch{}}
+	oldest, err := t.start(how)
+	if err == nil && oldest > len(e.o.layout) {
+		err = &failure{err: e.tooOld(oldest)}
+	}
+	if err != nil {
+		t.end()
+		return nil, failed(ctx, "begin transaction", err)
+	}
+	return t, nil
+}
+
+func (t *tx) start(how string) (oldest int, err error) {
+	ctx, cancel := t.e.limit(t.ctx)
+	defer cancel()
+	results, err := t.conn.Conn().PgConn().Exec(ctx, how).ReadAll()
+	if err != nil {
+		return 0, err
+	}
+	rows := results[len(results)-1].Rows
+	if len(rows) != 1 {
+		return 0, &failure{err: fmt.Errorf("table meta has %d rows: %w", len(rows), store.ErrCorrupt)}
+	}
+	if t.now, err = strconv.ParseInt(string(rows[0][0]), 10, 64); err != nil {
+		return 0, fmt.Errorf("read clock: %w", err)
+	}
+	return strconv.Atoi(string(rows[0][1]))
+}
+
+// limit bounds one exchange with the server, which has a shorter limit of its own.
+func (e *Engine) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, e.o.Statement+answerGrace)
+}
+
+// end gives the connection back, after a rollback where the transaction is still open. A connection for which that fails
+// is closed by the pool.
+func (t *tx) end() {
+	t.ended = true
+	if t.conn == nil {
+		return
+	}
+	conn := t.conn
+	t.conn = nil
+	if pc := conn.Conn().PgConn(); !pc.IsClosed() && pc.TxStatus() != 'I' {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), answerGrace)
+		defer cancel()
+		_, _ = pc.Exec(ctx, "rollback").ReadAll()
+	}
+	conn.Release()
+}
+
+// outcome is fn's error, or what went wrong under it.
+func (t *tx) outcome(err error) error {
+	if t.failed != nil {
+		return t.failed
+	}
+	return err
+}
+
+func (t *tx) alive() error {
+	if t.ended {
+		return fmt.Errorf("transaction has ended: %w", store.ErrClosed)
+	}
+	if t.failed != nil {
+		return t.failed
+	}
+	return nil
+}
+
+func (t *tx) fail(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	t.failed = failed(t.ctx, doing, err)
+	return t.failed
+}
+
+// ask sends what is pending and a query, and hands each row to scan. It returns how many rows the query changed or gave.
+func (t *tx) ask(scan func(pgx.Rows) error, sql string, args ...any) (int64, error) {
+	if err := t.alive(); err != nil {
+		return 0, err
+	}
+	ctx, cancel := t.e.limit(t.ctx)
+	defer cancel()
+	if t.pending.Len() == 0 {
+		rows, err := t.conn.Query(ctx, sql, args...)
+		return collect(rows, err, scan)
+	}
+	writes := t.pending.Len()
+	t.pending.Queue(sql, args...)
+	results := t.conn.SendBatch(ctx, t.pending)
+	t.pending = &pgx.Batch{}
+	n, err := func() (int64, error) {
+		for range writes {
+			if _, err := results.Exec(); err != nil {
+				return 0, err
+			}
+		}
+		rows, err := results.Query()
+		return collect(rows, err, scan)
+	}()
+	if closing := results.Close(); err == nil {
+		err = closing
+	}
+	return n, err
+}
+
+func collect(rows pgx.Rows, err error, scan func(pgx.Rows) error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if scan == nil {
+			continue
+		}
+		if err := scan(rows); err != nil {
+			return 0, err
+		}
+	}
+	return rows.CommandTag().RowsAffected(), rows.Err()
+}
+
+func (t *tx) Get(tab store.Table, key store.Key) (store.Record, error) {
+	r, _, err := t.get(t.e.sql.get, tab, key)
+	return r, err
+}
+
+// get returns the record and whether there is a row, which may be expired.
+func (t *tx) get(sql string, tab store.Table, key store.Key) (r store.Record, there bool, err error) {
+	if err := t.alive(); err != nil {
+		return r, false, err
+	}
+	b, err := store.CheckKey(tab, key)
+	if err != nil {
+		return r, false, err
+	}
+	var until int64
+	n, err := t.ask(func(rows pgx.Rows) error { return rows.Scan(&r.Value, &until) }, sql, []byte(tab.Name), b)
+	switch {
+	case err != nil:
+		return store.Record{}, false, t.fail("read from table "+strconv.Quote(tab.Name), err)
+	case n == 0:
+		return store.Record{}, false, store.ErrNotFound
+	case until != 0 && until <= t.now: // as store.Expired
+		return store.Record{}, true, store.ErrNotFound
+	}
+	r.Key, r.Expires = slices.Clone(key), store.FromMillis(until)
+	return r, true, nil
+}
+
+// GetForUpdate locks the row. Where there is none it makes one that nobody sees, so that whoever wants to make the same
+// waits for us.
+func (t *tx) GetForUpdate(tab store.Table, key store.Key) (store.Record, error) {
+	for range holdTries {
+		r, there, err := t.get(t.e.sql.lock, tab, key)
+		if there || err != store.ErrNotFound { //nolint:errorlint // get's own, unwrapped
+			return r, err
+		}
+		b := key.Encode()
+		n, err := t.ask(nil, t.e.sql.hold, []byte(tab.Name), b)
+		if err != nil {
+			return store.Record{}, t.fail("lock in table "+strconv.Quote(tab.Name), err)
+		}
+		if n == 1 {
+			if t.holds == nil {
+				t.holds = map[rowName]bool{}
+			}
+			t.holds[rowName{tab.Name, string(b)}] = true
+			return store.Record{}, store.ErrNotFound
+		}
+	}
+	return store.Record{}, t.fail("lock", &failure{err: store.ErrConflict, again: true})
+}
+
+func (t *tx) Scan(tab store.Table, prefix store.Key) iter.Seq2[store.Record, error] {
+	return func(yield func(store.Record, error) bool) {
+		from, err := store.CheckPrefix(tab, prefix)
+		if err == nil {
+			err = t.alive()
+		}
+		if err != nil {
+			yield(store.Record{}, err)
+			return
+		}
+		below := below(from)
+		for {
+			page, last, err := t.page(tab, from, below)
+			if err != nil {
+				yield(store.Record{}, t.fail("scan table "+strconv.Quote(tab.Name), err))
+				return
+			}
+			for _, r := range page {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			if len(page) < scanPage {
+				return
+			}
+			from = append(last, 0) // the next of all possible keys
+		}
+	}
+}
+
+// below is the first key after all that begin with an encoded prefix, nil for the empty one. An encoded prefix ends with
+// the byte 0.
+func below(prefix []byte) []byte {
+	if len(prefix) == 0 {
+		return nil
+	}
+	b := slices.Clone(prefix)
+	b[len(b)-1]++
+	return b
+}
+
+func (t *tx) page(tab store.Table, from, below []byte) (page []store.Record, last []byte, err error) {
+	scan := func(rows pgx.Rows) error {
+		var r store.Record
+		var until int64
+		if err := rows.Scan(&last, &r.Value, &until); err != nil {
+			return err
+		}
+		if r.Key, err = store.ParseKey(last); err != nil {
+			return &failure{err: fmt.Errorf("%w: %w", store.ErrCorrupt, err)}
+		}
+		r.Expires = store.FromMillis(until)
+		page = append(page, r)
+		return nil
+	}
+	name := []byte(tab.Name)
+	if below == nil {
+		_, err = t.ask(scan, t.e.sql.scanAll, name, from, t.now, int64(scanPage))
+	} else {
+		_, err = t.ask(scan, t.e.sql.scan, name, from, below, t.now, int64(scanPage))
+	}
+	return page, last, err
+}
+
+func (t *tx) Put(tab store.Table, r store.Record) error {
+	key, err := t.write(tab, r.Key)
+	if err != nil {
+		return err
+	}
+	if err := store.CheckValue(tab, r.Value); err != nil {
+		return err
+	}
+	value := append([]byte{}, r.Value...) // nil would be NULL
+	t.pending.Queue(t.e.sql.put, []byte(tab.Name), key, value, store.Millis(r.Expires))
+	return nil
+}
+
+func (t *tx) Delete(tab store.Table, key store.Key) error {
+	b, err := t.write(tab, key)
+	if err != nil {
+		return err
+	}
+	t.pending.Queue(t.e.sql.remove, []byte(tab.Name), b)
+	return nil
+}
+
+func (t *tx) write(tab store.Table, key store.Key) ([]byte, error) {
+	if err := t.alive(); err != nil {
+		return nil, err
+	}
+	b, err := store.CheckKey(tab, key)
+	if err != nil {
+		return nil, err
+	}
+	if t.writes++; t.writes > store.MaxWrites {
+		return nil, fmt.Errorf("more than %d writes in one update: %w", store.MaxWrites, store.ErrTooLarge)
+	}
+	delete(t.holds, rowName{tab.Name, string(b)})
+	return b, nil
+}
+
+// commit sends what is pending and COMMIT in one message. From then on the caller's context does not matter, since a
+// change that is half sent is neither made nor not made.
+func (t *tx) commit() error {
+	if err := t.ctx.Err(); err != nil {
+		return err
+	}
+	for row := range t.holds {
+		t.pending.Queue(t.e.sql.unhold, []byte(row.tab), []byte(row.key))
+	}
+	before := t.pending.Len()
+	t.pending.Queue("commit")
+	ctx, cancel := t.e.limit(context.WithoutCancel(t.ctx))
+	defer cancel()
+	results := t.conn.SendBatch(ctx, t.pending)
+	defer results.Close() //nolint:errcheck // the answer to COMMIT is what counts
+	for range before {
+		if _, err := results.Exec(); err != nil {
+			return t.uncommitted(err, isAnswer(err))
+		}
+	}
+	tag, err := results.Exec()
+	if err != nil {
+		return t.uncommitted(err, !unknownCommit(err))
+	}
+	if tag.String() != "COMMIT" {
+		return &failure{err: fmt.Errorf("commit: server says %s: %w", tag, store.ErrConflict), again: true}
+	}
+	return nil
+}
+
+// uncommitted is the error of a commit. certain: nothing was changed. A transaction that writes nothing has no outcome
+// to be unknown.
+func (t *tx) uncommitted(err error, certain bool) error {
+	if certain || t.writes == 0 {
+		return failed(context.WithoutCancel(t.ctx), "commit", err)
+	}
+	return &failure{err: fmt.Errorf("commit: %w: %w", store.ErrUnknown, err)}
+}
+
+// isAnswer reports whether the server itself refused a statement before COMMIT, also by ending: then it did not come to
+// COMMIT. That nothing was sent is as certain.
+func isAnswer(err error) bool {
+	_, answered := errors.AsType[*pgconn.PgError](err)
+	return answered || pgconn.SafeToRetry(err)
+}
