@@ -186,7 +186,8 @@ func TestGuideIntrospection(t *testing.T) {
 	address := freeAddress(t)
 	_, port, _ := strings.Cut(address, ":")
 	g.put("wiki.secret", "0123456789abcdef0123456789abcdef\n")
-	g.serve(g.block("introspection.md", "# /etc/oidcbox/verifier.yaml", "unix:/run/oidcbox-verifier/verifier.sock",
+	g.put("policy.yaml", g.block("introspection.md", "# /etc/oidcbox/policy.yaml, for the wiki"))
+	g.serve(g.block("introspection.md", "# /etc/oidcbox/verifier.yaml", "unix:/run/oidcbox/verifier.sock",
 		"unix:"+g.path("v.sock"), "127.0.0.1:9100", address, "https://login.example.org/oauth2", g.op.URL))
 	guide, err := os.ReadFile("../docs/admin/introspection.md")
 	if err != nil {
@@ -203,7 +204,7 @@ func TestGuideIntrospection(t *testing.T) {
 		good[:len(good)-8] + "AAAAAAAA": `{"active":false}`, g.token("https://x"): `{"active":false}`,
 	} {
 		g.put("token", token)
-		script := "printf 'user = " + strings.ReplaceAll(line, "/run/oidcbox-verifier/verifier.sock", g.path("v.sock"))
+		script := "printf 'user = " + strings.ReplaceAll(line, "/run/oidcbox/verifier.sock", g.path("v.sock"))
 		if got := g.shell(script); !strings.HasPrefix(got, want) {
 			t.Errorf("curl: %s, want %s", got, want)
 		}

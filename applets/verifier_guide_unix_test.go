@@ -68,7 +68,7 @@ func newProtectedSite(t *testing.T, proxy string) *protectedSite {
 	issuers := []string{"https://login.example.org/oauth2", g.one.URL, "https://cms-auth.example.org/", g.two.URL}
 	g.write("policy.yaml", guideBlock(t, "/etc/oidcbox/policy.yaml", issuers...))
 	g.write("verifier.yaml", guideBlock(t, "/etc/oidcbox/verifier.yaml", append(issuers,
-		"/run/oidcbox-verifier/verifier.sock, mode: 0660, group: www-data", g.path("v.sock")+", mode: 0600", "127.0.0.1:9100", freeAddress(t),
+		"/run/oidcbox/verifier.sock, mode: 0660, group: www-data", g.path("v.sock")+", mode: 0600", "127.0.0.1:9100", freeAddress(t),
 		"/etc/oidcbox/policy.yaml", g.path("policy.yaml"), "proxy: nginx", "proxy: "+proxy)...))
 	g.must("verifier", "config", "check", "verifier.yaml")
 	g.background("verifier", "verifier", "serve", "--config", "verifier.yaml")
@@ -89,7 +89,7 @@ func (g *protectedSite) nginx(t *testing.T) {
 	}
 	server := guideBlock(
 		t, "/etc/nginx/conf.d/se.conf", "listen 443 ssl", "listen unix:"+g.front+" ssl", "/etc/ssl/certs/se.example.org.pem", cert,
-		"/etc/ssl/private/se.example.org.key", key, "/run/oidcbox-verifier/verifier.sock", g.path("v.sock"), "127.0.0.1:9000",
+		"/etc/ssl/private/se.example.org.key", key, "/run/oidcbox/verifier.sock", g.path("v.sock"), "127.0.0.1:9000",
 		g.service.Listener.Addr().String(),
 	)
 	g.write("nginx.conf", user+"daemon off;\nerror_log stderr;\npid "+g.path("pid")+";\nevents {}\nhttp {\naccess_log off;\n"+temp+server+"}\n")
@@ -103,7 +103,7 @@ func (g *protectedSite) caddy(t *testing.T) {
 	site := guideBlock(
 		t, "/etc/caddy/Caddyfile", "\nse.example.org {",
 		fmt.Sprintf("\nhttps://se.example.org:%s {\n\ttls %s %s\n\tbind 127.0.0.1", port, cert, key),
-		"/run/oidcbox-verifier/verifier.sock", g.path("v.sock"), "127.0.0.1:9000", g.service.Listener.Addr().String(),
+		"/run/oidcbox/verifier.sock", g.path("v.sock"), "127.0.0.1:9000", g.service.Listener.Addr().String(),
 	)
 	g.write("Caddyfile", "{\n\tadmin off\n\tauto_https off\n\tservers {\n\t\tprotocols h1\n\t}\n}\n"+site)
 	g.proxy(t, "caddy", "run", "--adapter", "caddyfile", "--config", g.path("Caddyfile"))
@@ -217,4 +217,45 @@ func TestVerifierGuide(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestVerifierGuideTry: the commands of "Try it", typed as they stand there.
+func TestVerifierGuideTry(t *testing.T) {
+	services.Need(t, "curl")
+	g := newProtectedSite(t, "nginx")
+	g.write("token", strings.TrimPrefix(g.token(g.one, "storage.read:/", "https://se.example.org"), "Authorization: Bearer ")+"\n")
+	for start, want := range map[string]string{
+		"printf 'header": "X-Token-Iss: " + g.one.URL, "oidcbox verifier token --config": "accepted: ",
+	} {
+		if out := g.typed(t, start); !strings.Contains(out, want) {
+			t.Errorf("%s: no %q in\n%s", start, want, out)
+		}
+	}
+}
+
+// typed runs the indented lines of the guide that begin with start.
+func (g *protectedSite) typed(t *testing.T, start string) string {
+	t.Helper()
+	guide, err := os.ReadFile("../docs/admin/verifier.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(guide), "\n    "+start)
+	lines, _, ends := strings.Cut(rest, "\n\n")
+	if !found || !ends {
+		t.Fatalf("the guide has no line %q", start)
+	}
+	script := strings.NewReplacer(
+		"/run/oidcbox/verifier.sock", g.path("v.sock"), "/etc/oidcbox", g.dir, "https://login.example.org/oauth2", g.one.URL,
+		"oidcbox verifier", g.bin+" verifier", "--token-file token", "--token-file "+g.path("token"), "cat token", "cat "+g.path("token"),
+	).Replace(start + lines)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", script)
+	cmd.Env = g.environ()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, script, out)
+	}
+	return string(out)
 }

@@ -311,7 +311,7 @@ func startNginxWith(t testing.TB, more string, edit func(string) string) *site {
 	server := edit(with(
 		t, block(t, "/etc/nginx/conf.d/se.conf"), "listen 443 ssl", "listen unix:"+s.front+" ssl",
 		"/etc/ssl/certs/se.example.org.pem", s.cert, "/etc/ssl/private/se.example.org.key", s.key,
-		"/run/oidcbox-verifier/verifier.sock", s.socket, "127.0.0.1:9000", s.service.Listener.Addr().String(),
+		"/run/oidcbox/verifier.sock", s.socket, "127.0.0.1:9000", s.service.Listener.Addr().String(),
 	))
 	user := ""
 	if os.Geteuid() == 0 {
@@ -343,7 +343,7 @@ func startCaddy(t testing.TB, edit func(string) string) *site {
 		text := with(
 			t, block(t, "/etc/caddy/Caddyfile"), "\nse.example.org {",
 			fmt.Sprintf("\nhttps://se.example.org:%s {\n\ttls %s %s\n\tbind 127.0.0.1", port, s.cert, s.key),
-			"/run/oidcbox-verifier/verifier.sock", s.socket, "127.0.0.1:9000", s.service.Listener.Addr().String(),
+			"/run/oidcbox/verifier.sock", s.socket, "127.0.0.1:9000", s.service.Listener.Addr().String(),
 		)
 		if edit != nil {
 			text = edit(text)
