@@ -44,6 +44,7 @@ func tiers() [][]string {
 		{"core/oidc/issuer/issuertest", "core/oidc/custody", "core/mytoken", "core/token/remote"},
 		{"core/mytoken/mytokentest", "core/mytoken/rules"},
 		{"core/mytoken/mint", "core/mytoken/profiles"},
+		{"core/mytoken/ledger"},
 		{"core/agent/proto", "core/agent/control", "core/agent/login", "core/agent/prompt"},
 		{"core/agent/grant"},
 		{"core/agent/service", "core/agent/start"},

@@ -1,0 +1,98 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/mytoken/mint"
+	"github.com/oidcbox/oidcbox/store"
+)
+
+// User is a person, as far as the ledger knows one.
+type User struct {
+	ID              string
+	Issuer, Subject string // at the provider
+	Created         time.Time
+	Erasing         bool
+}
+
+// UserID names a person: the sub of the mytokens.
+func UserID(issuer, subject string) string { return mint.Subject(subject, issuer) }
+
+// User returns a person. ErrUnknown.
+func (l *Ledger) User(ctx context.Context, id string) (u User, err error) {
+	err = l.eng.View(ctx, func(tx store.Tx) error {
+		r, err := read[userRecord](tx, tableUsers, id)
+		if err == nil {
+			u = User{ID: id, Issuer: r.Issuer, Subject: r.Subject, Created: r.Created, Erasing: r.Erasing}
+		}
+		return err
+	})
+	if err != nil {
+		return User{}, fmt.Errorf("find a person: %w", err)
+	}
+	return u, nil
+}
+
+// settingRecord is one setting of a person: what it means is its owner's matter.
+type settingRecord struct {
+	Version int             `json:"v"`
+	Value   json.RawMessage `json:"value"`
+}
+
+// Setting returns a setting of a person, nil where it was never set.
+func (l *Ledger) Setting(ctx context.Context, user, name string) (json.RawMessage, error) {
+	var v json.RawMessage
+	err := l.eng.View(ctx, func(tx store.Tx) error {
+		r, err := read[settingRecord](tx, tableSettings, user, name)
+		if errors.Is(err, ErrUnknown) {
+			return nil
+		}
+		if err == nil {
+			v = r.Value
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read a setting: %w", err)
+	}
+	return v, nil
+}
+
+// ChangeSetting replaces a setting of a person who is known here by what edit makes of it; nil removes it. edit may run
+// more than once, and its error is returned.
+func (l *Ledger) ChangeSetting(
+	ctx context.Context, user, name string, edit func(json.RawMessage) (json.RawMessage, error),
+) error {
+	err := l.eng.Update(ctx, func(tx store.WTx) error {
+		u, err := readForUpdate[userRecord](tx, tableUsers, user)
+		if err == nil && u.Erasing {
+			err = ErrErased
+		}
+		if err != nil {
+			return err
+		}
+		old, err := readForUpdate[settingRecord](tx, tableSettings, user, name)
+		if errors.Is(err, ErrUnknown) {
+			old, err = &settingRecord{}, nil
+		}
+		if err != nil {
+			return err
+		}
+		v, err := edit(old.Value)
+		if err != nil {
+			return err
+		}
+		if v == nil {
+			return tx.Delete(table(tableSettings), store.Key{user, name})
+		}
+		return write(tx, tableSettings, settingRecord{recordVersion, v}, time.Time{}, user, name)
+	})
+	if err != nil {
+		return fmt.Errorf("change a setting: %w", err)
+	}
+	return nil
+}

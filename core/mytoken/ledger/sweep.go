@@ -1,0 +1,311 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/oidcbox/oidcbox/store"
+)
+
+const (
+	sweepLease = "mytoken.sweep"
+	sweepTTL   = time.Minute
+	// batch is how many rows one transaction removes, below store.MaxWrites.
+	batch = 50
+)
+
+// Swept counts what a Sweep did.
+type Swept struct {
+	Tokens int // removed
+	Lost   int // uses that were under way and that nobody settled
+	Logins int // ended, and their refresh tokens removed
+	Users  int // removed: nothing of them was left, or they were being erased
+}
+
+// Sweep removes mytokens that ended longer ago than Options.Retention, ends logins of which no mytoken lives, books what
+// processes that died have left, and finishes erasures. It may be killed at any point, and goes on the next time. One
+// process at a time does it; another one's Sweep waits for its turn until ctx ends.
+func (l *Ledger) Sweep(ctx context.Context) (Swept, error) {
+	l.idle(ctx)
+	lease, err := l.eng.Lease(ctx, sweepLease, sweepTTL)
+	if err != nil {
+		return Swept{}, fmt.Errorf("wait for the sweep: %w", err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closing)
+		defer cancel()
+		if err := lease.Release(ctx); err != nil {
+			l.o.Log.WarnContext(ctx, "the next sweep has to wait", "err", err)
+		}
+	}()
+	var (
+		n    Swept
+		errs []error
+	)
+	users, err := l.keys(ctx, tableUsers)
+	if err != nil {
+		return n, fmt.Errorf("sweep: %w", err)
+	}
+	for _, key := range users {
+		if err := lease.Renew(ctx, sweepTTL); err != nil {
+			return n, fmt.Errorf("sweep: %w", errors.Join(append(errs, err)...))
+		}
+		if err := l.sweepUser(ctx, key[0], &n); err != nil {
+			errs = append(errs, err) // one record that cannot be read must not keep the others
+		}
+	}
+	errs = append(errs, l.sweepLogins(ctx, &n))
+	if err := errors.Join(errs...); err != nil {
+		return n, fmt.Errorf("sweep: %w", err)
+	}
+	return n, nil
+}
+
+// keys lists the keys of a table below a prefix.
+func (l *Ledger) keys(ctx context.Context, name string, prefix ...string) (all []store.Key, err error) {
+	err = l.eng.View(ctx, func(tx store.Tx) error {
+		all = nil
+		for row, err := range tx.Scan(table(name), prefix) {
+			if err != nil {
+				return err
+			}
+			all = append(all, row.Key)
+		}
+		return nil
+	})
+	return all, err
+}
+
+func (l *Ledger) sweepUser(ctx context.Context, user string, n *Swept) error {
+	u, err := l.User(ctx, user)
+	if errors.Is(err, ErrUnknown) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if u.Erasing {
+		err := l.erase(ctx, user)
+		if err == nil {
+			n.Users++
+		}
+		return err
+	}
+	all, err := l.List(ctx, user)
+	if err != nil {
+		return err
+	}
+	now := l.now()
+	left := len(all)
+	for _, t := range all {
+		lost, err := l.tidy(ctx, t)
+		if n.Lost += lost; err != nil {
+			return err
+		}
+		if t.EndedAt.IsZero() || now.Sub(t.EndedAt) < l.o.Retention {
+			continue
+		}
+		if err := l.remove(ctx, t, stillBelow(t, all)); err != nil {
+			return err
+		}
+		n.Tokens++
+		left--
+	}
+	if left > 0 {
+		return nil
+	}
+	gone, err := l.dropUser(ctx, user)
+	if gone {
+		n.Users++
+	}
+	return err
+}
+
+// stillBelow reports whether a mytoken that was made from t may be kept on: then the mark of t has to stay.
+func stillBelow(t Token, all []Token) bool {
+	return slices.ContainsFunc(all, func(o Token) bool { return slices.Contains(o.Path, t.MOMID) })
+}
+
+// tidy books the uses of a mytoken that nobody settled, returns the allowance of one that expired, and forgets the
+// answer for one that was replaced longer ago than anybody may ask for it.
+func (l *Ledger) tidy(ctx context.Context, t Token) (lost int, err error) {
+	var needed bool
+	err = l.eng.View(ctx, func(tx store.Tx) error {
+		s, err := read[stateRecord](tx, tableStates, t.MOMID)
+		if err != nil {
+			return err
+		}
+		now := l.now()
+		if lost, err = s.lapse(now, l.o.Hold); err != nil {
+			return err
+		}
+		needed = lost > 0 || l.outdated(s, now) || t.Condition == Expired && !s.Returned && len(s.Path) > 0
+		return nil
+	})
+	if err != nil || !needed {
+		return 0, err
+	}
+	err = l.eng.Update(ctx, func(tx store.WTx) error {
+		s, now, err := l.forUpdate(tx, t.MOMID)
+		if err != nil {
+			return err
+		}
+		if l.outdated(s, now) {
+			s.Answer = nil
+		}
+		end, err := endOf(tx, s, now)
+		if err != nil {
+			return err
+		}
+		if !end.IsZero() && s.Revoked == nil && len(s.Holds) == 0 {
+			if err := l.giveUp(tx, t.MOMID, s); err != nil {
+				return err
+			}
+			s.Returned = true
+		}
+		return write(tx, tableStates, s, time.Time{}, t.MOMID)
+	})
+	if errors.Is(err, ErrUnknown) {
+		return 0, nil
+	}
+	return lost, err
+}
+
+// outdated reports whether nobody may ask for the newest mytoken with the one before any more; twice the window, because
+// a use that was reserved inside of it may still be under way.
+func (l *Ledger) outdated(s *stateRecord, now time.Time) bool {
+	return s.Answer != nil && now.Sub(s.Since) > 2*l.o.Window+l.o.Hold
+}
+
+// remove deletes all that is kept of a mytoken: events and codes first, in batches, the row that leads to them last.
+func (l *Ledger) remove(ctx context.Context, t Token, keepMark bool) error {
+	var first, next int64
+	err := l.eng.View(ctx, func(tx store.Tx) error {
+		s, err := read[stateRecord](tx, tableStates, t.MOMID)
+		if err == nil {
+			first, next = s.First, s.Next
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, ErrUnknown) {
+		return err
+	}
+	var rows []row
+	for n := first; n < next; n++ {
+		rows = append(rows, row{tableEvents, eventKey(t.MOMID, n)})
+	}
+	aliases, err := l.aliases(ctx, t.MOMID)
+	if err != nil {
+		return err
+	}
+	rows = append(rows, aliases...)
+	if err := l.delete(ctx, rows); err != nil {
+		return err
+	}
+	last := []row{
+		{tableTokens, store.Key{t.MOMID}}, {tableStates, store.Key{t.MOMID}},
+		{tableOwned, store.Key{t.User, t.Login, t.MOMID}},
+	}
+	if !keepMark {
+		last = append(last, row{tableMarks, store.Key{t.MOMID}})
+	}
+	return l.delete(ctx, last)
+}
+
+// row is one to be deleted.
+type row struct {
+	table string
+	key   store.Key
+}
+
+// aliases are the codes of a mytoken, and the rows that lead to them.
+func (l *Ledger) aliases(ctx context.Context, momID string) (rows []row, err error) {
+	err = l.eng.View(ctx, func(tx store.Tx) error {
+		rows = nil
+		for r, err := range tx.Scan(table(tableAliases), store.Key{momID}) {
+			if err != nil {
+				return err
+			}
+			a, err := parse[aliasRecord](r.Value)
+			if err != nil {
+				return err
+			}
+			rows = append(rows,
+				row{tableCodes, store.Key{string(a.Kind), r.Key[1]}}, row{tableAliases, r.Key})
+		}
+		return nil
+	})
+	return rows, err
+}
+
+func (l *Ledger) delete(ctx context.Context, rows []row) error {
+	for some := range slices.Chunk(rows, batch) {
+		err := l.eng.Update(ctx, func(tx store.WTx) error {
+			for _, r := range some {
+				if err := tx.Delete(table(r.table), r.key); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("remove records: %w", err)
+		}
+	}
+	return nil
+}
+
+// sweepLogins ends logins without living mytokens, removes what a process left that died while it kept a new one, and
+// the rows of logins that have no mytoken at all any more.
+func (l *Ledger) sweepLogins(ctx context.Context, n *Swept) error {
+	logins, err := l.keys(ctx, tableLogins)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, key := range logins {
+		ended, err := l.sweepLogin(ctx, key[0])
+		if ended {
+			n.Logins++
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Ledger) sweepLogin(ctx context.Context, login string) (ended bool, err error) {
+	var (
+		lg    *loginRecord
+		owned bool
+	)
+	err = l.eng.View(ctx, func(tx store.Tx) error {
+		if lg, err = read[loginRecord](tx, tableLogins, login); err != nil {
+			return err
+		}
+		for _, err := range tx.Scan(table(tableOwned), store.Key{lg.User, login}) {
+			owned = err == nil
+			return err
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, ErrUnknown):
+		return false, nil
+	case err != nil:
+		return false, err
+	case lg.Pending && l.now().Sub(lg.Created) < pendingFor:
+		return false, nil
+	case lg.Pending || !owned:
+		// The refresh token first: without the row of the login nobody would look for it.
+		if err := l.forget(ctx, login); err != nil {
+			return false, err
+		}
+		return true, l.delete(ctx, []row{{tableLogins, store.Key{login}}})
+	case !lg.Ended.IsZero():
+		return false, l.forget(ctx, login) // a process may have died between mark and removal
+	}
+	return l.endLogin(ctx, login)
+}
