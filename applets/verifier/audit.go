@@ -1,17 +1,12 @@
 package verifier
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/token/gate"
@@ -19,71 +14,36 @@ import (
 )
 
 const (
-	// auditRoom is how many records wait for a slow disk.
-	auditRoom = 4096
+	// auditRoom is how many bytes of records wait for a slow disk.
+	auditRoom = 2 << 20
 	// auditWait is how long a decision waits for room; after that its record is lost, and counted.
 	auditWait = time.Second
 	// auditPause is between two writes: under load a system call for each decision costs more than the decision.
 	auditPause = 5 * time.Millisecond
+	// auditPiece is how much is written at once, or one record.
+	auditPiece = 64 << 10
 	// auditEnd is how long what waits may take at the end.
 	auditEnd = 2 * time.Second
 	// maxAuditPath keeps a record on a line that tools read.
 	maxAuditPath = 1024
 )
 
-// auditRecord is one decision. There is no token in it, and no query: tokens stand there at times. sub, iss, jti and
-// kid are there once the token was believed; what others say of themselves is apart from that, in claimed.
-type auditRecord struct {
-	Time      string `json:"time"`
-	Decision  string `json:"decision"` // allow, deny, error
-	Status    int    `json:"status"`
-	Code      string `json:"error,omitempty"`
-	Reason    string `json:"reason,omitempty"`
-	Service   string `json:"service,omitempty"`
-	Method    string `json:"method,omitempty"`
-	Operation string `json:"operation,omitempty"`
-	Path      string `json:"path,omitempty"`
-	Issuer    string `json:"iss,omitempty"`
-	Subject   string `json:"sub,omitempty"`
-	ID        string `json:"jti,omitempty"`
-	KeyID     string `json:"kid,omitempty"`
-	Token     string `json:"tokid,omitempty"`
-	Opaque    bool   `json:"opaque,omitempty"`
-	// Claimed is what a token that was refused says of itself: nobody believes it, and it may well say why.
-	Claimed *gate.Claimed `json:"claimed,omitempty"`
-	Micros  int64         `json:"us"`
-}
-
-func recordOf(at time.Time, e gate.Event) auditRecord {
-	id := e.Outcome.Identity
-	r := auditRecord{
-		Time: at.UTC().Format("2006-01-02T15:04:05.000000Z"), Decision: "allow", Status: 200,
-		Service: e.Request.Service, Method: e.Request.Method, Operation: e.Request.Operation,
-		Path:   e.Request.Path[:min(len(e.Request.Path), maxAuditPath)],
-		Issuer: id.Issuer, Subject: id.Subject, ID: id.Claims.ID, KeyID: id.KeyID, Token: e.TokenID,
-		Opaque: e.Outcome.Opaque, Claimed: e.Claimed, Micros: e.Took.Microseconds(),
-	}
-	if no := e.Refusal; no != nil {
-		r.Decision, r.Status, r.Code, r.Reason = "deny", no.Status, no.Code, no.Reason()
-		if no.Status >= 500 {
-			r.Decision = "error"
-		}
-	}
-	return r
-}
-
 // auditLog writes records, one JSON object a line, in the order in which decisions were made.
 type auditLog struct {
 	name  string // of the file; "" for a stream or none
 	lost  *metrics.Counter
-	queue chan []byte // nil: nothing is written
+	wake  chan struct{} // nil: nothing is written
 	ended chan struct{}
 
 	mu      sync.Mutex
-	out     *bufio.Writer
-	pending uint64    // records in out
-	stream  io.Writer // nil: it is a file
-	file    *os.File
+	pending []byte        // lines that the writer has not taken yet
+	waiting int           // bytes of lines that are not written, those the writer has included
+	freed   chan struct{} // closed when there is room again; nil: nobody waits
+	stamp   stamp
+
+	writing sync.Mutex // guards what follows, held while something is written
+	out     io.Writer
+	file    *os.File // out, when it is one of ours
 }
 
 // openAudit begins to write to stdout, stderr, none or a file.
@@ -93,19 +53,18 @@ func openAudit(env *cli.Env, to string, lost *metrics.Counter) (*auditLog, error
 	case "none":
 		return a, nil
 	case "stdout":
-		a.stream = env.Stdout
+		a.out = env.Stdout
 	case "stderr":
-		a.stream = env.Stderr
+		a.out = env.Stderr
 	default:
 		a.name = to
 		f, err := openAuditFile(to)
 		if err != nil {
 			return nil, err
 		}
-		a.file = f
+		a.file, a.out = f, f
 	}
-	a.out = bufio.NewWriterSize(a.under(), 64<<10)
-	a.queue, a.ended = make(chan []byte, auditRoom), make(chan struct{})
+	a.wake, a.ended = make(chan struct{}, 1), make(chan struct{})
 	go a.write()
 	return a, nil
 }
@@ -119,88 +78,107 @@ func openAuditFile(name string) (*os.File, error) {
 }
 
 // record writes one decision down. It waits for a slow disk only as long as that stays within reason.
-func (a *auditLog) record(at time.Time, e gate.Event) {
-	if a.queue == nil {
+func (a *auditLog) record(at time.Time, e *gate.Event) {
+	if a.wake == nil {
 		return
 	}
-	b, err := json.Marshal(recordOf(at, e))
-	if err != nil { // text and numbers always encode
-		a.lost.Add(1)
-		return
-	}
-	b = append(visible(b), '\n')
-	select {
-	case a.queue <- b:
-		return
-	default:
-	}
-	wait := time.NewTimer(auditWait)
-	defer wait.Stop()
-	select {
-	case a.queue <- b:
-	case <-wait.C:
-		a.lost.Add(1)
-	}
-}
-
-// visible escapes what is in b, which is JSON, and does something to a terminal instead of being seen there: who looks at
-// the audit should not do what a stranger wants.
-func visible(b []byte) []byte {
-	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
-	if bytes.IndexFunc(b, hidden) < 0 {
-		return b
-	}
-	out := make([]byte, 0, len(b)+32)
-	for _, r := range string(b) {
-		switch {
-		case !hidden(r):
-			out = utf8.AppendRune(out, r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
-		default:
-			out = fmt.Appendf(out, `\u%04x`, r)
-		}
-	}
-	return out
-}
-
-// write empties the queue. What has been decided is written before it waits for more.
-func (a *auditLog) write() {
-	defer close(a.ended)
-	for b := range a.queue {
-		last := len(a.queue) == 0
-		a.put(b, last)
-		if last {
-			time.Sleep(auditPause)
-		}
-	}
-}
-
-func (a *auditLog) put(b []byte, flush bool) {
+	r := recordOf(e)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	_, err := a.out.Write(b)
-	if a.pending++; a.out.Buffered() <= len(b) {
-		a.pending = 1 // those before have been written to make room
+	if a.waiting >= auditRoom && !a.room() {
+		a.lost.Add(1)
+		return
 	}
-	if err == nil && flush {
-		if err = a.out.Flush(); err == nil {
-			a.pending = 0
+	before := len(a.pending)
+	a.pending = append(r.appendTo(a.pending, a.stamp.of(at)), '\n')
+	a.waiting += len(a.pending) - before
+	if before == 0 {
+		select {
+		case a.wake <- struct{}{}:
+		default: // it will look again anyhow
 		}
-	}
-	if err != nil {
-		a.lost.Add(a.pending)
-		a.pending = 0
-		a.out.Reset(a.under()) // a writer that has failed once refuses all that follows; a full disk is full for a while
 	}
 }
 
-func (a *auditLog) under() io.Writer {
-	if a.file != nil {
-		return a.file
+// room waits until something was written, with a.mu, which it lets go of meanwhile. It reports whether there is room.
+func (a *auditLog) room() bool {
+	wait := time.NewTimer(auditWait)
+	defer wait.Stop()
+	for a.waiting >= auditRoom {
+		if a.freed == nil {
+			a.freed = make(chan struct{})
+		}
+		freed, late := a.freed, false
+		a.mu.Unlock()
+		select {
+		case <-freed:
+		case <-wait.C:
+			late = true
+		}
+		a.mu.Lock()
+		if late {
+			return false
+		}
 	}
-	return a.stream
+	return true
+}
+
+// write writes all there is, and looks again after a pause, until Close.
+func (a *auditLog) write() {
+	defer close(a.ended)
+	var spare []byte
+	for range a.wake {
+		spare = a.drain(spare)
+		time.Sleep(auditPause)
+	}
+	a.drain(spare)
+}
+
+// drain writes until nothing is left. The two buffers change places: room is one to be filled, the last one comes back.
+func (a *auditLog) drain(room []byte) []byte {
+	for {
+		a.mu.Lock()
+		lines := a.pending
+		a.pending = room[:0]
+		a.mu.Unlock()
+		room = lines
+		if len(lines) == 0 {
+			return room
+		}
+		for len(lines) > 0 {
+			n := piece(lines)
+			a.put(lines[:n])
+			lines = lines[n:]
+		}
+	}
+}
+
+// piece returns how many bytes of lines are written at once: whole lines, one at least.
+func piece(lines []byte) int {
+	if len(lines) <= auditPiece {
+		return len(lines)
+	}
+	if n := bytes.LastIndexByte(lines[:auditPiece], '\n') + 1; n > 0 {
+		return n
+	}
+	return bytes.IndexByte(lines, '\n') + 1
+}
+
+// put writes lines, and makes room for as many.
+func (a *auditLog) put(lines []byte) {
+	a.writing.Lock()
+	n, err := a.out.Write(lines)
+	a.writing.Unlock()
+	if err != nil { // a full disk is full for a while: what follows is tried again
+		a.lost.Add(uint64(bytes.Count(lines[n:], []byte{'\n'})))
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.waiting -= len(lines)
+	if a.freed != nil {
+		close(a.freed)
+		a.freed = nil
+	}
 }
 
 // reopen goes on in a new file when the old one was moved away.
@@ -212,25 +190,20 @@ func (a *auditLog) reopen() error {
 	if err != nil {
 		return err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if err := a.out.Flush(); err != nil {
-		a.lost.Add(a.pending)
-	}
-	a.pending = 0
+	a.writing.Lock()
+	defer a.writing.Unlock()
 	_ = a.file.Close()
-	a.file = f
-	a.out.Reset(f)
+	a.file, a.out = f, f
 	return nil
 }
 
 // Close writes what waits, as long as that does not take too long: nobody may keep a daemon from ending by not reading
 // its output. Nothing may be recorded afterwards.
 func (a *auditLog) Close() {
-	if a.queue == nil {
+	if a.wake == nil {
 		return
 	}
-	close(a.queue)
+	close(a.wake)
 	wait := time.NewTimer(auditEnd)
 	defer wait.Stop()
 	select {

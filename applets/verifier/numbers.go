@@ -1,7 +1,9 @@
 package verifier
 
 import (
+	"maps"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +22,9 @@ type numbers struct {
 	auditLost *metrics.Counter
 	reloads   *metrics.Counters
 
+	mu       sync.Mutex                       // held to change services
+	services atomic.Pointer[map[string]usual] // a map that is here does not change
+
 	loadedAt atomic.Int64 // Unix time of the last configuration that was taken over
 	lastGood atomic.Bool
 }
@@ -29,6 +34,7 @@ type emit = func(value float64, labels ...string)
 
 func newNumbers(d *daemon) *numbers {
 	n := &numbers{}
+	n.services.Store(&map[string]usual{})
 	n.decisions = n.set.Counters("oidcbox_verifier_decisions_total",
 		"Decisions by service, HTTP status and error code.", "service", "status", "error")
 	n.seconds = n.set.Histograms("oidcbox_verifier_decision_seconds", "Time a decision took.",
@@ -108,14 +114,35 @@ func (d *daemon) cacheGauges(n *numbers) {
 	})
 }
 
+// usual are the numbers that nearly every decision about a service changes, kept where they are found at once.
+type usual struct {
+	allowed *metrics.Counter
+	seconds *metrics.Histogram
+}
+
 // decided counts one decision.
-func (n *numbers) decided(e gate.Event) {
-	status, code := "200", ""
-	if e.Refusal != nil {
-		status, code = strconv.Itoa(e.Refusal.Status), e.Refusal.Code
+func (n *numbers) decided(e *gate.Event) {
+	u := n.usual(e.Request.Service)
+	u.seconds.Observe(e.Took)
+	if e.Refusal == nil {
+		u.allowed.Add(1)
+		return
 	}
-	n.decisions.With(e.Request.Service, status, code).Add(1)
-	n.seconds.With(e.Request.Service).Observe(e.Took)
+	n.decisions.With(e.Request.Service, strconv.Itoa(e.Refusal.Status), e.Refusal.Code).Add(1)
+}
+
+// usual returns the numbers of a service. There are as many as the configurations had.
+func (n *numbers) usual(service string) usual {
+	if u, ok := (*n.services.Load())[service]; ok {
+		return u
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	next := maps.Clone(*n.services.Load())
+	u := usual{allowed: n.decisions.With(service, "200", ""), seconds: n.seconds.With(service)}
+	next[service] = u
+	n.services.Store(&next)
+	return u
 }
 
 func (n *numbers) loaded(at time.Time, ok bool) {

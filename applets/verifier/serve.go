@@ -208,6 +208,6 @@ func (d *daemon) close() {
 
 // observe counts and records a decision.
 func (d *daemon) observe(e gate.Event) {
-	d.numbers.decided(e)
-	d.audit.record(d.env.Now(), e)
+	d.numbers.decided(&e)
+	d.audit.record(d.env.Now(), &e)
 }

@@ -199,7 +199,7 @@ func TestAudit_nobody_reads(t *testing.T) {
 		big := strings.Repeat("x", maxAuditPath)
 		begin := time.Now()
 		for range auditRoom + 100 + more {
-			a.record(begin, gate.Event{Request: policy.Request{Path: "/" + big}})
+			a.record(begin, &gate.Event{Request: policy.Request{Path: "/" + big}})
 			if lost.Value() == more {
 				break
 			}
@@ -222,7 +222,7 @@ func TestAudit_lines(t *testing.T) {
 	var b strings.Builder
 	a, lost := auditTo(t, &b)
 	for i := range 1000 {
-		a.record(time.Unix(0, 0), gate.Event{
+		a.record(time.Unix(0, 0), &gate.Event{
 			Request: policy.Request{Method: "GET\n{}", Path: fmt.Sprint("/\u2028\x00\xff\"", i)},
 			Refusal: &gate.Refusal{Status: 503, Err: context.DeadlineExceeded},
 		})

@@ -43,7 +43,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, o Options) erro
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	srv := &http.Server{
-		Handler:           http.MaxBytesHandler(contain(o.Log, h), maxBody),
+		Handler:           limitBody(contain(o.Log, h)),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -65,6 +65,18 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, o Options) erro
 		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
 	}
 	return nil
+}
+
+// limitBody is http.MaxBytesHandler, which copies every request, for those that have a body.
+func limitBody(h http.Handler) http.Handler {
+	limited := http.MaxBytesHandler(h, maxBody)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body == nil || r.Body == http.NoBody {
+			h.ServeHTTP(w, r)
+			return
+		}
+		limited.ServeHTTP(w, r)
+	})
 }
 
 func stop(srv *http.Server, cut context.CancelFunc, o Options) {
