@@ -175,6 +175,21 @@ func (s *service) choose(r Request, n *Node) (requirement, string) {
 	return s.require, ""
 }
 
+// shadowedBy reports whether earlier is for everything that u is for. A lock behind an open door is a mistake that nobody
+// would notice.
+func (u rule) shadowedBy(earlier rule) bool {
+	within := func(mine, theirs []string, same func(a, b string) bool) bool {
+		return len(theirs) == 0 || len(mine) > 0 && !slices.ContainsFunc(mine, func(m string) bool {
+			return !slices.ContainsFunc(theirs, func(t string) bool { return same(m, t) })
+		})
+	}
+	below := len(earlier.paths) == 0 || len(u.paths) > 0 && !slices.ContainsFunc(u.paths, func(p claims.Path) bool {
+		return !slices.ContainsFunc(earlier.paths, func(base claims.Path) bool { _, in := p.Below(base); return in })
+	})
+	return below && within(u.methods, earlier.methods, strings.EqualFold) &&
+		within(u.operations, earlier.operations, func(a, b string) bool { return a == b })
+}
+
 // fits reports whether the rule is for r, or what would have to be known to say so. Methods compare without case: a
 // backend may do so as well.
 func (u rule) fits(r Request) (fits bool, unknown string) {

@@ -152,3 +152,29 @@ func TestAliasBomb(t *testing.T) {
 		t.Errorf("depth of levels: %v", err)
 	}
 }
+
+// TestShadowedRules: a rule that no request can reach is a mistake, and where it is the stricter one, a hole.
+func TestShadowedRules(t *testing.T) {
+	for name, c := range map[string]struct {
+		rules string
+		line  string // of the fault; "": none
+	}{
+		"a directory inside another": {"{paths: [/a], require: ANYONE}, {paths: [/a/admin], require: NOONE}", "rule 1"},
+		"the other way round":        {"{paths: [/a/admin], require: NOONE}, {paths: [/a], require: ANYONE}", ""},
+		"beside it":                  {"{paths: [/a], require: ANYONE}, {paths: [/ab], require: NOONE}", ""},
+		"one of two":                 {"{paths: [/a], require: ANYONE}, {paths: [/a/x, /b], require: NOONE}", ""},
+		"by method":                  {"{methods: [GET, PUT], require: ANYONE}, {methods: [put], paths: [/x], require: NOONE}", "rule 1"},
+		"another method":             {"{methods: [GET], require: ANYONE}, {methods: [PUT], paths: [/x], require: NOONE}", ""},
+		"more methods":               {"{methods: [GET], paths: [/x], require: ANYONE}, {paths: [/x], require: NOONE}", ""},
+		"by operation": {
+			"{paths: [/q], require: NOONE}, {operations: [storage.read], require: ANYONE}, " +
+				"{operations: [storage.read], paths: [/x], require: NOONE}", "rule 2",
+		},
+		"twice the same": {"{paths: [/a], require: ANYONE}, {paths: [/a/], require: NOONE}", "rule 1"},
+	} {
+		_, err := Parse("p.yaml", []byte("version: 1\nservices: {x: {rules: ["+c.rules+"], require: IDENTIFIED}}\n"))
+		if (err == nil) != (c.line == "") || err != nil && !strings.Contains(err.Error(), c.line+" before it decides") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

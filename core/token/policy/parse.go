@@ -187,6 +187,9 @@ func (x *builder) service(whole config.At, f config.Fields) *service {
 		if len(r) > 0 && !some {
 			x.Fault(a, "a rule is for some methods, operations or paths; for all the rest there is require beside rules")
 		}
+		if i := slices.IndexFunc(s.rules, u.shadowedBy); i >= 0 {
+			x.Fault(a, "no request gets here: all that it is for, rule %d before it decides (the first one that fits does)", i+1)
+		}
 		s.rules = append(s.rules, u)
 	}
 	if whole.Kind() == config.Mapping && !f["require"].Present() && !f["rules"].Present() {
