@@ -86,12 +86,9 @@ func (d *Dir) Issuers() ([]string, error) {
 }
 
 func (d *Dir) open() (*os.Root, error) {
-	if err := sock.MakePrivate(d.path); err != nil {
-		return nil, fmt.Errorf("directory for keys: %w", err)
-	}
-	root, err := os.OpenRoot(d.path)
+	root, err := sock.OpenPrivate(d.path)
 	if err != nil {
-		return nil, fmt.Errorf("open directory for keys: %w", err)
+		return nil, fmt.Errorf("directory for keys: %w", err)
 	}
 	return root, nil
 }

@@ -34,6 +34,27 @@ func MakePrivate(dir string) error {
 	return privateDir(dir, fi)
 }
 
+// OpenPrivate is MakePrivate that opens the directory. What is returned was looked at itself: whoever may rename things
+// above it cannot put another one in its place in between.
+func OpenPrivate(dir string) (*os.Root, error) {
+	if err := MakePrivate(dir); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open private directory: %w", err)
+	}
+	fi, err := root.Stat(".")
+	if err == nil {
+		err = privateDir(dir, fi)
+	}
+	if err != nil {
+		_ = root.Close()
+		return nil, err
+	}
+	return root, nil
+}
+
 // RuntimePath is the name RuntimeDir gives, without looking at it.
 func RuntimePath(getenv func(string) string) string {
 	if base := getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(base) {
