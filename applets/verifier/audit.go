@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/cli"
@@ -69,8 +70,10 @@ func openAudit(env *cli.Env, to string, lost *metrics.Counter) (*auditLog, error
 	return a, nil
 }
 
+// openAuditFile does not wait, as opening a pipe that nobody reads would for ever, with every reload and the end of the
+// daemon behind it.
 func openAuditFile(name string) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the audit: %w", err)
 	}

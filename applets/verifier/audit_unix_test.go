@@ -1,0 +1,28 @@
+//go:build unix
+
+package verifier
+
+import (
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestAudit_pipe: a pipe in the place of the file does not keep the daemon from reading its configuration or from ending.
+func TestAudit_pipe(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "audit.log")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Skip("no pipes here: ", err)
+	}
+	opened := make(chan error, 1)
+	go func() { _, err := openAuditFile(name); opened <- err }()
+	select {
+	case err := <-opened:
+		if err == nil {
+			t.Error("a pipe that nobody reads was opened")
+		}
+	case <-time.After(time.Minute):
+		t.Error("opening a pipe that nobody reads waits")
+	}
+}
