@@ -45,6 +45,10 @@ bench-agent:
 bench-verify *args:
     .ci/bench-verify {{args}}
 
+# the PostgreSQL store beside the same statements by hand
+bench-pgstore:
+    go test -run '^$' -bench BesideRaw -benchtime 1x ./store/pgstore
+
 # play and check the session of docs/journey.txt, and record it anew (root)
 record:
     .ci/record

@@ -16,16 +16,15 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultSchema     = "oidcbox"
-	DefaultMaxConns   = 16
-	DefaultConnect    = 5 * time.Second
-	DefaultStatement  = 10 * time.Second
-	DefaultIdleUpdate = 30 * time.Second
-	DefaultIdleView   = 10 * time.Minute
-	DefaultPatience   = 10 * time.Second
+	DefaultSchema    = "oidcbox"
+	DefaultMaxConns  = 16
+	DefaultConnect   = 5 * time.Second
+	DefaultStatement = 10 * time.Second
+	DefaultPatience  = 10 * time.Second
 )
 
 const (
+	idleLimit   = time.Minute     // of a transaction that asks nothing: the process may be gone, and its locks are not
 	answerGrace = 2 * time.Second // how much longer than the server's own limit an answer is waited for
 	maxTries    = 12              // of a change that others keep from committing
 	firstPause  = 2 * time.Millisecond

@@ -64,16 +64,16 @@ func (e *Engine) prepare(ctx context.Context, config *pgxpool.Config) error {
 		return failed(ctx, "look at the server", err)
 	}
 	// A pooler gives out numbers of its own. Prepared statements would be left behind on a session of somebody else.
-	if backend != conn.PgConn().PID() {
+	pooled, lazy := backend != conn.PgConn().PID(), durable == "off"
+	if pooled {
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	} else {
+		e.o.session(config.ConnConfig.RuntimeParams, lazy)
 	}
 	if fsync != "on" {
 		e.o.Log.Warn("database does not write to disk before it answers (fsync is off): a crash loses changes")
 	}
-	e.sql = e.o.texts()
-	if durable == "off" {
-		e.sql = e.o.texts("synchronous_commit = on")
-	}
+	e.sql = e.o.texts(pooled, lazy)
 	return e.ensure(ctx, conn)
 }
 

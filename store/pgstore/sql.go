@@ -2,28 +2,29 @@ package pgstore
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
 // statements are the texts of one engine: the schema is named in each, since a search path belongs to a session.
 type statements struct {
-	beginView, beginUpdate                  string
+	beginView, beginUpdate                  []string
 	get, lock, hold, put, remove, unhold    string
 	scan, scanAll                           string
 	leaseTake, leaseKeep, leaseLeft         string
 	leaseGive, leaseHeld, sweep, metaSelect string
 }
 
-// texts fills the schema and the clock in.
-func (o Options) texts(settings ...string) statements {
+// texts fills the schema and the clock in. pooled: others use the same sessions; lazy: the server is set to answer before
+// it wrote to the disk.
+func (o Options) texts(pooled, lazy bool) statements {
 	schema := pgx.Identifier{o.Schema}.Sanitize()
 	in := strings.NewReplacer("{s}", schema).Replace
 	return statements{
-		beginView:   o.begin("repeatable read read only", DefaultIdleView, settings),
-		beginUpdate: o.begin("read committed read write", DefaultIdleUpdate, settings),
+		beginView:   o.begin("repeatable read read only", pooled, lazy),
+		beginUpdate: o.begin("read committed read write", pooled, lazy),
 
 		get:  in(`select value, until from {s}.records where tab = $1 and key = $2`),
 		lock: in(`select value, until from {s}.records where tab = $1 and key = $2 for update`),
@@ -53,16 +54,25 @@ func (o Options) texts(settings ...string) statements {
 	}
 }
 
-// begin is one message of several statements: the settings are those of the transaction, because behind a pooler the
-// session is somebody else's a moment later. Its last statement takes the snapshot, the time, and asks whether a program
+// begin is sent as one message of several statements. The last takes the snapshot and the time, and asks whether a program
 // of our age may still work here.
-func (o Options) begin(mode string, idle time.Duration, settings []string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "begin isolation level %s; set local statement_timeout = %d; "+
-		"set local idle_in_transaction_session_timeout = %d; ", mode, o.Statement.Milliseconds(), idle.Milliseconds())
-	for _, s := range settings {
-		b.WriteString("set local " + s + "; ")
+func (o Options) begin(mode string, pooled, lazy bool) []string {
+	how := []string{"begin isolation level " + mode}
+	if pooled { // the session is somebody else's a moment later
+		how = append(how, fmt.Sprintf("set local statement_timeout = %d", o.Statement.Milliseconds()),
+			fmt.Sprintf("set local idle_in_transaction_session_timeout = %d", idleLimit.Milliseconds()))
+		if lazy {
+			how = append(how, "set local synchronous_commit = on")
+		}
 	}
-	fmt.Fprintf(&b, "select %s, oldest from %s.meta", o.clock, pgx.Identifier{o.Schema}.Sanitize())
-	return b.String()
+	return append(how, fmt.Sprintf("select %s, oldest from %s.meta", o.clock, pgx.Identifier{o.Schema}.Sanitize()))
+}
+
+// session are the same settings where the session is ours.
+func (o Options) session(params map[string]string, lazy bool) {
+	params["statement_timeout"] = strconv.FormatInt(o.Statement.Milliseconds(), 10)
+	params["idle_in_transaction_session_timeout"] = strconv.FormatInt(idleLimit.Milliseconds(), 10)
+	if lazy {
+		params["synchronous_commit"] = "on"
+	}
 }

@@ -36,7 +36,7 @@ type tx struct {
 type rowName struct{ tab, key string }
 
 // begin takes a connection and starts a transaction on it.
-func (e *Engine) begin(ctx context.Context, how string) (*tx, error) {
+func (e *Engine) begin(ctx context.Context, how []string) (*tx, error) {
 	wait, cancel := context.WithTimeout(ctx, e.o.Patience)
 	defer cancel()
 	conn, err := e.pool.Acquire(wait)
@@ -55,21 +55,28 @@ func (e *Engine) begin(ctx context.Context, how string) (*tx, error) {
 	return t, nil
 }
 
-func (t *tx) start(how string) (oldest int, err error) {
+func (t *tx) start(how []string) (oldest int, err error) {
 	ctx, cancel := t.e.limit(t.ctx)
 	defer cancel()
-	results, err := t.conn.Conn().PgConn().Exec(ctx, how).ReadAll()
-	if err != nil {
-		return 0, err
+	message := &pgx.Batch{}
+	for _, s := range how {
+		message.Queue(s)
 	}
-	rows := results[len(results)-1].Rows
-	if len(rows) != 1 {
-		return 0, &failure{err: fmt.Errorf("table meta has %d rows: %w", len(rows), store.ErrCorrupt)}
+	results := t.conn.SendBatch(ctx, message)
+	for range how[1:] {
+		if _, err = results.Exec(); err != nil {
+			_ = results.Close() // says the same
+			return 0, err
+		}
 	}
-	if t.now, err = strconv.ParseInt(string(rows[0][0]), 10, 64); err != nil {
-		return 0, fmt.Errorf("read clock: %w", err)
+	err = results.QueryRow().Scan(&t.now, &oldest)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = &failure{err: fmt.Errorf("table meta is empty: %w", store.ErrCorrupt)}
 	}
-	return strconv.Atoi(string(rows[0][1]))
+	if closing := results.Close(); err == nil {
+		err = closing
+	}
+	return oldest, err
 }
 
 // limit bounds one exchange with the server, which has a shorter limit of its own.

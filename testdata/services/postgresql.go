@@ -172,3 +172,11 @@ func (p *Postgres) Log() string {
 	log, _ := os.ReadFile(filepath.Join(p.dir, "log"))
 	return string(log)
 }
+
+// Own gives a file to the user of the cluster.
+func (p *Postgres) Own(name string) error {
+	if p.as == nil {
+		return nil
+	}
+	return os.Chown(name, int(p.as.Uid), int(p.as.Gid))
+}
