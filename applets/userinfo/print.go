@@ -42,19 +42,19 @@ func (c *Cmd) print(env *cli.Env, f infos) error {
 	if err != nil {
 		return err
 	}
-	var out bytes.Buffer
-	if c.Machine {
-		writeJSON(&out, object{
-			"access_token_info": orNull(token), "introspection_info": orNull(f.introspection), "user_info": orNull(f.user),
-		}, ":")
-	} else {
-		c.sections(env, &out, f, token)
-	}
-	if _, err := env.Stdout.Write(out.Bytes()); err != nil {
-		return fmt.Errorf("print: %w", err)
-	}
 	if !c.Machine {
+		if err := c.sections(env, f, token); err != nil {
+			return fmt.Errorf("print: %w", err)
+		}
 		c.validity(env, f)
+		return nil
+	}
+	var out bytes.Buffer
+	writeJSON(&out, object{
+		"access_token_info": orNull(token), "introspection_info": orNull(f.introspection), "user_info": orNull(f.user),
+	}, ":")
+	if _, err := out.WriteTo(env.Stdout); err != nil {
+		return fmt.Errorf("print: %w", err)
 	}
 	return nil
 }
@@ -67,19 +67,25 @@ func orNull(o object) any {
 }
 
 // sections writes what was asked for, each with an empty line behind it, which stands there also when there is nothing.
-func (c *Cmd) sections(env *cli.Env, out *bytes.Buffer, f infos, token object) {
+// Each is out before the title of the next: titles go to standard error, and a terminal shows both.
+func (c *Cmd) sections(env *cli.Env, f infos, token object) error {
 	all := c.All || !c.AccessToken && !c.Userinfo && !c.Introspection
+	var failed error
 	section := func(wanted bool, title string, o object, missing func()) {
+		var out bytes.Buffer
 		switch {
 		case !wanted:
 			return
 		case o != nil:
 			c.info(env, "%s", title)
-			writeJSON(out, o, ": ")
+			writeJSON(&out, o, ": ")
 		default:
 			missing()
 		}
 		out.WriteByte('\n')
+		if _, err := out.WriteTo(env.Stdout); err != nil && failed == nil {
+			failed = err
+		}
 	}
 	section(all || c.AccessToken, "Information stored inside the access token:", token, func() {
 		env.Note("Your access token is not a JWT")
@@ -90,6 +96,7 @@ func (c *Cmd) sections(env *cli.Env, out *bytes.Buffer, f infos, token object) {
 			env.Warn("introspection needs --client_id")
 		}
 	})
+	return failed
 }
 
 // validity says how long the token lives, by introspection or else by itself.

@@ -178,19 +178,24 @@ func printIssuers(w io.Writer, list []issuerView, now time.Time) error {
 		return err
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(tw, "ISSUER\tKEYS\tAGE\tREFRESH\tEXPIRES\tLAST ERROR") // errors of tw come out of Flush
+	_, _ = fmt.Fprintln(tw, "ISSUER\tKEYS\tAGE\tREFRESH\tEXPIRES") // errors of tw come out of Flush
+	faults := ""                                                   // too long for a column
 	for _, v := range list {
-		age, expires, fault := "-", "-", "-"
+		age, expires := "-", "-"
 		if !v.Fetched.IsZero() {
 			age, expires = short(now.Sub(v.Fetched)), until(v.Expires, now)
 		}
 		if v.Error != "" {
-			fault = fmt.Sprintf("%s ago: %s", short(now.Sub(v.ErrorAt)), v.Error)
+			faults += fmt.Sprintf("\n%s failed %s ago: %s\n", printableCell(v.Issuer), short(now.Sub(v.ErrorAt)),
+				printableCell(v.Error))
 		}
-		_, _ = fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\t%s\n", printableCell(v.Issuer), v.Keys, age, until(v.NextTry, now),
-			expires, printableCell(fault))
+		_, _ = fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\n", printableCell(v.Issuer), v.Keys, age, until(v.NextTry, now), expires)
 	}
-	return tw.Flush()
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, faults)
+	return err
 }
 
 // printableCell is s without what would end a cell or a line of the table.

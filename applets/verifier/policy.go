@@ -136,7 +136,7 @@ func (c *policyExplainCmd) hint(p *policy.Policy, d policy.Decision) string {
 		return "the missing scope: " + strings.Join(d.InsufficientScope, " ")
 	case d.Tree.Kind == "policy" && len(d.Tree.Children) == 0 && names != "":
 		return "--service says which; the policy has " + names
-	case c.Method == "" && c.Operation == "" && c.Path == "":
+	case strings.Contains(d.Reason, "request's") && (c.Method == "" || c.Operation == "" || c.Path == ""):
 		return "what the request is say --method, --operation and --path"
 	}
 	return ""

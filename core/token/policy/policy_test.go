@@ -181,6 +181,10 @@ func TestCapability(t *testing.T) {
 	if d := p.Decide(s, Request{Operation: "storage.read", Path: "/vo/f"}); d.Allowed {
 		t.Errorf("an issuer without areas:\n%s", d.Tree)
 	}
+	d := p.Decide(alice(t, claims.WLCG, `"scope":"storage.read:/"`), Request{Operation: "storage.read"})
+	if d.Allowed || !strings.Contains(d.Reason, "the request's path is not known") {
+		t.Errorf("no path: %v %s", d.Allowed, d.Reason)
+	}
 }
 
 func TestInsufficientScope(t *testing.T) {
