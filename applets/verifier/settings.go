@@ -152,6 +152,12 @@ func isStream(s string) bool { return s == "stdout" || s == "stderr" || s == "no
 func (r settingsReader) whole(top config.At) {
 	g := &r.s.gate
 	r.serviceNames(top)
+	if g.Policy != nil && len(g.Issuers) > 1 {
+		for _, claim := range g.Policy.Unbound() {
+			r.Note(top, "the policy takes the claim %q from every issuer: each of the %d that are trusted can give it to whom it "+
+				"likes (add issuer: URL beside claim)", claim, len(g.Issuers))
+		}
+	}
 	if r.s.socketOpen && !slices.ContainsFunc(r.s.listen, func(e endpoint) bool { return e.unix != "" || e.systemd }) {
 		r.Note(top, "introspection.socket is for a Unix socket, and listen has no Unix socket")
 	}

@@ -267,6 +267,11 @@ func TestSettings_notes(t *testing.T) {
 			strings.Replace(smallest, "{require: ANYONE}", "{services: {ape: {require: ANYONE}}}", 1),
 			`the policy has nothing for service "api"`,
 		},
+		"a claim that every issuer can assert": {
+			strings.NewReplacer("{require: ANYONE}", "{require: {claim: {claim: groups, required: admins}}}",
+				`{"https`, `{"https://two.example.org": , "https`).Replace(smallest),
+			`takes the claim "groups" from every issuer`,
+		},
 		"a socket service without a socket": {smallest + "introspection: {socket: api}\n", "no Unix socket"},
 	} {
 		t.Run(name, func(t *testing.T) {

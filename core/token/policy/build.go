@@ -169,6 +169,9 @@ func (x *builder) claim(a config.At) requirement {
 	}
 	values := x.values(f["required"])
 	issuers := x.issuerURLs(f["issuer"])
+	if len(issuers) == 0 {
+		x.p.unbound = append(x.p.unbound, name)
+	}
 	kind, need := x.match(f["match"], len(values))
 	return joined(kind, need, values, func(v value) requirement {
 		return hasClaim{kind: "claim", claim: name, want: v, issuers: issuers}

@@ -77,9 +77,18 @@ type Policy struct {
 
 	entitlementClaims []string
 	exactNamespaces   bool
+	unbound           []string // claims that anybody may assert
 
 	// Notes are what works and may surprise.
 	Notes []Fault
+}
+
+// Unbound are the claims, sorted, that a requirement takes from whichever issuer. Where several are trusted, the least of
+// them can say there what it likes.
+func (p *Policy) Unbound() []string {
+	list := slices.Clone(p.unbound)
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // Services are the names the policy knows, sorted.
