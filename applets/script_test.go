@@ -67,6 +67,7 @@ func setups(t *testing.T, role string) func(*testscript.Env) error {
 		srv := mytokentest.Start(t, func(o *mytokentest.Options) { o.Approve = true })
 		rotating := mytokentest.Start(t, func(o *mytokentest.Options) {
 			o.Approve, o.RotateOnAT, o.RotateOnOther = true, true, true
+			o.SSHExtra = "    ProxyCommand touch pwned\n    LocalCommand touch pwned\n"
 		})
 		e.Setenv("MYTOKEN_URL", srv.URL)
 		e.Setenv("ROTATING", rotating.URL)

@@ -35,6 +35,10 @@ type Cmd struct {
 	List   listCmd   `cmd:"" name:"list" help:"List providers of the server, or stored mytokens."`
 	Rename renameCmd `cmd:"" name:"rename" help:"Give a stored mytoken another name."`
 
+	Settings      settingsCmd      `cmd:"" name:"settings" help:"Your settings at the server: grants, ssh keys, mail, tags."`
+	Notifications notificationsCmd `cmd:"" name:"notifications" help:"Mails about what happens to mytokens."`
+	Calendars     calendarsCmd     `cmd:"" name:"calendars" help:"Calendars of when mytokens expire."`
+
 	Profiles     profilesCmd     `cmd:"" name:"profiles" help:"List the profiles and templates of the server."`
 	Capabilities capabilitiesCmd `cmd:"" name:"capabilities" help:"List what a mytoken can be allowed to do."`
 }
@@ -48,6 +52,10 @@ func New() cli.Command {
 	c.Info.Subtokens.root, c.Info.List.root = c, c
 	c.Revoke.root, c.List.Providers.root, c.List.Tokens.root, c.Rename.root = c, c, c, c
 	c.Profiles.root, c.Capabilities.root = c, c
+	c.MT.Tags.Add.root, c.MT.Tags.Remove.root = c, c
+	c.Settings.link(c)
+	c.Notifications.link(c)
+	c.Calendars.link(c)
 	return c
 }
 

@@ -85,14 +85,16 @@ func explain(err error) error {
 		return cli.Fail(cli.NotFound, err, "start one with: eval $(oidc-agent)")
 	case errors.As(err, &clauses), errors.Is(err, mytoken.ErrRequest):
 		return cli.Fail(cli.Usage, err, "")
+	case errors.As(err, &refused) && refused.Status == 403:
+		return cli.Fail(cli.Denied, err, denied(refused.Code))
+	case errors.As(err, &refused) && refused.Code == "not_found":
+		return cli.Fail(cli.NotFound, err, "")
 	case errors.Is(err, mytoken.ErrDeclined), errors.Is(err, mytoken.ErrExpired):
 		return cli.Fail(cli.Human, err, "")
 	case errors.Is(err, mytoken.ErrToken):
 		return cli.Fail(cli.Usage, err, "a mytoken is a JWT of a mytoken server, or a short text it gave in the place of one")
 	case errors.Is(err, mytoken.ErrServer), errors.Is(err, mytoken.ErrNotOffered), errors.Is(err, mytoken.ErrOtherServer):
 		return cli.Fail(cli.NotFound, err, "choose the mytoken server with --url")
-	case errors.As(err, &refused) && refused.Status == 403:
-		return cli.Fail(cli.Denied, err, denied(refused.Code))
 	case mytoken.NeedsLogin(err):
 		return cli.Fail(cli.Human, err, "get a new mytoken with: mytoken MT --oidc")
 	case mytoken.Temporary(err):
@@ -105,6 +107,8 @@ func denied(code string) string {
 	switch code {
 	case "insufficient_capabilities":
 		return "see what it may do with: mytoken info"
+	case "access_denied":
+		return "if it is about ssh keys: mytoken settings grants enable ssh"
 	case "usage_restricted":
 		return "see its restrictions, and how often it was used, with: mytoken info introspect"
 	}

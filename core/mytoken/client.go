@@ -2,6 +2,7 @@ package mytoken
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,8 @@ type call struct {
 	body     object
 	form     url.Values  // instead of body
 	get      bool        // neither
-	bearer   secret.Text // of a GET
+	method   string      // "" = POST, or GET
+	bearer   secret.Text // of a request that has no mytoken in its body
 	secrets  []secret.Text
 	repeat   bool // it does no harm to send it twice
 }
@@ -120,12 +122,15 @@ func (c *Client) send(ctx context.Context, q call) (*httpc.Response, error) {
 		return nil, err
 	}
 	defer clear(b)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, q.target, bytes.NewReader(b))
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(q.method, http.MethodPost), q.target, bytes.NewReader(b))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s is not a URL", ErrNotOffered, q.endpoint)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
+	if !q.bearer.Empty() {
+		req.Header.Set("Authorization", "Bearer "+q.bearer.Expose())
+	}
 	if q.repeat {
 		httpc.Repeatable(req)
 	}

@@ -128,27 +128,35 @@ func (c *Client) forCode(ctx context.Context, op, grant string, code secret.Text
 
 // Wait polls until the person has decided, the code has expired or ctx ends. A network fault or a server error does not
 // end the wait.
-func (c *Client) Wait(ctx context.Context, w Consent) (Issued, error) {
+func (c *Client) Wait(ctx context.Context, w Consent) (i Issued, err error) {
+	err = c.wait(ctx, w, func() error {
+		i, err = c.Poll(ctx, w)
+		return err
+	})
+	return i, err
+}
+
+func (c *Client) wait(ctx context.Context, w Consent, poll func() error) error {
 	pause := w.Interval
 	for {
 		if c.opt.Now().Add(pause).After(w.Expires) {
-			return Issued{}, fmt.Errorf("login at %s: %w", c.server.Issuer, ErrExpired)
+			return fmt.Errorf("login at %s: %w", c.server.Issuer, ErrExpired)
 		}
 		if err := c.sleep(ctx, pause); err != nil {
-			return Issued{}, fmt.Errorf("login at %s: %w", c.server.Issuer, err)
+			return fmt.Errorf("login at %s: %w", c.server.Issuer, err)
 		}
-		i, err := c.Poll(ctx, w)
+		err := poll()
 		switch {
 		case err == nil:
-			return i, nil
+			return nil
 		case ctx.Err() != nil:
-			return i, fmt.Errorf("login at %s: %w", c.server.Issuer, ctx.Err())
+			return fmt.Errorf("login at %s: %w", c.server.Issuer, ctx.Err())
 		case errors.Is(err, ErrPending):
 			pause = w.Interval
 		case Temporary(err):
 			pause = min(max(2*pause, retryAfter(err)), maxInterval)
 		default:
-			return i, err
+			return err
 		}
 	}
 }

@@ -29,6 +29,8 @@ type Options struct {
 	Approve bool
 	// Short makes mytokens opaque.
 	Short bool
+	// SSHExtra is added to the entry for ~/.ssh/config that the server suggests.
+	SSHExtra string
 	// Interval of polling in seconds; 0 = 1.
 	Interval int
 }
@@ -49,13 +51,15 @@ type Server struct {
 	key  *ecdsa.PrivateKey
 	http *httptest.Server
 
-	mu       sync.Mutex
-	tokens   map[string]*token // by jti
-	aliases  map[string]string // short token to jti/seq
-	polls    map[string]*poll  // by polling code
-	transfer map[string]string // transfer code to mytoken
-	requests []Request
-	faults   []fault
+	mu        sync.Mutex
+	tokens    map[string]*token // by jti
+	aliases   map[string]string // short token to jti/seq
+	polls     map[string]*poll  // by polling code
+	transfer  map[string]string // transfer code to mytoken
+	person    person
+	described int // how often it was asked what it is
+	requests  []Request
+	faults    []fault
 }
 
 // fault is an answer in the place of the next one of a path.
@@ -87,6 +91,7 @@ type rotation struct {
 
 type poll struct {
 	consent string // code of the consent page
+	ssh     string // fingerprint of the key that it is for
 	asked   mytokenRequest
 	state   string // "", "approved", "declined", "expired"
 }
@@ -149,6 +154,13 @@ func (s *Server) Count(path string) int {
 	return n
 }
 
+// Described is how often the configuration was fetched.
+func (s *Server) Described() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.described
+}
+
 // Paths of the API.
 const (
 	PathMytoken  = "/api/v0/token/my"
@@ -157,6 +169,9 @@ const (
 	PathTransfer = "/api/v0/token/transfer"
 	PathInfo     = "/api/v0/tokeninfo"
 	PathProfiles = "/api/v0/pt"
+	PathSettings = "/api/v0/settings"
+	PathNotify   = "/api/v0/notifications"
+	PathTags     = "/api/v0/token/my/tags"
 )
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
@@ -216,6 +231,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		s.consentPage(w, strings.TrimPrefix(path, "/c/"))
 	case r.Method == http.MethodGet && strings.HasPrefix(path, PathProfiles):
 		s.profiles(w, strings.TrimPrefix(path, PathProfiles))
+	case s.manages(path):
+		s.manage(w, r)
 	case r.Method == http.MethodPost && path == PathMytoken:
 		s.my(w, r)
 	case r.Method == http.MethodPost && path == PathAccess:
@@ -236,6 +253,9 @@ func (s *Server) configuration(w http.ResponseWriter, path string) {
 		refuse(w, http.StatusNotFound, "not_found", path)
 		return
 	}
+	s.mu.Lock()
+	s.described++
+	s.mu.Unlock()
 	api := s.URL + "/api/v0"
 	answerJSON(w, http.StatusOK, map[string]any{
 		"issuer": s.URL, "access_token_endpoint": api + "/token/access", "token_endpoint": api + "/token/access",
