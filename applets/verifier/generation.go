@@ -8,6 +8,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/token/gate"
 	"github.com/oidcbox/oidcbox/core/token/introspection"
 	"github.com/oidcbox/oidcbox/core/token/jose"
+	"github.com/oidcbox/oidcbox/core/token/verify"
 )
 
 // live is the generation that answers now.
@@ -74,6 +75,8 @@ func (d *daemon) build(s *settings) (*generation, error) {
 	o := gate.Options{HTTP: d.hc, Keys: d.keys, Observe: d.observe, Now: d.env.Now, Log: d.log}
 	if old := d.live.current(); old != nil {
 		o.Cache = old.gate.Cache()
+	} else {
+		o.Cache = verify.NewCache(s.limits.cache)
 	}
 	o.DPoP = d.proofs
 	g, err := gate.New(s.gate, o)

@@ -79,7 +79,7 @@ func newDaemon(env *cli.Env, name string, s *settings) (d *daemon, err error) {
 			d.close()
 		}
 	}()
-	tuneMemory(env)
+	tuneMemory(env, s.limits.cache)
 	if err := vault.HardenProcess(); err != nil {
 		d.log.Warn("this process can be looked into by others", "err", err)
 	}
@@ -109,20 +109,20 @@ func newDaemon(env *cli.Env, name string, s *settings) (d *daemon, err error) {
 }
 
 // Memory of a daemon. What lives is small, up to the caches of tokens and answers, and each decision leaves some
-// garbage: with Go's own setting an eighth of the time would go into collecting it. The limit keeps the looser
-// setting from multiplying a cache that is full.
+// garbage: with Go's own setting an eighth of the time would go into collecting it. The limit, above which it is
+// collected more often, keeps the looser setting from multiplying a cache that is full; a cache of that size has room.
 const (
 	gcPercent   = 400
 	memoryLimit = 256 << 20
 )
 
 // tuneMemory leaves alone what the operator has set.
-func tuneMemory(env *cli.Env) {
+func tuneMemory(env *cli.Env, cache int) {
 	if env.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 	if env.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
+		debug.SetMemoryLimit(max(memoryLimit, 3*int64(cache)))
 	}
 }
 

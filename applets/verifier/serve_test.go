@@ -23,6 +23,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/token/gate"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/token/policy"
+	"github.com/oidcbox/oidcbox/core/token/verify"
 	"github.com/oidcbox/oidcbox/core/transport/metrics"
 )
 
@@ -176,6 +177,32 @@ func TestGuard(t *testing.T) {
 		} else if err == nil && q.Header["X-Secret"] != nil {
 			t.Error("the secret goes on with the request")
 		}
+	}
+}
+
+// TestLimits_cache: the cache is as large as the configuration says, from the start on and over a reload.
+func TestLimits_cache(t *testing.T) {
+	for text, want := range map[string]int{"": verify.DefaultCacheBytes, "limits: {cache: 1MiB}\n": 1 << 20} {
+		d, _ := daemonOf(t, text)
+		t.Cleanup(d.close)
+		if got := d.live.current().gate.Cache().Stats().Limit; got != want {
+			t.Errorf("%q: %d bytes, want %d", text, got, want)
+		}
+	}
+	d, _ := daemonOf(t, "limits: {cache: 1MiB}\n")
+	t.Cleanup(d.close)
+	s := d.started
+	s.limits.cache = 2 << 20
+	next, err := d.build(&s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(next.gate.Close)
+	if next.gate.Cache() != d.live.current().gate.Cache() {
+		t.Error("what was verified is forgotten")
+	}
+	if got := d.restartNeeded(&s); len(got) != 1 || got[0].Key != "limits" {
+		t.Errorf("a restart is needed for %v", got)
 	}
 }
 

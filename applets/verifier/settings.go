@@ -19,6 +19,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/token/introspection"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/token/policy"
+	"github.com/oidcbox/oidcbox/core/token/verify"
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
 )
 
@@ -72,6 +73,7 @@ type metricsPlace struct {
 type limits struct {
 	connections int
 	grace       time.Duration
+	cache       int // bytes of verified tokens
 }
 
 const controlOff = "off"
@@ -90,7 +92,7 @@ func lifetimeKeys() []string      { return []string{"min_refresh", "max_refresh"
 func introspectionKeys() []string { return []string{"socket", "clients"} }
 func askerKeys() []string         { return []string{"secret_file", "service"} }
 func dpopKeys() []string          { return []string{"nonces", "nonce_key_file"} }
-func limitKeys() []string         { return []string{"connections", "token", "grace"} }
+func limitKeys() []string         { return []string{"connections", "token", "cache", "grace"} }
 
 // settingsReader is a config.Reader for the keys of this daemon.
 type settingsReader struct {
@@ -358,6 +360,7 @@ func (r settingsReader) limits(a config.At) {
 	}
 	r.s.limits.connections = r.Int(f["connections"], 0, 1, 1<<20)
 	r.s.limits.grace = r.Duration(f["grace"], 0, time.Second, 10*time.Minute)
+	r.s.limits.cache = int(r.Size(f["cache"], verify.DefaultCacheBytes, 64<<10, 1<<30))
 	r.s.gate.MaxToken = int(r.Size(f["token"], jose.MaxToken, 1<<10, math.MaxInt32))
 	if r.s.gate.MaxToken > maxTokenLimit {
 		r.Fault(f["token"], "has to be at most %d bytes: a larger header is not read", maxTokenLimit)
