@@ -508,3 +508,39 @@ func TestAlgSame(t *testing.T) {
 		}
 	}
 }
+
+// TestStrictObject_places: names and values are found as they are meant, however they were written, also where a name
+// had to be written anew.
+func TestStrictObject_places(t *testing.T) {
+	var text strings.Builder
+	const many = 100
+	for i := range many {
+		fmt.Fprintf(&text, `,%s"\u006e%03d" : [%d, {"n": "\u0041"}]`, strings.Repeat(" ", i%3), i, i)
+	}
+	o, err := StrictObject([]byte("{\"\": 1, \"\\ud83d\\ude00\": null\t"+text.String()+`, "last":"\u0041"}`), 4, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range many {
+		want := fmt.Sprintf(`[%d, {"n": "\u0041"}]`, i)
+		if got, ok := o.Raw(fmt.Sprintf("n%03d", i)); !ok || got != want {
+			t.Errorf("%d is %q, %v", i, got, ok)
+		}
+	}
+	for name, want := range map[string]string{"": "1", "\U0001f600": "null", "last": `"\u0041"`} {
+		if got, ok := o.Raw(name); !ok || got != want {
+			t.Errorf("%q is %q, %v", name, got, ok)
+		}
+	}
+	less := o.Without("n001", "last").WithoutNull()
+	if less.Len() != many || less.Has("n001") || less.Has("\U0001f600") || !o.Has("n001") || !less.Has("n002") {
+		t.Errorf("%d members are left", less.Len())
+	}
+	b, err := less.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := StrictObject(b, 4, 1000); err != nil || again.Len() != less.Len() {
+		t.Errorf("it reads as %d members, %v", again.Len(), err)
+	}
+}

@@ -17,9 +17,19 @@ import (
 )
 
 // Object is one JSON object read strictly. The zero value is an empty object. It is not changed after it was made.
-type Object struct{ members []member }
+//
+// Members are places in the text, not strings: what is kept in a cache has two pointers for the collector of garbage to
+// follow, however many members there are.
+type Object struct {
+	text    string // as it was read; behind that, names that were written with escapes
+	members []member
+}
 
-type member struct{ name, value string }
+// member is where name and value lie in the text: from, to.
+type member struct{ name, value [2]uint32 }
+
+func (o *Object) name(m *member) string  { return o.text[m.name[0]:m.name[1]] }
+func (o *Object) value(m *member) string { return o.text[m.value[0]:m.value[1]] }
 
 // machines keeps the machinery of finished reads; it never keeps their input.
 var machines sync.Pool
@@ -61,6 +71,10 @@ type machine struct {
 	input bytes.Buffer
 }
 
+// maxText is how long an object may be: places in it, and in names written anew behind it, have 32 bits. The callers
+// have much lower limits.
+const maxText = 1 << 30
+
 type eof struct{}
 
 func (eof) Read([]byte) (int, error) { return 0, io.EOF }
@@ -80,17 +94,26 @@ func (r *objectReader) read() (Object, error) {
 	if _, err := r.dec.ReadToken(); err != nil {
 		return Object{}, strictError(err)
 	}
-	o := Object{members: make([]member, 0, r.expect)}
+	if len(r.src) > maxText {
+		return Object{}, fmt.Errorf("%w: it is too long", ErrJSON)
+	}
+	o := Object{text: r.src, members: make([]member, 0, r.expect)}
+	var behind []byte
 	for r.dec.PeekKind() == '"' {
-		name, err := r.name()
+		name, at, err := r.name()
 		if err != nil {
 			return Object{}, err
+		}
+		if at[1] == 0 { // it is not in the text as it is
+			behind = append(behind, name...)
+			end := len(r.src) + len(behind)
+			at = place(end-len(name), end)
 		}
 		value, err := r.value()
 		if err != nil {
 			return Object{}, err
 		}
-		o.members = append(o.members, member{name, value})
+		o.members = append(o.members, member{at, value})
 	}
 	if _, err := r.dec.ReadToken(); err != nil { // the closing brace, or what is wrong in its place
 		return Object{}, strictError(err)
@@ -98,44 +121,54 @@ func (r *objectReader) read() (Object, error) {
 	if _, err := r.dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return Object{}, fmt.Errorf("%w: something follows the object", ErrJSON)
 	}
+	if len(behind) > 0 {
+		o.text += string(behind)
+	}
 	return o, nil
 }
 
-func (r *objectReader) name() (string, error) {
+// name reads the name of a member, and says where it stands; nowhere (a zero end) when it was written with escapes.
+func (r *objectReader) name() (name string, at [2]uint32, err error) {
 	if r.seen++; r.seen > r.members {
-		return "", ErrMembers
+		return "", at, ErrMembers
 	}
 	raw, err := r.dec.ReadValue()
 	if err != nil {
-		return "", strictError(err)
+		return "", at, strictError(err)
 	}
 	end := int(r.dec.InputOffset())
-	name, err := unquote(r.src[end-len(raw) : end])
+	start := end - len(raw)
+	name, err = unquote(r.src[start:end])
 	if err == nil && r.plainNames && !plainName(name) {
 		err = ErrName
 	}
-	return name, err
+	if len(name) == len(raw)-2 { // the quotes: every escape is longer than what it stands for
+		at = place(start+1, end-1)
+	}
+	return name, at, err
 }
 
-// value returns the raw text of the next value, having walked through it.
-func (r *objectReader) value() (string, error) {
+func place(from, to int) [2]uint32 { return [2]uint32{uint32(from), uint32(to)} }
+
+// value returns where the raw text of the next value is, having walked through it.
+func (r *objectReader) value() (at [2]uint32, err error) {
 	kind := r.dec.PeekKind()
 	if kind != '{' && kind != '[' {
 		raw, err := r.dec.ReadValue()
 		if err != nil {
-			return "", strictError(err)
+			return at, strictError(err)
 		}
 		end := int(r.dec.InputOffset())
-		return r.src[end-len(raw) : end], nil
+		return place(end-len(raw), end), nil
 	}
 	if _, err := r.dec.ReadToken(); err != nil {
-		return "", strictError(err)
+		return at, strictError(err)
 	}
 	start := int(r.dec.InputOffset()) - 1
 	if err := r.inside(); err != nil {
-		return "", err
+		return at, err
 	}
-	return r.src[start:int(r.dec.InputOffset())], nil
+	return place(start, int(r.dec.InputOffset())), nil
 }
 
 // inside reads up to the end of the object or array that was just opened.
@@ -145,7 +178,7 @@ func (r *objectReader) inside() error {
 			return ErrDepth
 		}
 		if in, n := r.dec.StackIndex(r.dec.StackDepth()); in == '{' && n%2 == 0 && r.dec.PeekKind() == '"' {
-			if _, err := r.name(); err != nil {
+			if _, _, err := r.name(); err != nil {
 				return err
 			}
 			continue
@@ -196,12 +229,13 @@ func plainName(name string) bool {
 // RefuseVariants returns ErrCaseVariant when a member differs from one of the known names (lower case) in case only, as
 // "Exp" from "exp": readers that fold case would take it for the real one.
 func (o Object) RefuseVariants(known ...string) error {
-	for _, m := range o.members {
-		if !mayFold(m.name) {
+	for i := range o.members {
+		name := o.name(&o.members[i])
+		if !mayFold(name) {
 			continue
 		}
 		for _, k := range known {
-			if m.name != k && strings.EqualFold(m.name, k) {
+			if name != k && strings.EqualFold(name, k) {
 				return fmt.Errorf("%w (%s)", ErrCaseVariant, k)
 			}
 		}
@@ -225,8 +259,8 @@ func (o Object) Len() int { return len(o.members) }
 // All yields the members in their order, values as raw JSON.
 func (o Object) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		for _, m := range o.members {
-			if !yield(m.name, m.value) {
+		for i := range o.members {
+			if m := &o.members[i]; !yield(o.name(m), o.value(m)) {
 				return
 			}
 		}
@@ -235,37 +269,40 @@ func (o Object) All() iter.Seq2[string, string] {
 
 // Without returns the object without the members of these names.
 func (o Object) Without(names ...string) Object {
-	return Object{members: slices.DeleteFunc(slices.Clone(o.members), func(m member) bool {
-		return slices.Contains(names, m.name)
-	})}
+	o.members = slices.DeleteFunc(slices.Clone(o.members), func(m member) bool {
+		return slices.Contains(names, o.name(&m))
+	})
+	return o
 }
 
 // WithoutNull returns the object without the members that are null, for documents of authors who write all out.
 func (o Object) WithoutNull() Object {
-	return Object{members: slices.DeleteFunc(slices.Clone(o.members), func(m member) bool { return m.value == "null" })}
+	o.members = slices.DeleteFunc(slices.Clone(o.members), func(m member) bool { return o.value(&m) == "null" })
+	return o
 }
 
 // MarshalJSON writes the members in their order, values as they came.
 func (o Object) MarshalJSON() ([]byte, error) {
 	b := []byte{'{'}
-	for i, m := range o.members {
+	for i := range o.members {
+		m := &o.members[i]
 		if i > 0 {
 			b = append(b, ',')
 		}
-		quoted, err := jsontext.AppendQuote(b, m.name)
+		quoted, err := jsontext.AppendQuote(b, o.name(m))
 		if err != nil {
 			return nil, fmt.Errorf("write object: %w", err)
 		}
-		b = append(append(quoted, ':'), m.value...)
+		b = append(append(quoted, ':'), o.value(m)...)
 	}
 	return append(b, '}'), nil
 }
 
 // Raw returns the JSON text of a member and whether it is there. null counts as there.
 func (o Object) Raw(name string) (string, bool) {
-	for _, m := range o.members {
-		if m.name == name {
-			return m.value, true
+	for i := range o.members {
+		if m := &o.members[i]; int(m.name[1]-m.name[0]) == len(name) && o.name(m) == name {
+			return o.value(m), true
 		}
 	}
 	return "", false

@@ -185,7 +185,7 @@ func (s *shard) remove(e *genuine) {
 func (g *genuine) size(payload []byte) int {
 	const (
 		fixed  = 1024 // genuine and its place in the map
-		member = 64   // two strings, and as much room that append has left
+		member = 32   // two places, and as much room that append has left
 		room   = 8    // members that the reader makes room for without asking: twice as many
 		text   = 16
 	)
