@@ -11,6 +11,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/token/remote"
 	"github.com/oidcbox/oidcbox/core/token/verify"
+	"github.com/oidcbox/oidcbox/core/transport/httpc"
 )
 
 func issuerKeys() []string {
@@ -32,6 +33,8 @@ func (r settingsReader) issuers(a config.At) {
 		iss.URL = p.Name
 		if err := provider.CheckIssuer(p.Name); err != nil {
 			r.Fault(p.Key, "%v", err)
+		} else if iss.Keys == nil && httpc.CheckURL(p.Name) != nil {
+			r.Fault(p.Key, "its keys are fetched over https only: plain http is for this machine alone")
 		}
 		r.s.gate.Issuers = append(r.s.gate.Issuers, iss)
 	}

@@ -153,7 +153,11 @@ func TestSettings_faults(t *testing.T) {
 		"empty_audience": {strings.Replace(smallest, "audiences: a", `audiences: [""]`, 1), []string{"is empty"}},
 		"no_issuer":      {strings.Replace(smallest, `{"https://op.example.org": }`, "{}", 1), []string{"no issuer is trusted"}},
 		"issuer_http":    {strings.Replace(smallest, "https://op", "ftp://op", 1), []string{"issuers.ftp://op.example.org: not an issuer URL"}},
-		"no_policy":      {strings.Replace(smallest, "policy: {require: ANYONE}\n", "", 1), []string{"policy is missing"}},
+		"issuer_in_the_clear": {
+			strings.Replace(smallest, "https://op", "http://op", 1), []string{"issuers.http://op.example.org: its keys are fetched over https only"},
+		},
+		"issuer_in_the_clear_here": {strings.Replace(smallest, "https://op.example.org", "http://localhost:8080", 1), nil},
+		"no_policy":                {strings.Replace(smallest, "policy: {require: ANYONE}\n", "", 1), []string{"policy is missing"}},
 		"bad_policy": {
 			strings.Replace(smallest, "ANYONE}", "ANYBODY}", 1), []string{`:5: policy.require: there is no level "ANYBODY"`},
 		},

@@ -195,6 +195,15 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 
 func elsewhere(req *http.Request) bool { return !loopback(req.URL) }
 
+// CheckURL says before anything is sent whether a Client would refuse raw: the error is ErrInsecure.
+func CheckURL(raw string) error {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return fmt.Errorf("%w: not a URL", ErrInsecure)
+	}
+	return checkURL(u, false)
+}
+
 // checkURL allows https, and http where it cannot leave the machine.
 func checkURL(u *url.URL, allowHTTP bool) error {
 	switch {
