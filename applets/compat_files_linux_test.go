@@ -26,6 +26,7 @@ func (w *compatWorld) between(p pair, lines ...string) {
 		w.must(compatLine{line: l})
 	}
 	w.must(compatLine{line: "oidc-agent -k"})
+	w.agentGone()
 }
 
 const (
@@ -81,6 +82,7 @@ func TestCompatFiles(t *testing.T) {
 		for _, l := range []string{"oidc-add -r login", loadIt, use, "oidc-agent -k"} {
 			w.must(compatLine{line: l})
 		}
+		w.agentGone()
 		w.between(pair{theirs, theirs}, loadIt, use)
 	})
 }

@@ -21,7 +21,7 @@ const (
 	// leaveTime is how long an agent of ours may take to remove its socket.
 	leaveTime = 1500 * time.Millisecond
 	// endTime is how long it may take to write down what it has not written yet.
-	endTime = 5 * time.Second
+	endTime = stopTime + 3*time.Second
 )
 
 // kill ends the agent that OIDCD_PID names. Without the variable, under our own name, the one at the control socket.
