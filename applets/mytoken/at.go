@@ -103,12 +103,16 @@ func (c *atCmd) print(s *session, a mytoken.Access, h *held) error {
 // used; one that has no such place lives in this process.
 func (c *atCmd) watch(ctx context.Context, s *session, h *held) error {
 	path := within(s.env, c.Watch)
+	s.unlock()
+	s.unlock = func() {}
 	w := bearer.Watch{
 		Path: path, Now: s.env.Now, Ended: ended,
 		Get: func(ctx context.Context, valid time.Duration) (bearer.Fresh, error) {
-			if err := s.reread(h); err != nil {
+			unlock, err := s.reread(ctx, h)
+			if err != nil {
 				return bearer.Fresh{}, err
 			}
+			defer unlock()
 			a, err := c.obtain(ctx, s, h, valid)
 			if err != nil {
 				a.Wipe()
@@ -121,18 +125,23 @@ func (c *atCmd) watch(ctx context.Context, s *session, h *held) error {
 	return w.Run(ctx)
 }
 
-// reread takes the mytoken of a file as it is now: another program may have used and replaced it.
-func (s *session) reread(h *held) error {
+// reread takes the mytoken of a file as it is now, until unlock is called: another program may have used and replaced
+// it.
+func (s *session) reread(ctx context.Context, h *held) (unlock func(), err error) {
 	if h.path == "" {
-		return nil
+		return func() {}, nil
+	}
+	if unlock, err = lockFile(ctx, s.env, h.path); err != nil {
+		return unlock, err
 	}
 	t, err := bearer.ReadFile(h.path)
 	if err != nil || t.Empty() {
-		return fmt.Errorf("read the mytoken file: %w", errors.Join(err, errIfEmpty(t)))
+		unlock()
+		return unlock, fmt.Errorf("read the mytoken file: %w", errors.Join(err, errIfEmpty(t)))
 	}
 	h.text.Wipe()
 	h.text = t
-	return nil
+	return unlock, nil
 }
 
 func errIfEmpty(t secret.Text) error {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -191,6 +192,21 @@ func TestBrokenAnswer(t *testing.T) {
 	if o := w.run("AT", "--MT-file", path); o.code != 0 {
 		t.Errorf("the mytoken was not saved: %+v", o)
 	}
+}
+
+// TestTogether: jobs that share a file with a mytoken that is replaced at each use all get their access token.
+func TestTogether(t *testing.T) {
+	w := newWorld(t, func(o *mytokentest.Options) { o.RotateOnAT = true })
+	path := w.file("mt", w.srv.Mint("AT"))
+	var all sync.WaitGroup
+	for range 12 {
+		all.Go(func() {
+			if o := w.run("AT", "--MT-file", path); o.code != 0 || !strings.HasPrefix(o.out, "at.") {
+				t.Errorf("%+v", o)
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestForeignHostEntry(t *testing.T) {

@@ -21,6 +21,8 @@ type session struct {
 	set   settings
 	http  *httpc.Client
 	admin control.Client
+	// unlock lets other commands use the file of the mytoken.
+	unlock func()
 }
 
 // open prepares what every command needs. Nothing is sent.
@@ -40,10 +42,15 @@ func (c *Cmd) open(env *cli.Env) (*session, error) {
 	if err != nil {
 		return nil, cli.Fail(cli.Usage, err, "")
 	}
-	return &session{cmd: c, env: env, set: set, http: hc, admin: control.Client{Path: control.Place(env.Getenv)}}, nil
+	return &session{
+		cmd: c, env: env, set: set, http: hc, admin: control.Client{Path: control.Place(env.Getenv)}, unlock: func() {},
+	}, nil
 }
 
-func (s *session) close() { s.http.CloseIdle() }
+func (s *session) close() {
+	s.unlock()
+	s.http.CloseIdle()
+}
 
 // run opens a session, has work done in it, and gives what went wrong its exit code and hint.
 func (c *Cmd) run(env *cli.Env, work func(*session) error) error {

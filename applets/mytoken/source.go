@@ -30,7 +30,6 @@ type held struct {
 	name   string // under which it is stored; "" for nowhere
 	server string // of a stored one
 	issuer string // of the provider, where it is known
-	owned  bool   // an update has a place to go
 	latest secret.Text
 }
 
@@ -64,7 +63,7 @@ func (s *session) held(ctx context.Context, src source) (*held, error) {
 		}
 		return parsed([]byte(s.env.Getenv(src.Env)), "the variable "+src.Env)
 	case src.File != "":
-		return s.fromFile(src.File)
+		return s.fromFile(ctx, src.File)
 	case src.Stored != "":
 		return s.stored(ctx, src.Stored)
 	}
@@ -89,8 +88,14 @@ func parsed(b []byte, where string) (*held, error) {
 	return &held{text: t}, nil
 }
 
-func (s *session) fromFile(name string) (*held, error) {
+// fromFile reads the mytoken of a file, which is this command's alone until it ends.
+func (s *session) fromFile(ctx context.Context, name string) (*held, error) {
 	path := within(s.env, name)
+	unlock, err := lockFile(ctx, s.env, path)
+	if err != nil {
+		return nil, err
+	}
+	s.unlock = unlock
 	t, err := bearer.ReadFile(path)
 	switch {
 	case err != nil:
@@ -102,7 +107,7 @@ func (s *session) fromFile(name string) (*held, error) {
 	case t.Empty():
 		return nil, cli.Failf(cli.NotFound, "the mytoken file is empty")
 	}
-	return &held{text: t, path: path, owned: true}, nil
+	return &held{text: t, path: path}, nil
 }
 
 // usual is the mytoken of a command that names none.
@@ -117,7 +122,7 @@ func (s *session) usual(ctx context.Context) (*held, error) {
 	if !s.set.discovery {
 		return nil, errNoMytoken()
 	}
-	return s.discovered()
+	return s.discovered(ctx)
 }
 
 func errNoMytoken() error {
@@ -127,7 +132,7 @@ func errNoMytoken() error {
 
 // discovered is the token where programs of the grid look, if it is a mytoken: an access token has no business at a
 // mytoken server.
-func (s *session) discovered() (*held, error) {
+func (s *session) discovered(ctx context.Context) (*held, error) {
 	t, where, err := bearer.FindNamed(s.env.Getenv, os.Geteuid(), "mt", "bt")
 	if errors.Is(err, bearer.ErrNone) {
 		return nil, errNoMytoken()
@@ -140,11 +145,11 @@ func (s *session) discovered() (*held, error) {
 		return nil, cli.Fail(cli.NotFound, fmt.Errorf("the token of %s is no mytoken", where),
 			"a short mytoken is used with --MT-file or --MT-env")
 	}
-	h := &held{text: t}
-	if where != bearer.EnvToken {
-		h.path, h.owned = where, true
+	if where == bearer.EnvToken {
+		return &held{text: t}, nil
 	}
-	return h, nil
+	t.Wipe()
+	return s.fromFile(ctx, where)
 }
 
 // client is one of the server that the mytoken is of: it goes nowhere else.

@@ -94,7 +94,7 @@ func (s *session) take(ctx context.Context, l control.Login) (*held, error) {
 		return nil, cli.Failf(cli.Human, "the stored mytoken %s has ended", l.Name)
 	}
 	return &held{
-		text: cfg.RefreshToken.Clone(), name: l.Name, server: cfg.MytokenURL, issuer: cfg.Issuer, owned: true,
+		text: cfg.RefreshToken.Clone(), name: l.Name, server: cfg.MytokenURL, issuer: cfg.Issuer,
 	}, nil
 }
 

@@ -117,7 +117,7 @@ func (s *session) replace(ctx context.Context, cfg login.Config) error {
 // obtain gets the mytoken to store.
 func (c *storeCmd) obtain(ctx context.Context, s *session) (got mytoken.Issued, server, issuer string, err error) {
 	if c.File != "" {
-		h, err := s.fromFile(c.File)
+		h, err := s.fromFile(ctx, c.File)
 		if err != nil {
 			return got, "", "", err
 		}
