@@ -127,8 +127,8 @@ func admin(t *testing.T, pg *services.Postgres, sql string) {
 	}
 }
 
-// TestPassword: from the URL, a function, a file, the environment; over TLS with a checked certificate; and it stands in
-// no error and no log.
+// TestPassword: from the URL, a function, a file, the environment; over TLS with a checked certificate; and it stands
+// in no error and no log.
 func TestPassword(t *testing.T) {
 	password := rand.Text()
 	pg, dir := secured(t, password)
@@ -143,7 +143,7 @@ func TestPassword(t *testing.T) {
 			err = e.Update(t.Context(), addOne)
 			_ = e.Close()
 		}
-		errs = append(errs, err, errors.New(fmt.Sprintf("%+v %#v", o, o)))
+		errs = append(errs, err, fmt.Errorf("%+v %#v", o, o))
 		return err
 	}
 	base := fmt.Sprintf("127.0.0.1:%d/postgres?sslmode=verify-full&sslrootcert=%s", pg.Port, filepath.Join(dir, "ca.pem"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -50,7 +51,7 @@ func server(tb testing.TB) *services.Postgres {
 	tb.Helper()
 	shared.once.Do(func() { shared.pg, shared.err = services.StartPostgreSQL() })
 	if shared.pg == nil {
-		if strings.Contains(shared.err.Error(), services.ErrNoPostgres.Error()) {
+		if errors.Is(shared.err, services.ErrNoPostgres) {
 			services.Missing(tb, shared.err.Error())
 		}
 		tb.Fatal(shared.err)

@@ -73,8 +73,8 @@ type Engine struct {
 	closed   chan struct{}
 }
 
-// Open connects to the database of a URL (postgres://user@host:port/database?sslrootcert=…) and creates or upgrades the
-// tables. Several processes may do that at once. url is a function so that no address with a password is ever printed;
+// Open connects to the database of a URL (postgres://user@host:port/database?sslrootcert=…) and creates or upgrades
+// the tables. Several processes may do that at once. url is a function so that no address with a password is ever printed;
 // it is called once.
 //
 // Other machines are reached by TLS with a checked name (sslmode=verify-full) unless the URL or Options.AllowPlain say

@@ -83,8 +83,8 @@ func TestProcesses(t *testing.T) {
 	})
 }
 
-// TestRestart: a server that is stopped and started in the middle is a pause. What was acknowledged is there; what ended
-// with ErrUnknown may be.
+// TestRestart: a server that is stopped and started in the middle is a pause. What was acknowledged is there; what
+// ended with ErrUnknown may be.
 func TestRestart(t *testing.T) {
 	pg := server(t)
 	for _, mode := range []string{"fast", "immediate"} {

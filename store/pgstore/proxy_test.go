@@ -120,7 +120,8 @@ func (p *proxy) answers(client, srv net.Conn, mute *atomic.Bool) {
 	}
 }
 
-// TestLostConnection: in COMMIT it is ErrUnknown, whether the server got it or not; before that, the engine tries again.
+// TestLostConnection: in COMMIT it is ErrUnknown, whether the server got it or not; before that, the engine tries
+// again.
 func TestLostConnection(t *testing.T) {
 	for _, tc := range []struct {
 		name string

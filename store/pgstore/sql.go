@@ -17,8 +17,8 @@ type statements struct {
 	leaseGive, leaseHeld, sweep, metaSelect string
 }
 
-// texts fills the schema and the clock in. pooled: others use the same sessions; lazy: the server is set to answer before
-// it wrote to the disk.
+// texts fills the schema and the clock in. pooled: others use the same sessions; lazy: the server is set to answer
+// before it wrote to the disk.
 func (o Options) texts(pooled, lazy bool) statements {
 	schema := pgx.Identifier{o.Schema}.Sanitize()
 	in := strings.NewReplacer("{s}", schema).Replace
@@ -54,8 +54,8 @@ func (o Options) texts(pooled, lazy bool) statements {
 	}
 }
 
-// begin is sent as one message of several statements. The last takes the snapshot and the time, and asks whether a program
-// of our age may still work here.
+// begin is sent as one message of several statements. The last takes the snapshot and the time, and asks whether a
+// program of our age may still work here.
 func (o Options) begin(mode string, pooled, lazy bool) []string {
 	how := []string{"begin isolation level " + mode}
 	if pooled { // the session is somebody else's a moment later

@@ -84,8 +84,8 @@ func (e *Engine) limit(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithTimeout(ctx, e.o.Statement+answerGrace)
 }
 
-// end gives the connection back, after a rollback where the transaction is still open. A connection for which that fails
-// is closed by the pool.
+// end gives the connection back, after a rollback where the transaction is still open. A connection for which that
+// fails is closed by the pool.
 func (t *tx) end() {
 	t.ended = true
 	if t.conn == nil {
@@ -127,7 +127,8 @@ func (t *tx) fail(doing string, err error) error {
 	return t.failed
 }
 
-// ask sends what is pending and a query, and hands each row to scan. It returns how many rows the query changed or gave.
+// ask sends what is pending and a query, and hands each row to scan. It returns how many rows the query
+// changed or gave.
 func (t *tx) ask(scan func(pgx.Rows) error, sql string, args ...any) (int64, error) {
 	if err := t.alive(); err != nil {
 		return 0, err
@@ -255,8 +256,8 @@ func (t *tx) Scan(tab store.Table, prefix store.Key) iter.Seq2[store.Record, err
 	}
 }
 
-// below is the first key after all that begin with an encoded prefix, nil for the empty one. An encoded prefix ends with
-// the byte 0.
+// below is the first key after all that begin with an encoded prefix, nil for the empty one. An encoded prefix ends
+// with the byte 0.
 func below(prefix []byte) []byte {
 	if len(prefix) == 0 {
 		return nil

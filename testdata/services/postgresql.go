@@ -10,7 +10,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -18,15 +17,18 @@ import (
 // pgWait is for two busy cores; two seconds are usual.
 const pgWait = 2 * time.Minute
 
-// Postgres is a PostgreSQL cluster of the test's own. It listens on a Unix socket, and on a loopback port when set up so;
-// as root it runs as user nobody. Its superuser is "oidcbox" without a password on the socket.
+// Postgres is a PostgreSQL cluster of the test's own. It listens on a Unix socket, and on a loopback port when set up
+// so; as root it runs as user nobody. Its superuser is "oidcbox" without a password on the socket.
 type Postgres struct {
 	Socket string // directory of the socket
 	Port   int
 
 	dir, bin string
-	as       *syscall.Credential
+	as       *owner // nil: ourselves
 }
+
+// owner is the user that a server runs as when the test is root.
+type owner struct{ uid, gid int }
 
 // ErrNoPostgres is returned by StartPostgreSQL where no PostgreSQL server is installed.
 var ErrNoPostgres = errors.New("no PostgreSQL server is installed")
@@ -84,7 +86,7 @@ func (p *Postgres) create(conf []string) error {
 		}
 		uid, _ := strconv.Atoi(nobody.Uid)
 		gid, _ := strconv.Atoi(nobody.Gid)
-		p.as = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)} //nolint:gosec // from the system
+		p.as = &owner{uid: uid, gid: gid}
 		if err := os.Chown(p.dir, uid, gid); err != nil {
 			return err
 		}
@@ -125,7 +127,7 @@ func (p *Postgres) tool(name string, args ...string) error {
 	cmd.Dir = p.dir
 	cmd.Env = []string{"PATH=" + p.bin + ":/usr/bin:/bin", "LANG=C", "HOME=" + p.dir, "TMPDIR=" + p.dir}
 	if p.as != nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.as}
+		p.as.runs(cmd)
 	}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -178,5 +180,5 @@ func (p *Postgres) Own(name string) error {
 	if p.as == nil {
 		return nil
 	}
-	return os.Chown(name, int(p.as.Uid), int(p.as.Gid))
+	return os.Chown(name, p.as.uid, p.as.gid)
 }
