@@ -146,7 +146,8 @@ func randomText(n int) secret.Text {
 // stretch is what one attempt at a short code costs: 8 MiB, some 10 ms.
 func stretch() vault.Params { return vault.Params{Time: 2, Memory: 8 << 10, Threads: 1} }
 
-// handle derives from a code what names it and what opens it. Neither leads back to the code, nor from one to the other.
+// handle derives from a code what names it and what opens it. Neither leads back to the code, nor from one to the
+// other.
 func (l *Ledger) handle(ctx context.Context, kind CodeKind, code secret.Text) (CodeHandle, error) {
 	root := code
 	if code.Len() < shortCode {
@@ -244,8 +245,8 @@ func (l *Ledger) find(
 	return c, nil
 }
 
-// PutCode replaces what lies under a code that was made before, by its handle: Data where it is not nil, Secret where it
-// is not empty. ErrUnknown when it was taken or is over.
+// PutCode replaces what lies under a code that was made before, by its handle: Data where it is not nil, Secret where
+// it is not empty. ErrUnknown when it was taken or is over.
 func (l *Ledger) PutCode(ctx context.Context, h CodeHandle, data []byte, what secret.Text) error {
 	var sealed *box
 	if !what.Empty() {

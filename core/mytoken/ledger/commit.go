@@ -18,8 +18,8 @@ type Newest struct {
 }
 
 // Commit ends a use that took place: its counter, its event and the rotation that follows from it are one change. The
-// result is not nil when the mytoken in hand was replaced, by this use or just before it. ErrRevoked is returned when it
-// was ended meanwhile: the use counts, and what was got for it must not be handed out.
+// result is not nil when the mytoken in hand was replaced, by this use or just before it. ErrRevoked is returned when
+// it was ended meanwhile: the use counts, and what was got for it must not be handed out.
 func (r *Reservation) Commit(ctx context.Context, e Event) (*Newest, error) {
 	return r.settle(ctx, e, nil)
 }

@@ -3,8 +3,9 @@
 //
 // Its answers are exact and durable: a limit of k uses gives k, however many ask at once and through however many
 // mytokens made from the limited one, and never more when a process dies; what was answered is on disk before. A use is
-// reserved before the provider is called, in a transaction of its own, and settled in another; nothing is held while the
-// provider answers. A refusal is found in a View and writes nothing, except that reuse of a replaced mytoken may end it.
+// reserved before the provider is called, in a transaction of its own, and settled in another; nothing is held while
+// the provider answers. A refusal is found in a View and writes nothing, except that reuse of a replaced mytoken may
+// end it.
 //
 // The refresh token of a login lies under a random key that is kept only wrapped, once for each mytoken, under a key
 // derived from the text of that mytoken. So neither the file nor the file with the server's own key gives it away, and

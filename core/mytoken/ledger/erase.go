@@ -10,11 +10,11 @@ import (
 )
 
 // Erase removes all that is kept of a person: mytokens and their histories, codes, logins with their refresh tokens,
-// settings, and the person. It is marked first, so that nothing new begins, and finished by Sweep should the process die.
-// ErrUnknown for a person who is not known.
+// settings, and the person. It is marked first, so that nothing new begins, and finished by Sweep should the process
+// die. ErrUnknown for a person who is not known.
 //
-// The refresh tokens live on at the provider: nobody can read them without a mytoken in hand. Revoke with one first where
-// that matters.
+// The refresh tokens live on at the provider: nobody can read them without a mytoken in hand. Revoke with one first
+// where that matters.
 func (l *Ledger) Erase(ctx context.Context, user string) error {
 	err := l.eng.Update(ctx, func(tx store.WTx) error {
 		u, err := readForUpdate[userRecord](tx, tableUsers, user)

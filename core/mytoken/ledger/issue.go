@@ -187,8 +187,8 @@ type ownedRecord struct {
 }
 
 // Sub commits a reserved use by which another mytoken was made. What is handed on is charged in the same change;
-// rules.ErrUsedUp is returned when the parent has not that much left any more: nothing was changed then, the use is still
-// reserved, and g has to be made anew with what Presented.CountersNow says, or the use given back.
+// rules.ErrUsedUp is returned when the parent has not that much left any more: nothing was changed then, the use is
+// still reserved, and g has to be made anew with what Presented.CountersNow says, or the use given back.
 func (r *Reservation) Sub(ctx context.Context, g Grant) (Token, *Newest, error) {
 	p, l := r.p, r.p.l
 	key, err := p.loginKey()
@@ -219,8 +219,8 @@ func (r *Reservation) Sub(ctx context.Context, g Grant) (Token, *Newest, error) 
 	return l.tokenOf(n.momID, n.token, n.state, l.now()), newest, nil
 }
 
-// mayHandOn says whether person and login still are there. The person is locked: an erasure that begins meanwhile has to
-// see the new mytoken or stop it.
+// mayHandOn says whether person and login still are there. The person is locked: an erasure that begins meanwhile has
+// to see the new mytoken or stop it.
 func (p *Presented) mayHandOn(tx store.WTx) error {
 	u, err := readForUpdate[userRecord](tx, tableUsers, p.User)
 	if err == nil && u.Erasing {

@@ -40,7 +40,8 @@ type Presented struct {
 func (p *Presented) Close() { p.jwt.Wipe() }
 
 // Present looks up a mytoken that is a JWT. Errors: ErrInvalid, ErrUnknown (also for one that was swept), ErrRevoked,
-// ErrReplaced, ErrStale, mint.ErrExpired, mint.ErrNotYet. The signature is verified only where the hash is not on record.
+// ErrReplaced, ErrStale, mint.ErrExpired, mint.ErrNotYet. The signature is verified only where the hash is not on
+// record.
 //
 // Nothing is written, except that reuse of a replaced mytoken ends it and what was made from it where its rotation says
 // so. Revocation and introspection of one that is over need nothing else: ErrRevoked is what they answer with.
@@ -139,7 +140,8 @@ func (l *Ledger) recognise(p *Presented, s *stateRecord, jwt secret.Text) error 
 }
 
 // judge says what becomes of a mytoken by its state, and fails with ErrRevoked. The newest of a line may expire before
-// the one it replaced; and what an ended mytoken left of its allowance is its parent's again, whatever the clock here says.
+// the one it replaced; and what an ended mytoken left of its allowance is its parent's again, whatever the clock here
+// says.
 func (l *Ledger) judge(tx store.Tx, s *stateRecord, p *Presented, now time.Time) (rules.Judgement, error) {
 	if err := revoked(tx, s); err != nil {
 		return rules.Judgement{}, err

@@ -15,8 +15,8 @@ import (
 	"github.com/oidcbox/oidcbox/store"
 )
 
-// Reservation is one use of a mytoken that is under way. Exactly one of Commit, Sub, Burn and GiveBack ends it; one that
-// is left, by a process that died too, counts as used after Options.Hold and is shown as unknown.
+// Reservation is one use of a mytoken that is under way. Exactly one of Commit, Sub, Burn and GiveBack ends it; one
+// that is left, by a process that died too, counts as used after Options.Hold and is shown as unknown.
 type Reservation struct {
 	// Candidate is the clause that is used, and what to ask the provider for.
 	Candidate rules.Candidate
@@ -155,8 +155,8 @@ func (r *Reservation) GiveBack(ctx context.Context) error {
 	return r.drop(ctx, rules.Counter.GiveBack, Event{})
 }
 
-// Burn ends a use of which nobody knows whether the provider gave something for it, or that came to nothing after it was
-// called. It stays taken. why is written into the history; it must hold nothing secret.
+// Burn ends a use of which nobody knows whether the provider gave something for it, or that came to nothing after it
+// was called. It stays taken. why is written into the history; it must hold nothing secret.
 func (r *Reservation) Burn(ctx context.Context, why string, from Origin) error {
 	lose := func(c rules.Counter) (rules.Counter, error) { return c.Lose(1) }
 	return r.drop(ctx, lose, Event{Name: EventUnknown, Comment: why, From: from})

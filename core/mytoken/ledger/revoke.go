@@ -18,8 +18,8 @@ type Revoked struct {
 	Login   string
 	// LoginEnded says that no mytoken of the login lives any more: its refresh token is removed here.
 	LoginEnded bool
-	// Refresh is that refresh token, to be revoked at the provider, and empty when no mytoken of the login was in hand that
-	// yields it. The caller wipes it, and calls RevokedAtProvider when it was done.
+	// Refresh is that refresh token, to be revoked at the provider, and empty when no mytoken of the login was in hand
+	// that yields it. The caller wipes it, and calls RevokedAtProvider when it was done.
 	Refresh secret.Text
 }
 
@@ -31,8 +31,8 @@ type ending struct {
 }
 
 // Revoke ends the mytoken in hand, or another one of the same person, with all that was made from it when recursive;
-// else these go on by themselves. ErrUnknown for a mytoken of somebody else. What it leaves of the allowance it was made
-// with goes back to the mytoken it was made from.
+// else these go on by themselves. ErrUnknown for a mytoken of somebody else. What it leaves of the allowance it was
+// made with goes back to the mytoken it was made from.
 func (p *Presented) Revoke(ctx context.Context, momID string, recursive bool, from Origin) (Revoked, error) {
 	if momID == "" {
 		momID = p.MOMID

@@ -25,9 +25,9 @@ type Swept struct {
 	Users  int // removed: nothing of them was left, or they were being erased
 }
 
-// Sweep removes mytokens that ended longer ago than Options.Retention, ends logins of which no mytoken lives, books what
-// processes that died have left, and finishes erasures. It may be killed at any point, and goes on the next time. One
-// process at a time does it; another one's Sweep waits for its turn until ctx ends.
+// Sweep removes mytokens that ended longer ago than Options.Retention, ends logins of which no mytoken lives, books
+// what processes that died have left, and finishes erasures. It may be killed at any point, and goes on the next
+// time. One process at a time does it; another one's Sweep waits for its turn until ctx ends.
 func (l *Ledger) Sweep(ctx context.Context) (Swept, error) {
 	l.idle(ctx)
 	lease, err := l.eng.Lease(ctx, sweepLease, sweepTTL)
@@ -174,8 +174,8 @@ func (l *Ledger) tidy(ctx context.Context, t Token) (lost int, err error) {
 	return lost, err
 }
 
-// outdated reports whether nobody may ask for the newest mytoken with the one before any more; twice the window, because
-// a use that was reserved inside of it may still be under way.
+// outdated reports whether nobody may ask for the newest mytoken with the one before any more; twice the window,
+// because a use that was reserved inside of it may still be under way.
 func (l *Ledger) outdated(s *stateRecord, now time.Time) bool {
 	return s.Answer != nil && now.Sub(s.Since) > 2*l.o.Window+l.o.Hold
 }
