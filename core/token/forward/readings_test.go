@@ -47,7 +47,8 @@ services:
 func TestReadingsOfFiles(t *testing.T) {
 	w := newWorld(t, storage(Nginx))
 	for target, want := range map[string]string{"/open/f;v=1": "200", "/open/f": "200", "/open;v/f": "403", "/f": "403"} {
-		resp := w.ask(ask{proxy: Nginx, method: http.MethodPut, target: target, header: auth(bearer(t, "storage.modify:/open"))})
+		token := auth(bearer(t, "storage.modify:/open"))
+		resp := w.ask(ask{proxy: Nginx, method: http.MethodPut, target: target, header: token})
 		if got := meant(t, resp); got != want {
 			t.Errorf("%s means %s, want %s", target, got, want)
 		}

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestHostBehindNginx: the service sees the name that was judged, whatever the client calls the machine. With the client's
-// own word in Host, a Destination "on another host" would be a path here for the service, and of several sites behind one
-// address the client could choose.
+// TestHostBehindNginx: the service sees the name that was judged, whatever the client calls the machine. With the
+// client's own word in Host, a Destination "on another host" would be a path here for the service, and of several sites
+// behind one address the client could choose.
 func TestHostBehindNginx(t *testing.T) {
 	s := startNginx(t, "")
 	auth := "Authorization: " + s.one.token(t, "storage.read:/f")

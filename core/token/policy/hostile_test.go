@@ -163,9 +163,11 @@ func TestShadowedRules(t *testing.T) {
 		"the other way round":        {"{paths: [/a/admin], require: NOONE}, {paths: [/a], require: ANYONE}", ""},
 		"beside it":                  {"{paths: [/a], require: ANYONE}, {paths: [/ab], require: NOONE}", ""},
 		"one of two":                 {"{paths: [/a], require: ANYONE}, {paths: [/a/x, /b], require: NOONE}", ""},
-		"by method":                  {"{methods: [GET, PUT], require: ANYONE}, {methods: [put], paths: [/x], require: NOONE}", "rule 1"},
-		"another method":             {"{methods: [GET], require: ANYONE}, {methods: [PUT], paths: [/x], require: NOONE}", ""},
-		"more methods":               {"{methods: [GET], paths: [/x], require: ANYONE}, {paths: [/x], require: NOONE}", ""},
+		"by method": {
+			"{methods: [GET, PUT], require: ANYONE}, {methods: [put], paths: [/x], require: NOONE}", "rule 1",
+		},
+		"another method": {"{methods: [GET], require: ANYONE}, {methods: [PUT], paths: [/x], require: NOONE}", ""},
+		"more methods":   {"{methods: [GET], paths: [/x], require: ANYONE}, {paths: [/x], require: NOONE}", ""},
 		"by operation": {
 			"{paths: [/q], require: NOONE}, {operations: [storage.read], require: ANYONE}, " +
 				"{operations: [storage.read], paths: [/x], require: NOONE}", "rule 2",
