@@ -75,7 +75,8 @@ func (l *Ledger) Present(ctx context.Context, jwt secret.Text, from Origin) (*Pr
 		return nil, fmt.Errorf("look up a mytoken: %w", err)
 	}
 	if judged.Revoke {
-		if _, err := l.end(ctx, p.MOMID, ending{recursive: true, reason: verdictText(judged.Verdict), from: from}); err != nil {
+		e := ending{recursive: true, reason: verdictText(judged.Verdict), from: from}
+		if _, err := l.end(ctx, p.MOMID, e); err != nil {
 			return nil, fmt.Errorf("end a mytoken that was used again: %w", err)
 		}
 	}

@@ -58,7 +58,7 @@ type tokenRecord struct {
 	Version      int                  `json:"v"`
 	User         string               `json:"user"`
 	Login        string               `json:"login"`
-	Path         []string             `json:"path,omitzero"` // mom_ids of the mytokens it was made from, the first one first
+	Path         []string             `json:"path,omitzero"` // mom_ids of those it was made from, the first one first
 	Name         string               `json:"name,omitzero"`
 	IP           string               `json:"ip,omitzero"`
 	Created      time.Time            `json:"created"`

@@ -98,7 +98,7 @@ func (l *Ledger) forUpdate(tx store.WTx, momID string) (*stateRecord, time.Time,
 	}
 	n, err := s.lapse(now, l.o.Hold)
 	if err == nil && n > 0 {
-		e := Event{Name: EventUnknown, Comment: fmt.Sprintf("%d uses were under way, and nobody knows what became of them", n)}
+		e := Event{Name: EventUnknown, Comment: fmt.Sprintf("%d uses were under way, their outcome is not known", n)}
 		err = l.note(tx, momID, s, e, now)
 	}
 	return s, now, err
