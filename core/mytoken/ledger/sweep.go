@@ -206,7 +206,8 @@ func (l *Ledger) remove(ctx context.Context, t Token, keepMark bool) error {
 		return err
 	}
 	last := []row{
-		{tableTokens, store.Key{t.MOMID}}, {tableStates, store.Key{t.MOMID}},
+		{tableTokens, store.Key{t.MOMID}},
+		{tableStates, store.Key{t.MOMID}},
 		{tableOwned, store.Key{t.User, t.Login, t.MOMID}},
 	}
 	if !keepMark {
