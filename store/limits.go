@@ -57,6 +57,15 @@ func CheckValue(t Table, value []byte) error {
 	return nil
 }
 
+// CheckWrites returns ErrTooLarge for the nth write of an Update when that is one too many. Engines call it in Put and
+// Delete.
+func CheckWrites(n int) error {
+	if n > MaxWrites {
+		return fmt.Errorf("more than %d writes in one update: %w", MaxWrites, ErrTooLarge)
+	}
+	return nil
+}
+
 // CheckLeaseName returns ErrKey for an empty name and ErrTooLarge for one above MaxTable bytes.
 func CheckLeaseName(name string) error {
 	if name == "" {

@@ -126,8 +126,9 @@ func (t *tx) write(tab store.Table, key store.Key) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.writes++; t.writes > store.MaxWrites {
-		return nil, fmt.Errorf("more than %d writes in one update: %w", store.MaxWrites, store.ErrTooLarge)
+	t.writes++
+	if err := store.CheckWrites(t.writes); err != nil {
+		return nil, err
 	}
 	return b, nil
 }
