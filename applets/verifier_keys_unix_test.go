@@ -68,7 +68,7 @@ func TestVerifierToken_in_a_loop(t *testing.T) {
 	}
 	fetched := 0
 	for _, r := range g.op.Requests() {
-		if strings.Contains(r.Path, "jwks") {
+		if strings.Contains(r.Path, "jwks") && r.Agent != "oidcbox-verifier" { // the daemon beside it fetches for itself
 			fetched++
 		}
 	}
