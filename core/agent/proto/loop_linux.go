@@ -175,6 +175,9 @@ func (l *loop) turn() (ended bool, err error) {
 		case int32(l.ls.stop):
 			l.lastWords()
 		case int32(l.ls.listen):
+			if l.ending { // came together with the end
+				continue
+			}
 			if err := l.accept(); err != nil {
 				return false, err
 			}

@@ -173,3 +173,21 @@ func TestLastWords(t *testing.T) {
 	}
 	<-ended
 }
+
+// TestLastWordsEnd: who begins to speak when the agent is told to end, and does not go on, keeps it no longer than the
+// others do.
+func TestLastWordsEnd(t *testing.T) {
+	path, stop := startStopping(t, &promptly{})
+	c := dial(t, path)
+	time.Sleep(50 * time.Millisecond) // a loop has the connection
+	ended := make(chan struct{})
+	go func() { defer close(ended); stop() }()
+	time.Sleep(50 * time.Millisecond)
+	_, _ = io.WriteString(c, "{")
+	select {
+	case <-ended:
+	case <-time.After(defaultPartial / 2):
+		t.Error("still there")
+		<-ended
+	}
+}

@@ -204,6 +204,9 @@ func (l *loop) park(c *loopConn) {
 }
 
 func (l *loop) enlist(c *loopConn, of *list.List, wait time.Duration) {
+	if l.ending { // who begins to speak now has no more time than the others
+		wait = min(wait, lastWords)
+	}
 	c.since = time.Now()
 	c.expires = c.since.Add(wait)
 	c.list, c.at = of, of.PushBack(c)
