@@ -23,6 +23,7 @@ func soleImporters() map[string][]string {
 		"github.com/zalando/go-keyring":  {"core/secret/keystore"},
 		"github.com/google/renameio/":    {"core/agent/login", "core/secret/keystore", "applets/self"},
 		"golang.org/x/crypto/argon2":     {"core/secret/vault"},
+		"golang.org/x/time":              {"core/transport/limit"},
 		"rsc.io/qr":                      {"core/cli/term"},
 		"go.yaml.in/yaml/v3":             {"applets/issuer", "core/config"},
 		"github.com/go-json-experiment/": {"core/token/jose", "core/agent/proto"},
@@ -32,7 +33,8 @@ func soleImporters() map[string][]string {
 // tiers orders the packages of core: a package imports those of earlier lines only. A new package gets its place here.
 func tiers() [][]string {
 	return [][]string{
-		{"core/secret", "core/cli", "core/transport/metrics", "core/token/entitlement", "core/token/assurance"},
+		{"core/secret", "core/cli", "core/token/entitlement", "core/token/assurance"},
+		{"core/transport/metrics", "core/transport/limit"},
 		{"core/secret/vault", "core/config", "core/token/jose", "core/cli/term", "core/transport/sock", "core/token/bearer"},
 		{"core/secret/keystore", "core/transport/httpc", "core/transport/httpd", "core/token/claims", "core/token/dpop"},
 		{"core/oidc/provider", "core/token/policy"},
