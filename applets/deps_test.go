@@ -26,6 +26,7 @@ func soleImporters() map[string][]string {
 		"golang.org/x/time":              {"core/transport/limit"},
 		"rsc.io/qr":                      {"core/cli/term"},
 		"go.yaml.in/yaml/v3":             {"applets/issuer", "core/config"},
+		"github.com/oschwald/":           {"core/mytoken/geo"},
 		"github.com/go-json-experiment/": {"core/token/jose", "core/agent/proto"},
 	}
 }
@@ -33,10 +34,11 @@ func soleImporters() map[string][]string {
 // tiers orders the packages of core: a package imports those of earlier lines only. A new package gets its place here.
 func tiers() [][]string {
 	return [][]string{
-		{"core/secret", "core/cli", "core/token/entitlement", "core/token/assurance"},
+		{"core/secret", "core/cli", "core/token/entitlement", "core/token/assurance", "core/audit"},
 		{"core/transport/metrics", "core/transport/limit"},
 		{"core/secret/vault", "core/config", "core/token/jose", "core/cli/term", "core/transport/sock", "core/token/bearer"},
 		{"core/secret/keystore", "core/transport/httpc", "core/transport/httpd", "core/token/claims", "core/token/dpop"},
+		{"core/transport/listen"},
 		{"core/oidc/provider", "core/token/policy"},
 		{"core/token/verify", "core/oidc/flow", "core/oidc/registration", "core/oidc/issuer"},
 		{"core/token/remote"},
@@ -47,6 +49,8 @@ func tiers() [][]string {
 		{"core/mytoken/mytokentest", "core/mytoken/rules"},
 		{"core/mytoken/mint", "core/mytoken/profiles"},
 		{"core/mytoken/ledger"},
+		{"core/mytoken/geo"},
+		{"core/mytoken/geo/geotest"},
 		{"core/agent/proto", "core/agent/control", "core/agent/login", "core/agent/prompt"},
 		{"core/agent/grant"},
 		{"core/agent/service", "core/agent/start"},

@@ -1,17 +1,22 @@
 package verifier
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"strconv"
 	"time"
-	"unicode"
-	"unicode/utf16"
-	"unicode/utf8"
 
+	"github.com/oidcbox/oidcbox/core/audit"
 	"github.com/oidcbox/oidcbox/core/token/gate"
 )
+
+// maxAuditPath keeps a record on a line that tools read.
+const maxAuditPath = 1024
+
+// recordTo writes one decision down.
+func recordTo(log *audit.Log, at time.Time, e *gate.Event) {
+	r := recordOf(e)
+	log.Record(at, r.appendTo)
+}
 
 // auditRecord is one decision. There is no token in it, and no query: tokens stand there at times. sub, iss, jti and
 // kid are there once the token was believed; what others say of themselves is apart from that, in claimed.
@@ -74,7 +79,7 @@ func (r *auditRecord) appendTo(b, stamp []byte) []byte {
 		{`,"tokid":`, r.Token},
 	} {
 		if one.value != "" {
-			b = appendText(append(b, one.key...), one.value)
+			b = audit.AppendText(append(b, one.key...), one.value)
 		}
 	}
 	if r.Opaque {
@@ -82,67 +87,8 @@ func (r *auditRecord) appendTo(b, stamp []byte) []byte {
 	}
 	if r.Claimed != nil {
 		if claimed, err := json.Marshal(r.Claimed); err == nil { // text always encodes
-			b = append(append(b, `,"claimed":`...), visible(claimed)...)
+			b = append(append(b, `,"claimed":`...), audit.Visible(claimed)...)
 		}
 	}
 	return append(strconv.AppendInt(append(b, `,"us":`...), r.Micros, 10), '}')
-}
-
-// appendText quotes s for JSON. Nearly all there is needs nothing but the quotes.
-func appendText(b []byte, s string) []byte {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c < ' ', c > '~', c == '"', c == '\\', c == '<', c == '>', c == '&':
-			quoted, err := json.Marshal(s)
-			if err != nil { // text always encodes
-				return append(b, `""`...)
-			}
-			return append(b, visible(quoted)...)
-		}
-	}
-	return append(append(append(b, '"'), s...), '"')
-}
-
-// visible escapes what is in b, which is JSON, and does something to a terminal instead of being seen there: who looks at
-// the audit should not do what a stranger wants.
-func visible(b []byte) []byte {
-	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
-	if bytes.IndexFunc(b, hidden) < 0 {
-		return b
-	}
-	out := make([]byte, 0, len(b)+32)
-	for _, r := range string(b) {
-		switch {
-		case !hidden(r):
-			out = utf8.AppendRune(out, r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
-		default:
-			out = fmt.Appendf(out, `\u%04x`, r)
-		}
-	}
-	return out
-}
-
-// stamp writes times of records, most of which are in the same second as the one before.
-type stamp struct {
-	second int64
-	text   []byte // up to and with the dot
-}
-
-func (s *stamp) of(at time.Time) []byte {
-	if s.text == nil || s.second != at.Unix() {
-		s.second = at.Unix()
-		s.text = at.UTC().AppendFormat(s.text[:0], "2006-01-02T15:04:05.")
-	}
-	whole := len(s.text)
-	micros := at.Nanosecond() / 1000
-	text := s.text
-	for unit := 100_000; unit > 0; unit /= 10 {
-		text = append(text, byte('0'+micros/unit%10))
-	}
-	text = append(text, 'Z')
-	s.text = text[:whole]
-	return text
 }

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/audit"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/token/forward"
@@ -42,7 +43,7 @@ func unstarted(f testing.TB, said io.Writer) *daemon {
 	}
 	d.keys = provider.NewKeys(d.hc, provider.KeysOptions{Now: env.Now})
 	d.numbers = newNumbers(d)
-	if d.audit, err = openAudit(env, "none", d.numbers.auditLost); err != nil {
+	if d.audit, err = audit.Open("none", auditOptions(env, d.numbers)); err != nil {
 		f.Fatal(err)
 	}
 	f.Cleanup(d.close)

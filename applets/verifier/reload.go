@@ -24,7 +24,7 @@ func (d *daemon) reloads(ctx context.Context, hup <-chan os.Signal) {
 // reload takes a new configuration over, whole or not at all.
 func (d *daemon) reload() {
 	// Whatever becomes of the configuration, a log that was moved away is begun anew.
-	if err := d.audit.reopen(); err != nil {
+	if err := d.audit.Reopen(); err != nil {
 		d.log.Error("the audit goes on into the old file", "op", "reload", "err", err)
 	}
 	s, err := readSettings(d.name)

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/oidcbox/oidcbox/core/audit"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/secret/vault"
@@ -64,7 +65,7 @@ type daemon struct {
 	keys    *provider.Keys
 	proofs  *dpop.Checker
 	numbers *numbers
-	audit   *auditLog
+	audit   *audit.Log
 	sockets *sockets
 
 	started settings // what cannot change without a restart is judged by this
@@ -94,7 +95,7 @@ func newDaemon(env *cli.Env, name string, s *settings) (d *daemon, err error) {
 		return d, cli.Fail(cli.NotFound, err, "")
 	}
 	d.numbers = newNumbers(d)
-	if d.audit, err = openAudit(env, s.audit, d.numbers.auditLost); err != nil {
+	if d.audit, err = audit.Open(s.audit, auditOptions(env, d.numbers)); err != nil {
 		return d, cli.Fail(cli.NotFound, err, "")
 	}
 	next, err := d.build(s)
@@ -209,5 +210,9 @@ func (d *daemon) close() {
 // observe counts and records a decision.
 func (d *daemon) observe(e gate.Event) {
 	d.numbers.decided(&e)
-	d.audit.record(d.env.Now(), &e)
+	recordTo(d.audit, d.env.Now(), &e)
+}
+
+func auditOptions(env *cli.Env, n *numbers) audit.Options {
+	return audit.Options{Stdout: env.Stdout, Stderr: env.Stderr, Lost: n.auditLost.Add}
 }

@@ -14,9 +14,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/audit"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/config"
 	"github.com/oidcbox/oidcbox/core/secret"
@@ -207,41 +207,14 @@ func TestLimits_cache(t *testing.T) {
 }
 
 // auditTo begins an audit that is written to w.
-func auditTo(t *testing.T, w io.Writer) (*auditLog, *metrics.Counter) {
+func auditTo(t *testing.T, w io.Writer) (*audit.Log, *metrics.Counter) {
 	t.Helper()
 	lost := (&metrics.Set{}).Counter("lost", "")
-	a, err := openAudit(&cli.Env{Stdout: w}, "stdout", lost)
+	a, err := audit.Open("stdout", audit.Options{Stdout: w, Lost: lost.Add})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a, lost
-}
-
-// TestAudit_nobody_reads: decisions go on, what is lost is counted, and the daemon ends.
-func TestAudit_nobody_reads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		reader, writer := io.Pipe()
-		a, lost := auditTo(t, writer)
-		const more = 3
-		big := strings.Repeat("x", maxAuditPath)
-		begin := time.Now()
-		for range auditRoom + 100 + more {
-			a.record(begin, &gate.Event{Request: policy.Request{Path: "/" + big}})
-			if lost.Value() == more {
-				break
-			}
-		}
-		if lost.Value() == 0 || time.Since(begin) > 10*time.Minute {
-			t.Errorf("%d were lost, in %v", lost.Value(), time.Since(begin))
-		}
-		begin = time.Now()
-		a.Close()
-		if took := time.Since(begin); took > auditEnd {
-			t.Errorf("closing took %v", took)
-		}
-		reader.Close()
-		<-a.ended
-	})
 }
 
 // TestAudit_lines: what was decided before Close is written, each on a line of its own, whatever a stranger put in.
@@ -249,7 +222,7 @@ func TestAudit_lines(t *testing.T) {
 	var b strings.Builder
 	a, lost := auditTo(t, &b)
 	for i := range 1000 {
-		a.record(time.Unix(0, 0), &gate.Event{
+		recordTo(a, time.Unix(0, 0), &gate.Event{
 			Request: policy.Request{Method: "GET\n{}", Path: fmt.Sprint("/\u2028\x00\xff\"", i)},
 			Refusal: &gate.Refusal{Status: 503, Err: context.DeadlineExceeded},
 		})

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/audit"
 	"github.com/oidcbox/oidcbox/core/config"
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/secret"
@@ -140,15 +141,13 @@ func (r settingsReader) top(top config.At) {
 	r.proxies(f["proxies"])
 	r.listen(f["listen"])
 	r.s.audit = r.TextOr(f["audit"], "stdout")
-	if !isStream(r.s.audit) {
+	if !slices.Contains(audit.Streams(), r.s.audit) {
 		r.s.audit, _ = r.Path(f["audit"])
 	}
 	r.metrics(f["metrics"])
 	r.limits(f["limits"])
 	r.whole(top)
 }
-
-func isStream(s string) bool { return s == "stdout" || s == "stderr" || s == "none" }
 
 // whole judges what only shows when all is read.
 func (r settingsReader) whole(top config.At) {

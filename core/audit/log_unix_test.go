@@ -1,6 +1,6 @@
 //go:build unix
 
-package verifier
+package audit
 
 import (
 	"path/filepath"
@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// TestAudit_pipe: a pipe in the place of the file does not keep the daemon from reading its configuration or from ending.
-func TestAudit_pipe(t *testing.T) {
+// TestLog_pipe: a pipe in the place of the file does not keep the daemon from going on or from ending.
+func TestLog_pipe(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "audit.log")
 	if err := syscall.Mkfifo(name, 0o600); err != nil {
 		t.Skip("no pipes here: ", err)
 	}
 	opened := make(chan error, 1)
-	go func() { _, err := openAuditFile(name); opened <- err }()
+	go func() { _, err := openFile(name); opened <- err }()
 	select {
 	case err := <-opened:
 		if err == nil {

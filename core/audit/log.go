@@ -1,4 +1,4 @@
-package verifier
+package audit
 
 import (
 	"bytes"
@@ -8,31 +8,25 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/oidcbox/oidcbox/core/cli"
-	"github.com/oidcbox/oidcbox/core/token/gate"
-	"github.com/oidcbox/oidcbox/core/transport/metrics"
 )
 
 const (
-	// auditRoom is how many bytes of records wait for a slow disk.
-	auditRoom = 2 << 20
-	// auditWait is how long a decision waits for room; after that its record is lost, and counted.
-	auditWait = time.Second
-	// auditPause is between two writes: under load a system call for each decision costs more than the decision.
-	auditPause = 5 * time.Millisecond
-	// auditPiece is how much is written at once, or one record.
-	auditPiece = 64 << 10
-	// auditEnd is how long what waits may take at the end.
-	auditEnd = 2 * time.Second
-	// maxAuditPath keeps a record on a line that tools read.
-	maxAuditPath = 1024
+	// maxWaiting is how many bytes of records wait for a slow disk.
+	maxWaiting = 2 << 20
+	// roomWait is how long a caller waits for room; after that its record is lost, and counted.
+	roomWait = time.Second
+	// writePause is between two writes: under load a system call for each record costs more than what it tells of.
+	writePause = 5 * time.Millisecond
+	// maxPiece is how much is written at once, or one record.
+	maxPiece = 64 << 10
+	// endWait is how long what waits may take at the end.
+	endWait = 2 * time.Second
 )
 
-// auditLog writes records, one JSON object a line, in the order in which decisions were made.
-type auditLog struct {
+// Log writes records, one JSON object a line, in the order in which they came. Use Open.
+type Log struct {
 	name  string // of the file; "" for a stream or none
-	lost  *metrics.Counter
+	lost  func(records uint64)
 	wake  chan struct{} // nil: nothing is written
 	ended chan struct{}
 
@@ -47,19 +41,32 @@ type auditLog struct {
 	file    *os.File // out, when it is one of ours
 }
 
-// openAudit begins to write to stdout, stderr, none or a file.
-func openAudit(env *cli.Env, to string, lost *metrics.Counter) (*auditLog, error) {
-	a := &auditLog{lost: lost}
+// Options of a Log.
+type Options struct {
+	Stdout, Stderr io.Writer
+	// Lost is told how many records could not be written. nil: nobody is.
+	Lost func(records uint64)
+}
+
+// Streams are what Open takes beside the name of a file.
+func Streams() []string { return []string{"stdout", "stderr", "none"} }
+
+// Open begins to write to stdout, stderr, none or a file, which is made with mode 0600. Call Close at the end.
+func Open(to string, o Options) (*Log, error) {
+	a := &Log{lost: o.Lost}
+	if a.lost == nil {
+		a.lost = func(uint64) {}
+	}
 	switch to {
 	case "none":
 		return a, nil
 	case "stdout":
-		a.out = env.Stdout
+		a.out = o.Stdout
 	case "stderr":
-		a.out = env.Stderr
+		a.out = o.Stderr
 	default:
 		a.name = to
-		f, err := openAuditFile(to)
+		f, err := openFile(to)
 		if err != nil {
 			return nil, err
 		}
@@ -70,9 +77,9 @@ func openAudit(env *cli.Env, to string, lost *metrics.Counter) (*auditLog, error
 	return a, nil
 }
 
-// openAuditFile does not wait, as opening a pipe that nobody reads would for ever, with every reload and the end of the
+// openFile does not wait, as opening a pipe that nobody reads would for ever, with every reload and the end of the
 // daemon behind it.
-func openAuditFile(name string) (*os.File, error) {
+func openFile(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the audit: %w", err)
@@ -80,20 +87,20 @@ func openAuditFile(name string) (*os.File, error) {
 	return f, nil
 }
 
-// record writes one decision down. It waits for a slow disk only as long as that stays within reason.
-func (a *auditLog) record(at time.Time, e *gate.Event) {
+// Record writes one record down: appendTo appends it to b, an object of JSON on one line without its end; stamp is the time
+// of it, at, in quotable form. It waits for a slow disk only as long as that stays within reason.
+func (a *Log) Record(at time.Time, appendTo func(b, stamp []byte) []byte) {
 	if a.wake == nil {
 		return
 	}
-	r := recordOf(e)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.waiting >= auditRoom && !a.room() {
-		a.lost.Add(1)
+	if a.waiting >= maxWaiting && !a.room() {
+		a.lost(1)
 		return
 	}
 	before := len(a.pending)
-	a.pending = append(r.appendTo(a.pending, a.stamp.of(at)), '\n')
+	a.pending = append(appendTo(a.pending, a.stamp.of(at)), '\n')
 	a.waiting += len(a.pending) - before
 	if before == 0 {
 		select {
@@ -104,10 +111,10 @@ func (a *auditLog) record(at time.Time, e *gate.Event) {
 }
 
 // room waits until something was written, with a.mu, which it lets go of meanwhile. It reports whether there is room.
-func (a *auditLog) room() bool {
-	wait := time.NewTimer(auditWait)
+func (a *Log) room() bool {
+	wait := time.NewTimer(roomWait)
 	defer wait.Stop()
-	for a.waiting >= auditRoom {
+	for a.waiting >= maxWaiting {
 		if a.freed == nil {
 			a.freed = make(chan struct{})
 		}
@@ -127,18 +134,18 @@ func (a *auditLog) room() bool {
 }
 
 // write writes all there is, and looks again after a pause, until Close.
-func (a *auditLog) write() {
+func (a *Log) write() {
 	defer close(a.ended)
 	var spare []byte
 	for range a.wake {
 		spare = a.drain(spare)
-		time.Sleep(auditPause)
+		time.Sleep(writePause)
 	}
 	a.drain(spare)
 }
 
 // drain writes until nothing is left. The two buffers change places: room is one to be filled, the last one comes back.
-func (a *auditLog) drain(room []byte) []byte {
+func (a *Log) drain(room []byte) []byte {
 	for {
 		a.mu.Lock()
 		lines := a.pending
@@ -158,22 +165,22 @@ func (a *auditLog) drain(room []byte) []byte {
 
 // piece returns how many bytes of lines are written at once: whole lines, one at least.
 func piece(lines []byte) int {
-	if len(lines) <= auditPiece {
+	if len(lines) <= maxPiece {
 		return len(lines)
 	}
-	if n := bytes.LastIndexByte(lines[:auditPiece], '\n') + 1; n > 0 {
+	if n := bytes.LastIndexByte(lines[:maxPiece], '\n') + 1; n > 0 {
 		return n
 	}
 	return bytes.IndexByte(lines, '\n') + 1
 }
 
 // put writes lines, and makes room for as many.
-func (a *auditLog) put(lines []byte) {
+func (a *Log) put(lines []byte) {
 	a.writing.Lock()
 	n, err := a.out.Write(lines)
 	a.writing.Unlock()
 	if err != nil { // a full disk is full for a while: what follows is tried again
-		a.lost.Add(uint64(bytes.Count(lines[n:], []byte{'\n'})))
+		a.lost(uint64(bytes.Count(lines[n:], []byte{'\n'})))
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -184,12 +191,12 @@ func (a *auditLog) put(lines []byte) {
 	}
 }
 
-// reopen goes on in a new file when the old one was moved away.
-func (a *auditLog) reopen() error {
+// Reopen goes on in a new file when the old one was moved away.
+func (a *Log) Reopen() error {
 	if a.name == "" {
 		return nil
 	}
-	f, err := openAuditFile(a.name)
+	f, err := openFile(a.name)
 	if err != nil {
 		return err
 	}
@@ -202,12 +209,12 @@ func (a *auditLog) reopen() error {
 
 // Close writes what waits, as long as that does not take too long: nobody may keep a daemon from ending by not reading
 // its output. Nothing may be recorded afterwards.
-func (a *auditLog) Close() {
+func (a *Log) Close() {
 	if a.wake == nil {
 		return
 	}
 	close(a.wake)
-	wait := time.NewTimer(auditEnd)
+	wait := time.NewTimer(endWait)
 	defer wait.Stop()
 	select {
 	case <-a.ended:
