@@ -28,6 +28,7 @@ func soleImporters() map[string][]string {
 		"go.yaml.in/yaml/v3":             {"applets/issuer", "core/config"},
 		"github.com/oschwald/":           {"core/mytoken/geo"},
 		"github.com/go-json-experiment/": {"core/token/jose", "core/agent/proto"},
+		"github.com/wneessen/go-mail/":   {"core/transport/mail"},
 	}
 }
 
@@ -38,7 +39,7 @@ func tiers() [][]string {
 		{"core/transport/metrics", "core/transport/limit"},
 		{"core/secret/vault", "core/config", "core/token/jose", "core/cli/term", "core/transport/sock", "core/token/bearer"},
 		{"core/secret/keystore", "core/transport/httpc", "core/transport/httpd", "core/token/claims", "core/token/dpop"},
-		{"core/transport/listen"},
+		{"core/transport/listen", "core/transport/mail"},
 		{"core/oidc/provider", "core/token/policy"},
 		{"core/token/verify", "core/oidc/flow", "core/oidc/registration", "core/oidc/issuer"},
 		{"core/token/remote"},
