@@ -48,7 +48,7 @@ func tiers() [][]string {
 		{"core/token/forward"},
 		{"core/oidc/issuer/issuertest", "core/oidc/custody", "core/mytoken", "core/token/remote"},
 		{"core/mytoken/mytokentest", "core/mytoken/rules"},
-		{"core/mytoken/mint", "core/mytoken/profiles"},
+		{"core/mytoken/mint", "core/mytoken/profiles", "core/mytoken/upstream"},
 		{"core/mytoken/ledger"},
 		{"core/mytoken/geo"},
 		{"core/mytoken/geo/geotest"},

@@ -280,6 +280,7 @@ type sending struct {
 	before  *intent // pending when it began
 	request hash
 	bare    bool // no scope, audience or other parameter was asked for
+	repeat  bool // side by side: the provider keeps refresh tokens, and may see one twice
 }
 
 // answered takes in an answer with tokens. fresh is empty when it held no new refresh token.

@@ -60,6 +60,7 @@ func (k *Keeper) beside(ctx context.Context, f *flight, l *login) (flow.Tokens, 
 	}
 	s := f.sending(rec)
 	defer s.token.Wipe()
+	s.repeat = true
 	t, err := k.call(ctx, f, s, func(fresh secret.Text) {
 		if hashOf(fresh) == s.hash {
 			return
@@ -296,6 +297,7 @@ func (k *Keeper) call(
 	defer cancel()
 	kept := false
 	req := f.req
+	req.Repeat = s.repeat
 	req.Keep = func(fresh secret.Text) { kept = true; keep(fresh) }
 	t, err := f.r.Refresh(ctx, s.token, req)
 	if !kept && !t.Refresh.Empty() {

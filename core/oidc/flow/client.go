@@ -12,6 +12,28 @@ import (
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
 )
 
+// AssertionAudience is for whom the assertions of private_key_jwt are meant.
+type AssertionAudience string
+
+const (
+	// ForIssuer is the issuer. It is the default: an assertion that another provider has talked us into making cannot be
+	// passed on, wherever that one says its endpoints are.
+	ForIssuer AssertionAudience = "issuer"
+	// ForTokenEndpoint is the URL of the token endpoint (OpenID Connect Core 9), for providers that take nothing else.
+	ForTokenEndpoint AssertionAudience = "token_endpoint"
+)
+
+// Pushing says when the parameters of an authorization request are sent to the provider first, and the browser carries
+// only a reference to them (RFC 9126).
+type Pushing string
+
+const (
+	// PushRequired does it at providers that require it. It is the default.
+	PushRequired Pushing = "required"
+	// PushOffered does it wherever the metadata have an endpoint for it.
+	PushOffered Pushing = "offered"
+)
+
 // ClientConfig is one client registration.
 type ClientConfig struct {
 	ID         string
@@ -19,6 +41,9 @@ type ClientConfig struct {
 	AuthMethod string // of RFC 7591 token_endpoint_auth_method; "" = chosen from the metadata, none without a secret
 	OAuth2     bool   // plain OAuth 2.0: no ID token is asked for or read
 	Public     bool   // a registration that many people share; its secret, if any, goes into the body beside the ID
+	// Key signs the assertions of private_key_jwt (RFC 7523); nil: that method is not available.
+	Key       *jose.PrivateKey
+	Assertion AssertionAudience // "" = ForIssuer
 }
 
 // KeySource gives the keys with which an issuer may have signed.
@@ -37,6 +62,7 @@ const (
 	RequestCredentials = "client-credentials"
 	RequestExchange    = "exchange"
 	RequestRevocation  = "revocation"
+	RequestPush        = "pushed-authorization"
 )
 
 // Options of a Client. The zero value is usable; without Keys no ID token is believed, so no subject is known.
@@ -44,6 +70,7 @@ type Options struct {
 	Keys     KeySource
 	Now      func() time.Time
 	Audience AudienceStyle
+	Push     Pushing
 	Extra    func(request string) url.Values // more parameters; they never replace one the request has
 }
 
@@ -74,6 +101,9 @@ type Request struct {
 	// beside it may have to fetch keys, and whoever dies meanwhile must not lose it. It is called at most once, before
 	// Refresh returns. The token is wiped with Tokens: keep a clone.
 	Keep func(fresh secret.Text)
+	// Repeat says of a Refresh that it does no harm when the provider sees it twice, because it keeps refresh tokens: it
+	// may go over a connection that was used before.
+	Repeat bool
 }
 
 // Tokens is a successful answer of the token endpoint.

@@ -39,8 +39,9 @@ type CodeLogin struct {
 }
 
 // StartCode makes the authorization URL of a code grant with PKCE S256 (RFC 7636), state, and a nonce where an ID token
-// is expected. It sends nothing.
-func (c *Client) StartCode(_ context.Context, r CodeRequest) (*CodeLogin, error) {
+// is expected. It sends nothing, unless the request has to be pushed (Options.Push): then the provider gets it first,
+// and its refusal is the error.
+func (c *Client) StartCode(ctx context.Context, r CodeRequest) (*CodeLogin, error) {
 	target, err := c.endpoint("authorization_endpoint", c.md.AuthorizationEndpoint)
 	if err != nil {
 		return nil, fmt.Errorf("start login: %w", err)
@@ -69,6 +70,12 @@ func (c *Client) StartCode(_ context.Context, r CodeRequest) (*CodeLogin, error)
 		ClientID: c.cc.ID, RedirectURL: r.RedirectURI, Scopes: r.Scope, Endpoint: oauth2.Endpoint{AuthURL: target},
 	}
 	l.URL = conf.AuthCodeURL(l.State, oauth2.S256ChallengeOption(verifier)) + more
+	if c.pushes() {
+		if l.URL, err = c.push(ctx, l.URL, r.Extra); err != nil {
+			l.verifier.Wipe()
+			return nil, err
+		}
+	}
 	return l, nil
 }
 

@@ -38,7 +38,9 @@ func (c *Client) Refresh(ctx context.Context, rt secret.Text, r Request) (Tokens
 		return Tokens{}, errors.New("refresh: there is no refresh token")
 	}
 	form.Set("refresh_token", rt.Expose())
-	return c.grant(ctx, call{op: "refresh", request: RequestRefresh, form: form, extra: r.Extra, keep: r.Keep})
+	return c.grant(ctx, call{
+		op: "refresh", request: RequestRefresh, form: form, extra: r.Extra, keep: r.Keep, repeat: r.Repeat,
+	})
 }
 
 // ClientCredentials asks for a token of the client itself (RFC 6749 4.4).

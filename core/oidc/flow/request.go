@@ -129,7 +129,8 @@ func reserved(name string) bool {
 	switch name {
 	case "client_id", "client_secret", "grant_type", "response_type", "redirect_uri", "state", "nonce", "scope", "code",
 		"code_verifier", "code_challenge", "code_challenge_method", "refresh_token", "device_code", "username", "password",
-		"subject_token", "subject_token_type", "actor_token", "actor_token_type", "requested_token_type", "token":
+		"subject_token", "subject_token_type", "actor_token", "actor_token_type", "requested_token_type", "token",
+		"client_assertion", "client_assertion_type", "request", "request_uri":
 		return true
 	}
 	return false
@@ -140,6 +141,7 @@ const (
 	authBasic = "client_secret_basic"
 	authPost  = "client_secret_post"
 	authNone  = "none"
+	authKey   = "private_key_jwt"
 )
 
 // authMethod chooses: what the registration says; none without a secret; else what the provider lists, basic first
@@ -148,11 +150,18 @@ func (c *Client) authMethod() (string, error) {
 	switch c.cc.AuthMethod {
 	case authBasic, authPost, authNone:
 		return c.cc.AuthMethod, nil
+	case authKey:
+		if c.cc.Key == nil {
+			return "", fmt.Errorf("%w: private_key_jwt without a key", ErrAuthMethod)
+		}
+		return authKey, nil
 	case "":
 	default:
 		return "", fmt.Errorf("%w: %q", ErrAuthMethod, code(c.cc.AuthMethod))
 	}
 	switch known := c.md.TokenAuthMethods; {
+	case c.cc.Key != nil:
+		return authKey, nil
 	case c.cc.Secret.Empty():
 		return authNone, nil
 	case c.cc.Public, slices.Contains(known, authPost) && !slices.Contains(known, authBasic):
@@ -178,6 +187,8 @@ func (c *Client) authenticate(form url.Values) (func(*http.Request), error) {
 		}, nil
 	case authPost:
 		form.Set("client_secret", c.cc.Secret.Expose())
+	case authKey:
+		return c.assert(form)
 	}
 	form.Set("client_id", c.cc.ID)
 	return func(*http.Request) {}, nil

@@ -29,6 +29,7 @@ type Metadata struct {
 	IntrospectionEndpoint       string
 	UserinfoEndpoint            string
 	EndSessionEndpoint          string
+	PushedEndpoint              string // pushed_authorization_request_endpoint (RFC 9126)
 
 	ScopesSupported        []string
 	GrantTypesSupported    []string
@@ -38,6 +39,7 @@ type Metadata struct {
 	IDTokenAlgs            []string
 
 	ResponseIssSupported bool   // RFC 9207: answers to the redirect carry iss
+	RequirePushed        bool   // RFC 9126: authorization requests that were not pushed are refused
 	OAuth2               bool   // found by RFC 8414 only: there may be no ID tokens
 	Raw                  []byte // the document as it came
 }
@@ -64,9 +66,10 @@ func Parse(b []byte) (*Metadata, error) {
 			return nil, fmt.Errorf("%w: %w", ErrMetadata, err)
 		}
 	}
-	const issInResponse = "authorization_response_iss_parameter_supported"
-	if md.ResponseIssSupported, err = o.Bool(issInResponse); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMetadata, err)
+	for _, f := range md.flags() {
+		if *f.to, err = o.Bool(f.name); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrMetadata, err)
+		}
 	}
 	if err := md.check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMetadata, err)
@@ -94,6 +97,19 @@ func (md *Metadata) endpoints() []text {
 		{"introspection_endpoint", &md.IntrospectionEndpoint},
 		{"userinfo_endpoint", &md.UserinfoEndpoint},
 		{"end_session_endpoint", &md.EndSessionEndpoint},
+		{"pushed_authorization_request_endpoint", &md.PushedEndpoint},
+	}
+}
+
+type flag struct {
+	name string
+	to   *bool
+}
+
+func (md *Metadata) flags() []flag {
+	return []flag{
+		{"authorization_response_iss_parameter_supported", &md.ResponseIssSupported},
+		{"require_pushed_authorization_requests", &md.RequirePushed},
 	}
 }
 

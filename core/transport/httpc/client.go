@@ -38,6 +38,7 @@ type Options struct {
 	Getenv       func(string) string // SSL_CERT_FILE (as CAFile, which wins), proxies; nil = empty environment
 	AllowHTTP    bool                // plain http to any host; for laboratories
 	MaxRedirects int                 // for GET; 0 = 3, negative = none
+	Conns        int                 // at once to one host, as many kept for reuse; 0 = 32, of which 2 are kept
 }
 
 // Client sends bounded requests. It is safe for concurrent use.
@@ -94,9 +95,9 @@ func newTransport(o Options, roots *x509.CertPool) *http.Transport {
 		TLSHandshakeTimeout:    dialTimeout,
 		DisableCompression:     true,
 		ForceAttemptHTTP2:      true,
-		MaxIdleConns:           16,
-		MaxIdleConnsPerHost:    2,
-		MaxConnsPerHost:        32,
+		MaxIdleConns:           max(o.Conns, 16),
+		MaxIdleConnsPerHost:    max(o.Conns, 2),
+		MaxConnsPerHost:        cmp.Or(o.Conns, 32),
 		IdleConnTimeout:        idleTime,
 		MaxResponseHeaderBytes: maxHeader,
 	}
