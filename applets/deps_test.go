@@ -52,6 +52,7 @@ func tiers() [][]string {
 		{"core/mytoken/ledger"},
 		{"core/mytoken/geo"},
 		{"core/mytoken/geo/geotest"},
+		{"core/mytoken/desk"},
 		{"core/agent/proto", "core/agent/control", "core/agent/login", "core/agent/prompt"},
 		{"core/agent/grant"},
 		{"core/agent/service", "core/agent/start"},

@@ -248,6 +248,19 @@ func (l *Ledger) find(
 // PutCode replaces what lies under a code that was made before, by its handle: Data where it is not nil, Secret where
 // it is not empty. ErrUnknown when it was taken or is over.
 func (l *Ledger) PutCode(ctx context.Context, h CodeHandle, data []byte, what secret.Text) error {
+	return l.EditCode(ctx, h, what, func(old []byte) ([]byte, error) {
+		if data == nil {
+			return old, nil
+		}
+		return data, nil
+	})
+}
+
+// EditCode is PutCode where the new Data depend on the old ones: of all who edit at once, each sees what the one before
+// left. An error of edit is returned, and nothing is changed. edit may run more than once.
+func (l *Ledger) EditCode(
+	ctx context.Context, h CodeHandle, what secret.Text, edit func(data []byte) ([]byte, error),
+) error {
 	var sealed *box
 	if !what.Empty() {
 		var err error
@@ -260,8 +273,8 @@ func (l *Ledger) PutCode(ctx context.Context, h CodeHandle, data []byte, what se
 		if err != nil {
 			return err
 		}
-		if data != nil {
-			rec.Data = data
+		if rec.Data, err = edit(rec.Data); err != nil {
+			return err
 		}
 		if sealed != nil {
 			rec.Secret = sealed

@@ -53,6 +53,24 @@ func (l *Ledger) note(tx store.WTx, momID string, s *stateRecord, e Event, now t
 	return write(tx, tableEvents, rec, now.Add(l.o.Retention), eventKey(momID, s.Next-1)...)
 }
 
+// Note writes an event into the history of a mytoken, for what is no use of it. ErrUnknown.
+func (l *Ledger) Note(ctx context.Context, momID string, e Event) error {
+	err := l.eng.Update(ctx, func(tx store.WTx) error {
+		s, now, err := l.forUpdate(tx, momID)
+		if err != nil {
+			return err
+		}
+		if err := l.note(tx, momID, s, e, now); err != nil {
+			return err
+		}
+		return write(tx, tableStates, s, time.Time{}, momID)
+	})
+	if err != nil {
+		return fmt.Errorf("write into the history of a mytoken: %w", err)
+	}
+	return nil
+}
+
 func eventKey(momID string, n int64) store.Key { return store.Key{momID, strconv.FormatInt(n, 10)} }
 
 func cut(s string) string {

@@ -94,18 +94,38 @@ func New(o Options) (*Checker, error) {
 // the token. A proof is good once: nil is returned once for each. The errors are those of this package; they repeat
 // nothing that stood in the proof.
 func (c *Checker) Check(headers []string, r Request) error {
-	switch len(headers) {
-	case 0:
-		return ErrNoProof
-	case 1:
-	default:
-		return &proofError{"there is more than one"}
-	}
-	m, err := signed(headers[0], r.Key)
+	m, err := only(headers)
 	if err != nil {
 		return err
 	}
+	return c.check(m, r, true)
+}
+
+// only reads the proof where there is exactly one.
+func only(headers []string) (*jose.Message, error) {
+	switch len(headers) {
+	case 0:
+		return nil, ErrNoProof
+	case 1:
+	default:
+		return nil, &proofError{"there is more than one"}
+	}
+	m, err := jose.ParseLimit([]byte(headers[0]), MaxProof)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrProof, err)
+	}
+	return m, nil
+}
+
+// check decides about a proof that was read, for a request with a token or without one.
+func (c *Checker) check(m *jose.Message, r Request, token bool) error {
+	if err := signed(m, r.Key); err != nil {
+		return err
+	}
 	p, err := readClaims(m.Payload)
+	if err == nil && token && p.hash == "" {
+		err = fmt.Errorf("ath %w", jose.ErrMissing)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrProof, err)
 	}
@@ -113,10 +133,29 @@ func (c *Checker) Check(headers []string, r Request) error {
 	if err := c.judge(p, r, now); err != nil {
 		return err
 	}
+	if token != (p.hash != "") || token && !p.isFor(r.Token) {
+		return ErrRequest
+	}
 	if c.nonces != nil && !c.nonces.ours(p.nonce, now) {
 		return &NonceError{Next: c.nonces.at(now)}
 	}
 	return c.used.add(r.Key, p.id, now)
+}
+
+// Prove checks a proof that comes without a token, as at a token endpoint (RFC 9449 section 5), and returns the
+// thumbprint of the key it was made with: what is issued can be bound to that. A proof that is good for a token is none
+// here.
+func (c *Checker) Prove(headers []string, method, url string) (thumbprint string, err error) {
+	m, err := only(headers)
+	if err != nil {
+		return "", err
+	}
+	k, err := m.EmbeddedKey()
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrProof, err)
+	}
+	r := Request{Method: method, URL: url, Key: k.Thumbprint()}
+	return r.Key, c.check(m, r, false)
 }
 
 // Nonce returns the nonce that an answer may carry for the next request (RFC 9449 section 8.2), "" when none is wanted.
@@ -130,30 +169,26 @@ func (c *Checker) Nonce() string {
 // Remembered returns how many used proofs are remembered.
 func (c *Checker) Remembered() int { return c.used.count(c.o.Now()) }
 
-// signed reads a proof and checks its signature with the key it carries, which has to be the one called key. What
-// another key signed costs no check of a signature.
-func signed(proof, key string) (*jose.Message, error) {
-	m, err := jose.ParseLimit([]byte(proof), MaxProof)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrProof, err)
-	}
+// signed checks the signature of a proof with the key it carries, which has to be the one called key. What another key
+// signed costs no check of a signature.
+func signed(m *jose.Message, key string) error {
 	if m.Header.Type != "dpop+jwt" {
-		return nil, &proofError{"typ is not dpop+jwt"}
+		return &proofError{"typ is not dpop+jwt"}
 	}
 	k, err := m.EmbeddedKey()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrProof, err)
+		return fmt.Errorf("%w: %w", ErrProof, err)
 	}
 	if !k.Fits(m.Header.Alg) {
-		return nil, fmt.Errorf("%w: %w", ErrProof, jose.ErrKeyMismatch)
+		return fmt.Errorf("%w: %w", ErrProof, jose.ErrKeyMismatch)
 	}
 	if key == "" || subtle.ConstantTimeCompare([]byte(k.Thumbprint()), []byte(key)) != 1 {
-		return nil, ErrBinding
+		return ErrBinding
 	}
 	if err := m.Verify(k); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrProof, err)
+		return fmt.Errorf("%w: %w", ErrProof, err)
 	}
-	return m, nil
+	return nil
 }
 
 // proof is the claims of one.
@@ -179,7 +214,7 @@ func readClaims(payload []byte) (proof, error) {
 		{&p.id, "jti", true},
 		{&p.method, "htm", true},
 		{&p.url, "htu", true},
-		{&p.hash, "ath", true},
+		{&p.hash, "ath", false},
 		{&p.nonce, "nonce", false},
 	} {
 		if *f.to, err = o.String(f.name); err != nil {
@@ -216,10 +251,6 @@ func (c *Checker) judge(p proof, r Request, now time.Time) error {
 	if r.Method == "" || p.method != r.Method || !sameURL(p.url, r.URL) {
 		return ErrRequest
 	}
-	hash := base64.RawURLEncoding.EncodeToString(r.Token[:])
-	if subtle.ConstantTimeCompare([]byte(p.hash), []byte(hash)) != 1 {
-		return ErrRequest
-	}
 	ahead := now.Add(c.o.Ahead)
 	if p.issued.After(ahead) || now.After(p.issued.Add(c.o.Age)) || p.notBefore.After(ahead) {
 		return ErrAge
@@ -228,4 +259,10 @@ func (c *Checker) judge(p proof, r Request, now time.Time) error {
 		return ErrAge
 	}
 	return nil
+}
+
+// isFor reports whether a proof is for the token with this hash.
+func (p proof) isFor(token [sha256.Size]byte) bool {
+	hash := base64.RawURLEncoding.EncodeToString(token[:])
+	return subtle.ConstantTimeCompare([]byte(p.hash), []byte(hash)) == 1
 }
