@@ -56,13 +56,10 @@ func (c *atCmd) obtain(ctx context.Context, s *session, h *held, valid time.Dura
 	if err != nil {
 		return mytoken.Access{}, err
 	}
-	a, err := cl.AccessToken(ctx, h.text, mytoken.AccessRequest{
-		Scope: c.Scope, Audience: c.Audience, Comment: c.Comment,
+	return ask(ctx, s, h, func(mt secret.Text) (mytoken.Access, *mytoken.Issued, error) {
+		a, err := cl.AccessToken(ctx, mt, mytoken.AccessRequest{Scope: c.Scope, Audience: c.Audience, Comment: c.Comment})
+		return a, a.Update, err
 	})
-	if kept := s.keep(ctx, h, a.Update); kept != nil {
-		return a, errors.Join(err, kept)
-	}
-	return a, err
 }
 
 // leastValid is how long an access token that the agent has at hand should still live.

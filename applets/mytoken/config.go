@@ -10,6 +10,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/config"
+	"github.com/oidcbox/oidcbox/core/mytoken"
 )
 
 // usualServer is the one of a client that nobody has configured.
@@ -17,6 +18,7 @@ const usualServer = "https://mytoken.data.kit.edu"
 
 // settings are what config.yaml of the original says, as far as it means something here.
 type settings struct {
+	file         string // that was read, "" for none
 	server       string
 	prefix       string // of the names of mytokens
 	capabilities []string
@@ -48,7 +50,8 @@ func (c *Cmd) load(env *cli.Env) (settings, error) {
 			if err != nil {
 				return st, cli.Fail(cli.NotFound, fmt.Errorf("read the configuration: %w", err), "")
 			}
-			return st, st.read(env, path, b)
+			err = st.read(env, path, b)
+			return st, err
 		}
 	}
 	for _, path := range usualConfigs(env) {
@@ -59,7 +62,8 @@ func (c *Cmd) load(env *cli.Env) (settings, error) {
 		if err != nil {
 			return st, cli.Fail(cli.NotFound, fmt.Errorf("read the configuration: %w", err), "")
 		}
-		return st, st.read(env, path, b)
+		err = st.read(env, path, b)
+		return st, err
 	}
 	return st, nil
 }
@@ -82,6 +86,7 @@ func usualConfigs(env *cli.Env) []string {
 
 // read takes what this client knows out of a configuration of the original, and says what it does not.
 func (st *settings) read(env *cli.Env, name string, b []byte) error {
+	st.file = name
 	r := config.NewReader(name)
 	top := r.Document(b)
 	if !top.Present() {
@@ -102,7 +107,8 @@ func (st *settings) read(env *cli.Env, name string, b []byte) error {
 		case "providers":
 			st.readProviders(r, p.At)
 		case "default_gpg_key", "default_oidc_flow", "tokens_file":
-			env.Warn("%s: %s means nothing here: mytokens are stored in the agent's keystore", name, p.Name)
+			env.Warn("%s: %s means nothing here: mytokens are stored in the agent's keystore (mytoken import takes over "+
+				"those of a tokens.json)", name, p.Name)
 		default:
 			env.Warn("%s: %s is not known", name, p.Name)
 		}
@@ -137,6 +143,22 @@ func (st *settings) readProviders(r *config.Reader, at config.At) {
 			name: r.TextOr(f["name"], ""), issuer: r.TextOr(f["url"], ""), token: r.TextOr(f["default_token"], ""),
 		})
 	}
+}
+
+// printedCapabilities are those of a mytoken that is printed, where none are asked for: it is for one purpose.
+func (st settings) printedCapabilities() mytoken.Capabilities {
+	if len(st.capabilities) > 0 {
+		return st.capabilities
+	}
+	return mytoken.Capabilities{"AT", "tokeninfo"}
+}
+
+// storedCapabilities are those of a mytoken that is stored.
+func (st settings) storedCapabilities() mytoken.Capabilities {
+	if len(st.stored) > 0 {
+		return st.stored
+	}
+	return mytoken.Capabilities{"AT", "create_mytoken", "tokeninfo"}
 }
 
 // tokenPrefix is what names of mytokens begin with.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/mytoken"
+	"github.com/oidcbox/oidcbox/core/secret"
 )
 
 type infoCmd struct {
@@ -17,28 +18,7 @@ type infoCmd struct {
 	History    historyCmd    `cmd:"" name:"history" help:"What happened to a mytoken."`
 	Subtokens  subtokensCmd  `cmd:"" name:"subtokens" aliases:"token-tree,tree" help:"The mytokens that were made from one."`
 	List       infoListCmd   `cmd:"" name:"list" aliases:"list-mytokens" help:"All your mytokens."`
-}
-
-type showCmd struct {
-	root *Cmd
-	source
-}
-
-// Run prints the claims of a mytoken; nothing is sent.
-func (c *showCmd) Run(ctx context.Context, env *cli.Env) error {
-	return c.root.run(env, func(s *session) error {
-		h, err := s.held(ctx, c.source)
-		if err != nil {
-			return err
-		}
-		defer h.wipe()
-		claims, err := mytoken.ReadClaims(h.text)
-		if err != nil {
-			return cli.Fail(cli.Usage, fmt.Errorf("what stands in it: %w", err),
-				"a short mytoken has nothing in it; ask the server with: mytoken info introspect")
-		}
-		return s.printJSON(claims)
-	})
+	Notify     infoNotifyCmd `cmd:"" name:"notifications" help:"What you are told of a mytoken, and the calendars it is in."`
 }
 
 // with runs work with a mytoken at hand and a client of its server.
@@ -73,10 +53,10 @@ type introspectCmd struct {
 // Run prints what the server says of a mytoken.
 func (c *introspectCmd) Run(ctx context.Context, env *cli.Env) error {
 	return c.root.with(ctx, env, c.source, func(s *session, cl *mytoken.Client, h *held) error {
-		info, err := cl.Introspect(ctx, h.text)
-		if kept := s.keep(ctx, h, info.Update); err == nil {
-			err = kept
-		}
+		info, err := ask(ctx, s, h, func(mt secret.Text) (mytoken.Info, *mytoken.Issued, error) {
+			info, err := cl.Introspect(ctx, mt)
+			return info, info.Update, err
+		})
 		if err != nil {
 			return err
 		}
@@ -122,10 +102,9 @@ func (c *historyCmd) Run(ctx context.Context, env *cli.Env) error {
 		if c.Children {
 			ids = withChildren(ids)
 		}
-		events, update, err := cl.History(ctx, h.text, ids...)
-		if kept := s.keep(ctx, h, update); err == nil {
-			err = kept
-		}
+		events, err := ask(ctx, s, h, func(mt secret.Text) ([]mytoken.Event, *mytoken.Issued, error) {
+			return cl.History(ctx, mt, ids...)
+		})
 		if err != nil {
 			return err
 		}
@@ -162,10 +141,9 @@ type subtokensCmd struct {
 // Run prints the tree below a mytoken.
 func (c *subtokensCmd) Run(ctx context.Context, env *cli.Env) error {
 	return c.root.with(ctx, env, c.source, func(s *session, cl *mytoken.Client, h *held) error {
-		tree, update, err := cl.Subtokens(ctx, h.text)
-		if kept := s.keep(ctx, h, update); err == nil {
-			err = kept
-		}
+		tree, err := ask(ctx, s, h, func(mt secret.Text) (mytoken.Tree, *mytoken.Issued, error) {
+			return cl.Subtokens(ctx, mt)
+		})
 		if err != nil {
 			return err
 		}
@@ -182,10 +160,9 @@ type infoListCmd struct {
 // Run prints all mytokens of the person.
 func (c *infoListCmd) Run(ctx context.Context, env *cli.Env) error {
 	return c.root.with(ctx, env, c.source, func(s *session, cl *mytoken.Client, h *held) error {
-		trees, update, err := cl.List(ctx, h.text)
-		if kept := s.keep(ctx, h, update); err == nil {
-			err = kept
-		}
+		trees, err := ask(ctx, s, h, func(mt secret.Text) ([]mytoken.Tree, *mytoken.Issued, error) {
+			return cl.List(ctx, mt)
+		})
 		if err != nil {
 			return err
 		}

@@ -2,13 +2,13 @@ package mytoken
 
 import (
 	"context"
-	"errors"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/mytoken/rules"
+	"github.com/oidcbox/oidcbox/core/secret"
 )
 
 type revokeCmd struct {
@@ -30,9 +30,11 @@ func (c *revokeCmd) Run(ctx context.Context, env *cli.Env) error {
 		if err != nil {
 			return err
 		}
-		update, err := cl.Revoke(ctx, mytoken.Revocation{Token: h.text, MOMID: c.MOMID, Recursive: c.Recursive})
-		if kept := s.keep(ctx, h, update); kept != nil || err != nil {
-			return errors.Join(err, kept)
+		err = s.use(ctx, h, func(mt secret.Text) (*mytoken.Issued, error) {
+			return cl.Revoke(ctx, mytoken.Revocation{Token: mt, MOMID: c.MOMID, Recursive: c.Recursive})
+		})
+		if err != nil {
+			return err
 		}
 		if h.name != "" && c.MOMID == "" {
 			if err := s.admin.RemoveLogin(ctx, h.name); err != nil {

@@ -2,7 +2,6 @@ package mytoken
 
 import (
 	"context"
-	"errors"
 
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/mytoken"
@@ -28,11 +27,12 @@ type createCmd struct {
 	source
 	limits
 	loginOptions
-	Name  string `name:"name" short:"n" aliases:"tag" help:"Name of the new mytoken."`
-	TC    string `name:"TC" aliases:"tc" placeholder:"CODE" help:"Redeem a transfer code (MYTOKEN_TC)."`
-	Kind  string `name:"token-type" enum:"token,short,transfer,short_token,transfer_code" default:"token" placeholder:"KIND" help:"token, short or transfer."`
-	Out   string `short:"o" placeholder:"FILE" help:"Put it into a file that only you can read."`
-	Check bool   `name:"check" help:"Only show what would be asked for."`
+	Name  string   `name:"name" short:"n" aliases:"tag" help:"Name of the new mytoken."`
+	TC    string   `name:"TC" aliases:"tc" placeholder:"CODE" help:"Redeem a transfer code (MYTOKEN_TC)."`
+	Kind  string   `name:"token-type" enum:"token,short,transfer,short_token,transfer_code" default:"token" placeholder:"KIND" help:"token, short or transfer."`
+	Tags  []string `name:"tags" placeholder:"TAG" help:"Put these tags on it; may be repeated."`
+	Out   string   `short:"o" placeholder:"FILE" help:"Put it into a file that only you can read."`
+	Check bool     `name:"check" help:"Only show what would be asked for."`
 }
 
 // Run gets a mytoken: for a transfer code, by a login, or from another mytoken.
@@ -110,10 +110,13 @@ func (c *createCmd) sub(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	got, err := cl.Subtoken(ctx, h.text, r)
+	got, err := ask(ctx, s, h, func(mt secret.Text) (mytoken.Issued, *mytoken.Issued, error) {
+		got, err := cl.Subtoken(ctx, mt, r)
+		return got, got.Update, err
+	})
 	defer got.Wipe()
-	if kept := s.keep(ctx, h, got.Update); kept != nil || err != nil {
-		return errors.Join(err, kept)
+	if err != nil {
+		return err
 	}
 	return c.print(s, got, h)
 }
@@ -126,13 +129,13 @@ func (c *createCmd) request(s *session, srv *mytoken.Server) (mytoken.Request, e
 		return r, err
 	}
 	if len(r.Capabilities) == 0 && len(r.Include) == 0 {
-		r.Capabilities = s.set.capabilities
-		if len(r.Capabilities) == 0 {
-			r.Capabilities = mytoken.Capabilities{"AT", "tokeninfo"}
-		}
+		r.Capabilities = s.set.printedCapabilities()
 	}
 	if c.Name != "" {
 		r.Name = s.tokenName(c.Name)
+	}
+	for _, tag := range c.Tags {
+		r.Tags = append(r.Tags, mytoken.RequestTag{Tag: tag})
 	}
 	switch c.Kind {
 	case "short", mytoken.KindShortToken:
@@ -192,7 +195,10 @@ func (c *transferCmd) Run(ctx context.Context, env *cli.Env) error {
 		if err != nil {
 			return err
 		}
-		t, err := cl.Transfer(ctx, h.text)
+		t, err := ask(ctx, s, h, func(mt secret.Text) (mytoken.Transfer, *mytoken.Issued, error) {
+			t, err := cl.Transfer(ctx, mt)
+			return t, nil, err
+		})
 		if err != nil {
 			return err
 		}

@@ -24,6 +24,7 @@ type Cmd struct {
 	Config string `placeholder:"FILE" help:"Configuration instead of ~/.config/mytoken/config.yaml."`
 	URL    string `name:"url" aliases:"mytoken-url" placeholder:"URL" help:"Mytoken server (MYTOKEN_URL)."`
 	CAFile string `name:"ca-file" placeholder:"FILE" help:"Trust these certificate authorities alone."`
+	SSH    string `name:"ssh" placeholder:"HOST" help:"Ask over ssh, at this host of ~/.ssh/config: its key stands for a mytoken."`
 	JSON   bool   `name:"json" help:"Print the result as JSON."`
 
 	NoColor bool `name:"no-color" hidden:"" help:"There are no colours; taken for old command lines."`
@@ -41,6 +42,8 @@ type Cmd struct {
 
 	Profiles     profilesCmd     `cmd:"" name:"profiles" help:"List the profiles and templates of the server."`
 	Capabilities capabilitiesCmd `cmd:"" name:"capabilities" help:"List what a mytoken can be allowed to do."`
+	ConfigCmd    configCmd       `cmd:"" name:"config" help:"Show the configuration as it is understood."`
+	Import       importCmd       `cmd:"" name:"import" help:"Store the mytokens of an older version's tokens.json."`
 }
 
 // New returns the role.
@@ -49,7 +52,8 @@ func New() cli.Command {
 	c.AT.root = c
 	c.MT.Create.root, c.MT.Store.root, c.MT.List.root, c.MT.Transfer.root = c, c, c, c
 	c.Info.Show.root, c.Info.Introspect.root, c.Info.History.root = c, c, c
-	c.Info.Subtokens.root, c.Info.List.root = c, c
+	c.Info.Subtokens.root, c.Info.List.root, c.Info.Notify.root = c, c, c
+	c.ConfigCmd.root, c.Import.root = c, c
 	c.Revoke.root, c.List.Providers.root, c.List.Tokens.root, c.Rename.root = c, c, c, c
 	c.Profiles.root, c.Capabilities.root = c, c
 	c.MT.Tags.Add.root, c.MT.Tags.Remove.root = c, c

@@ -28,27 +28,39 @@ type notifyListCmd struct {
 	source
 }
 
+// notificationOut is a notification as JSON.
+type notificationOut struct {
+	Type     string   `json:"notification_type"`
+	Code     string   `json:"management_code"`
+	UserWide bool     `json:"user_wide"`
+	Classes  []string `json:"notification_classes"`
+	MOMIDs   []string `json:"subscribed_tokens,omitempty"`
+	Tags     []string `json:"tags,omitempty"`
+}
+
+func notificationOf(n mytoken.Notification) notificationOut {
+	return notificationOut{n.Type, n.Code.Expose(), n.UserWide, n.Classes, n.MOMIDs, n.Tags}
+}
+
 // Run lists notifications, with the codes that manage them.
 func (c *notifyListCmd) Run(ctx context.Context, env *cli.Env) error {
 	return c.root.with(ctx, env, c.source, func(s *session, cl *mytoken.Client, h *held) error {
-		list, update, err := cl.Notifications(ctx, h.text)
-		if err := s.settled(ctx, h, update, err); err != nil {
+		list, err := ask(ctx, s, h, func(mt secret.Text) ([]mytoken.Notification, *mytoken.Issued, error) {
+			return cl.Notifications(ctx, mt)
+		})
+		if err != nil {
 			return err
 		}
-		type notification struct {
-			Type     string   `json:"notification_type"`
-			Code     string   `json:"management_code"`
-			UserWide bool     `json:"user_wide"`
-			Classes  []string `json:"notification_classes"`
-			MOMIDs   []string `json:"subscribed_tokens,omitempty"`
-		}
-		out, rows := []notification{}, [][]string{{"TYPE", "ABOUT", "CLASSES", "CODE"}}
+		out, rows := []notificationOut{}, [][]string{{"TYPE", "ABOUT", "CLASSES", "CODE"}}
 		for _, n := range list {
 			about := strings.Join(n.MOMIDs, " ")
+			for _, tag := range n.Tags {
+				about = strings.TrimSpace(about + " tag:" + tag)
+			}
 			if n.UserWide {
 				about = "all mytokens"
 			}
-			out = append(out, notification{n.Type, n.Code.Expose(), n.UserWide, n.Classes, n.MOMIDs})
+			out = append(out, notificationOf(n))
 			rows = append(rows, []string{n.Type, about, strings.Join(n.Classes, " "), n.Code.Expose()})
 		}
 		return s.show(out, rows)
@@ -58,25 +70,36 @@ func (c *notifyListCmd) Run(ctx context.Context, env *cli.Env) error {
 type notifyCreateCmd struct {
 	root *Cmd
 	source
-	Type     string   `enum:"mail,ics_invite" default:"mail" placeholder:"TYPE" help:"mail, or ics_invite for an invitation to its end."`
-	Classes  []string `name:"classes" placeholder:"CLASS" help:"What to be told: AT_creations, subtoken_creations, setting_changes, security, expiration."`
-	MOMID    string   `name:"mom-id" aliases:"MOM-ID,mom,MOM" placeholder:"ID" help:"Of another mytoken of yours, by its id."`
-	Children bool     `name:"include-children" help:"And of those that were made from it."`
-	UserWide bool     `name:"user-wide" help:"Of all your mytokens."`
-	Comment  string   `placeholder:"TEXT" help:"Stands in the mails."`
+	Type        string   `enum:"mail,ics_invite" default:"mail" placeholder:"TYPE" help:"mail, or ics_invite for an invitation to its end."`
+	Classes     []string `name:"classes" placeholder:"CLASS" help:"What to be told: AT_creations, subtoken_creations, setting_changes, security, expiration."`
+	MOMID       string   `name:"mom-id" aliases:"MOM-ID,mom,MOM" placeholder:"ID" help:"Of another mytoken of yours, by its id."`
+	Children    bool     `name:"include-children" help:"And of those that were made from it."`
+	UserWide    bool     `name:"user-wide" help:"Of all your mytokens."`
+	Tags        []string `name:"tags" placeholder:"TAG" help:"Of mytokens with one of these tags."`
+	Comment     string   `placeholder:"TEXT" help:"Stands in the mails."`
+	Interactive bool     `help:"Ask at the terminal what to be told."`
 }
 
 // Run makes a notification and prints the code that manages it.
 func (c *notifyCreateCmd) Run(ctx context.Context, env *cli.Env) error {
-	if c.Type == mytoken.NotifyMail && len(c.Classes) == 0 {
+	if c.Type == mytoken.NotifyMail && len(c.Classes) == 0 && !c.Interactive {
 		return cli.Failf(cli.Usage, "say what to be told, with --classes")
 	}
 	return c.root.with(ctx, env, c.source, func(s *session, cl *mytoken.Client, h *held) error {
-		code, update, err := cl.Notify(ctx, h.text, mytoken.NotificationRequest{
-			Type: c.Type, Classes: c.Classes, MOMID: c.MOMID, IncludeChildren: c.Children, UserWide: c.UserWide,
-			Comment: c.Comment,
+		classes := c.Classes
+		if c.Interactive {
+			var err error
+			if classes, err = choose(ctx, "What to be told:", classList(), classes); err != nil {
+				return err
+			}
+		}
+		code, err := ask(ctx, s, h, func(mt secret.Text) (secret.Text, *mytoken.Issued, error) {
+			return cl.Notify(ctx, mt, mytoken.NotificationRequest{
+				Type: c.Type, Classes: classes, MOMID: c.MOMID, IncludeChildren: c.Children, UserWide: c.UserWide,
+				Comment: c.Comment, Tags: c.Tags,
+			})
 		})
-		if err := s.settled(ctx, h, update, err); err != nil {
+		if err != nil {
 			return err
 		}
 		defer code.Wipe()
@@ -100,24 +123,55 @@ func (m managed) run(
 	ctx context.Context, root *Cmd, env *cli.Env, work func(*mytoken.Client, secret.Text) error,
 ) error {
 	return root.run(env, func(s *session) error {
-		cl, err := s.clientOf(ctx, s.server())
+		cl, err := s.anyClient(ctx)
 		if err != nil {
 			return err
 		}
-		return work(cl, secret.FromString(m.Code))
+		code := secret.FromString(m.Code)
+		defer code.Wipe()
+		return work(cl, code)
 	})
 }
 
 type notifyUpdateCmd struct {
 	root *Cmd
 	managed
-	Classes []string `name:"classes" required:"" placeholder:"CLASS" help:"What to be told from now on."`
+	Classes     []string `name:"classes" placeholder:"CLASS" help:"All that is to be told from now on."`
+	AddClasses  []string `name:"add-classes" placeholder:"CLASS" help:"To be told as well."`
+	DropClasses []string `name:"remove-classes" placeholder:"CLASS" help:"No longer to be told."`
+	Tags        []string `name:"tags" placeholder:"TAG" help:"Of mytokens with one of these tags; an empty one for none."`
+	AddTags     []string `name:"add-tags" placeholder:"TAG" help:"And of mytokens with these tags."`
+	DropTags    []string `name:"remove-tags" placeholder:"TAG" help:"No longer of mytokens with these tags."`
+	Interactive bool     `help:"Ask at the terminal what to be told."`
 }
 
 // Run changes what a notification tells.
 func (c *notifyUpdateCmd) Run(ctx context.Context, env *cli.Env) error {
+	classes := edit{all: c.Classes, add: c.AddClasses, drop: c.DropClasses}
+	tags := edit{all: c.Tags, add: c.AddTags, drop: c.DropTags}
+	if classes.empty() && tags.empty() && !c.Interactive {
+		return cli.Failf(cli.Usage, "there is nothing to change: give --classes, --add-classes, --tags or --interactive")
+	}
 	return c.run(ctx, c.root, env, func(cl *mytoken.Client, code secret.Text) error {
-		return cl.SetNotificationClasses(ctx, code, c.Classes)
+		var now mytoken.Notification
+		if c.Interactive || classes.relative() || tags.relative() {
+			var err error
+			if now, err = cl.Notification(ctx, code); err != nil {
+				return err
+			}
+			defer now.Code.Wipe()
+		}
+		to := mytoken.NotificationChange{Classes: classes.of(now.Classes), Tags: tags.of(now.Tags)}
+		if c.Interactive {
+			var err error
+			if to.Classes == nil {
+				to.Classes = now.Classes
+			}
+			if to.Classes, err = choose(ctx, "What to be told:", classList(), to.Classes); err != nil {
+				return err
+			}
+		}
+		return cl.ChangeNotification(ctx, code, to)
 	})
 }
 
@@ -146,9 +200,11 @@ func (a about) change(ctx context.Context, root *Cmd, env *cli.Env, t mytoken.No
 			return cl.NotifyOf(ctx, code, t)
 		})
 	}
-	return root.with(ctx, env, a.source, func(_ *session, cl *mytoken.Client, h *held) error {
-		t.Token = h.text
-		return cl.NotifyOf(ctx, secret.FromString(a.Code), t)
+	return root.with(ctx, env, a.source, func(s *session, cl *mytoken.Client, h *held) error {
+		return s.use(ctx, h, func(mt secret.Text) (*mytoken.Issued, error) {
+			t.Token = mt
+			return nil, cl.NotifyOf(ctx, secret.FromString(a.Code), t)
+		})
 	})
 }
 
@@ -171,93 +227,4 @@ type notifyRemoveCmd struct {
 // Run takes a mytoken from a notification.
 func (c *notifyRemoveCmd) Run(ctx context.Context, env *cli.Env) error {
 	return c.change(ctx, c.root, env, mytoken.NotificationToken{Remove: true})
-}
-
-type calendarsCmd struct {
-	List      calendarsListCmd      `cmd:"" name:"list" help:"List the calendars."`
-	Create    calendarsCreateCmd    `cmd:"" name:"create" help:"Make a calendar."`
-	Delete    calendarsDeleteCmd    `cmd:"" name:"delete" help:"Delete a calendar."`
-	Subscribe calendarsSubscribeCmd `cmd:"" name:"subscribe" help:"Put the end of a mytoken into a calendar."`
-}
-
-func (c *calendarsCmd) link(root *Cmd) {
-	c.List.root, c.Create.root, c.Delete.root, c.Subscribe.root = root, root, root, root
-}
-
-type calendarOut struct {
-	ID     string   `json:"id,omitempty"`
-	Name   string   `json:"name"`
-	URL    string   `json:"ics_path"`
-	MOMIDs []string `json:"subscribed_tokens,omitempty"`
-}
-
-type calendarsListCmd struct {
-	root *Cmd
-	source
-}
-
-// Run lists calendars.
-func (c *calendarsListCmd) Run(ctx context.Context, env *cli.Env) error {
-	return c.root.with(ctx, env, c.source, func(s *session, cl *mytoken.Client, h *held) error {
-		list, update, err := cl.Calendars(ctx, h.text)
-		if err := s.settled(ctx, h, update, err); err != nil {
-			return err
-		}
-		out, rows := []calendarOut{}, [][]string{{"NAME", "ID", "FEED"}}
-		for _, k := range list {
-			out = append(out, calendarOut(k))
-			rows = append(rows, []string{k.Name, k.ID, k.URL})
-		}
-		return s.show(out, rows)
-	})
-}
-
-type calendarsCreateCmd struct {
-	root *Cmd
-	source
-	Name string `arg:"" help:"Name of the calendar."`
-}
-
-// Run makes a calendar and prints where its feed is.
-func (c *calendarsCreateCmd) Run(ctx context.Context, env *cli.Env) error {
-	return c.root.with(ctx, env, c.source, func(s *session, cl *mytoken.Client, h *held) error {
-		k, update, err := cl.AddCalendar(ctx, h.text, c.Name)
-		if err := s.settled(ctx, h, update, err); err != nil {
-			return err
-		}
-		if s.cmd.JSON {
-			return s.printJSON(calendarOut(k))
-		}
-		return s.line("%s", oneLine(k.URL))
-	})
-}
-
-type calendarsDeleteCmd struct {
-	root *Cmd
-	source
-	Calendar string `arg:"" help:"Name or id of the calendar."`
-}
-
-// Run deletes a calendar.
-func (c *calendarsDeleteCmd) Run(ctx context.Context, env *cli.Env) error {
-	return c.root.change(ctx, env, c.source,
-		func(_ *session, cl *mytoken.Client, h *held) (*mytoken.Issued, error) {
-			return cl.RemoveCalendar(ctx, h.text, c.Calendar)
-		})
-}
-
-type calendarsSubscribeCmd struct {
-	root *Cmd
-	source
-	Calendar string `arg:"" help:"Name or id of the calendar."`
-	MOMID    string `name:"mom-id" aliases:"MOM-ID,mom,MOM" placeholder:"ID" help:"Another mytoken of yours, by its id."`
-	Comment  string `placeholder:"TEXT" help:"Stands in the entry."`
-}
-
-// Run puts a mytoken into a calendar.
-func (c *calendarsSubscribeCmd) Run(ctx context.Context, env *cli.Env) error {
-	return c.root.change(ctx, env, c.source,
-		func(_ *session, cl *mytoken.Client, h *held) (*mytoken.Issued, error) {
-			return cl.Subscribe(ctx, h.text, c.Calendar, c.MOMID, c.Comment)
-		})
 }

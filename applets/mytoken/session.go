@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"os"
 
 	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/cli"
@@ -73,11 +72,7 @@ func (s *session) clientOf(ctx context.Context, issuer string) (*mytoken.Client,
 	if err != nil {
 		return nil, err
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "an unknown host"
-	}
-	return mytoken.New(s.http, srv, mytoken.Options{Now: s.env.Now, Application: "mytoken client on " + host}), nil
+	return mytoken.New(s.http, srv, mytoken.Options{Now: s.env.Now, Application: application()}), nil
 }
 
 // explain gives an error its exit code and a hint.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/mytoken"
+	"github.com/oidcbox/oidcbox/core/secret"
 )
 
 type settingsCmd struct {
@@ -24,21 +25,11 @@ func (c *settingsCmd) link(root *Cmd) {
 
 // change runs a request whose answer says nothing but that it was done.
 func (c *Cmd) change(
-	ctx context.Context, env *cli.Env, src source,
-	work func(*session, *mytoken.Client, *held) (*mytoken.Issued, error),
+	ctx context.Context, env *cli.Env, src source, work func(*mytoken.Client, secret.Text) (*mytoken.Issued, error),
 ) error {
 	return c.with(ctx, env, src, func(s *session, cl *mytoken.Client, h *held) error {
-		update, err := work(s, cl, h)
-		return s.settled(ctx, h, update, err)
+		return s.use(ctx, h, func(mt secret.Text) (*mytoken.Issued, error) { return work(cl, mt) })
 	})
-}
-
-// settled keeps an update, whatever else has happened.
-func (s *session) settled(ctx context.Context, h *held, update *mytoken.Issued, err error) error {
-	if kept := s.keep(ctx, h, update); err == nil {
-		err = kept
-	}
-	return err
 }
 
 type grantsCmd struct {
@@ -56,8 +47,10 @@ type grantsListCmd struct {
 // Run lists the grants.
 func (c *grantsListCmd) Run(ctx context.Context, env *cli.Env) error {
 	return c.root.with(ctx, env, c.source, func(s *session, cl *mytoken.Client, h *held) error {
-		grants, update, err := cl.Grants(ctx, h.text)
-		if err := s.settled(ctx, h, update, err); err != nil {
+		grants, err := ask(ctx, s, h, func(mt secret.Text) ([]mytoken.Grant, *mytoken.Issued, error) {
+			return cl.Grants(ctx, mt)
+		})
+		if err != nil {
 			return err
 		}
 		type grant struct {
@@ -89,8 +82,8 @@ type grantsEnableCmd struct {
 // Run switches a grant on.
 func (c *grantsEnableCmd) Run(ctx context.Context, env *cli.Env) error {
 	return c.root.change(ctx, env, c.source,
-		func(_ *session, cl *mytoken.Client, h *held) (*mytoken.Issued, error) {
-			return cl.SetGrant(ctx, h.text, c.Grant, true)
+		func(cl *mytoken.Client, mt secret.Text) (*mytoken.Issued, error) {
+			return cl.SetGrant(ctx, mt, c.Grant, true)
 		})
 }
 
@@ -103,8 +96,8 @@ type grantsDisableCmd struct {
 // Run switches a grant off.
 func (c *grantsDisableCmd) Run(ctx context.Context, env *cli.Env) error {
 	return c.root.change(ctx, env, c.source,
-		func(_ *session, cl *mytoken.Client, h *held) (*mytoken.Issued, error) {
-			return cl.SetGrant(ctx, h.text, c.Grant, false)
+		func(cl *mytoken.Client, mt secret.Text) (*mytoken.Issued, error) {
+			return cl.SetGrant(ctx, mt, c.Grant, false)
 		})
 }
 
@@ -121,8 +114,10 @@ type emailGetCmd struct {
 // Run shows the settings of mails.
 func (c *emailGetCmd) Run(ctx context.Context, env *cli.Env) error {
 	return c.root.with(ctx, env, c.source, func(s *session, cl *mytoken.Client, h *held) error {
-		e, update, err := cl.Email(ctx, h.text)
-		if err := s.settled(ctx, h, update, err); err != nil {
+		e, err := ask(ctx, s, h, func(mt secret.Text) (mytoken.Email, *mytoken.Issued, error) {
+			return cl.Email(ctx, mt)
+		})
+		if err != nil {
 			return err
 		}
 		return s.show(struct {
@@ -156,8 +151,8 @@ func (c *emailUpdateCmd) Run(ctx context.Context, env *cli.Env) error {
 		return cli.Failf(cli.Usage, "there is nothing to change: give --email, --html or --plain")
 	}
 	return c.root.change(ctx, env, c.source,
-		func(_ *session, cl *mytoken.Client, h *held) (*mytoken.Issued, error) {
-			return cl.SetEmail(ctx, h.text, c.Email, html)
+		func(cl *mytoken.Client, mt secret.Text) (*mytoken.Issued, error) {
+			return cl.SetEmail(ctx, mt, c.Email, html)
 		})
 }
 
@@ -176,8 +171,10 @@ type tagsListCmd struct {
 // Run lists the tags.
 func (c *tagsListCmd) Run(ctx context.Context, env *cli.Env) error {
 	return c.root.with(ctx, env, c.source, func(s *session, cl *mytoken.Client, h *held) error {
-		tags, update, err := cl.Tags(ctx, h.text)
-		if err := s.settled(ctx, h, update, err); err != nil {
+		tags, err := ask(ctx, s, h, func(mt secret.Text) ([]mytoken.Tag, *mytoken.Issued, error) {
+			return cl.Tags(ctx, mt)
+		})
+		if err != nil {
 			return err
 		}
 		type tag struct {
@@ -202,8 +199,8 @@ type tagsCreateCmd struct {
 // Run makes a tag.
 func (c *tagsCreateCmd) Run(ctx context.Context, env *cli.Env) error {
 	return c.root.change(ctx, env, c.source,
-		func(_ *session, cl *mytoken.Client, h *held) (*mytoken.Issued, error) {
-			return cl.AddTag(ctx, h.text, mytoken.Tag{Name: c.Tag, Color: c.Color})
+		func(cl *mytoken.Client, mt secret.Text) (*mytoken.Issued, error) {
+			return cl.AddTag(ctx, mt, mytoken.Tag{Name: c.Tag, Color: c.Color})
 		})
 }
 
@@ -221,8 +218,8 @@ func (c *tagsUpdateCmd) Run(ctx context.Context, env *cli.Env) error {
 		return cli.Failf(cli.Usage, "there is nothing to change: give --new-name or --color")
 	}
 	return c.root.change(ctx, env, c.source,
-		func(_ *session, cl *mytoken.Client, h *held) (*mytoken.Issued, error) {
-			return cl.ChangeTag(ctx, h.text, c.Tag, mytoken.Tag{Name: c.NewName, Color: c.Color})
+		func(cl *mytoken.Client, mt secret.Text) (*mytoken.Issued, error) {
+			return cl.ChangeTag(ctx, mt, c.Tag, mytoken.Tag{Name: c.NewName, Color: c.Color})
 		})
 }
 
@@ -235,8 +232,8 @@ type tagsDeleteCmd struct {
 // Run deletes a tag.
 func (c *tagsDeleteCmd) Run(ctx context.Context, env *cli.Env) error {
 	return c.root.change(ctx, env, c.source,
-		func(_ *session, cl *mytoken.Client, h *held) (*mytoken.Issued, error) {
-			return cl.RemoveTag(ctx, h.text, c.Tag)
+		func(cl *mytoken.Client, mt secret.Text) (*mytoken.Issued, error) {
+			return cl.RemoveTag(ctx, mt, c.Tag)
 		})
 }
 
@@ -256,8 +253,8 @@ type tagging struct {
 
 func (t tagging) run(ctx context.Context, root *Cmd, env *cli.Env, remove bool) error {
 	return root.change(ctx, env, t.source,
-		func(_ *session, cl *mytoken.Client, h *held) (*mytoken.Issued, error) {
-			return cl.Tag(ctx, h.text, mytoken.Tagging{
+		func(cl *mytoken.Client, mt secret.Text) (*mytoken.Issued, error) {
+			return cl.Tag(ctx, mt, mytoken.Tagging{
 				Tag: t.Tag, MOMID: t.MOMID, IncludeChildren: t.Children, Remove: remove,
 			})
 		})

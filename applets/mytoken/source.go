@@ -25,11 +25,11 @@ type source struct {
 
 // held is a mytoken at hand.
 type held struct {
-	text   secret.Text
-	path   string // of the file it came from; "" for none
-	name   string // under which it is stored; "" for nowhere
-	server string // of a stored one
-	issuer string // of the provider, where it is known
+	text   secret.Text // empty for a stored one, which only use gets at
+	path   string      // of the file it came from; "" for none
+	name   string      // under which it is stored; "" for nowhere
+	server string      // of a stored one
+	issuer string      // of the provider, where it is known
 	latest secret.Text
 }
 
@@ -40,6 +40,12 @@ func (h *held) wipe() {
 
 // held finds the mytoken: the one that is named, else a stored one, else the one where programs of the grid look.
 func (s *session) held(ctx context.Context, src source) (*held, error) {
+	if s.cmd.SSH != "" {
+		if src.count() > 0 {
+			return nil, cli.Failf(cli.Usage, "with --ssh the key stands for a mytoken: name no other one")
+		}
+		return &held{}, nil
+	}
 	if n := src.count(); n > 1 {
 		return nil, cli.Failf(cli.Usage, "choose one of --MT-prompt, --MT, --MT-env, --MT-file and -t")
 	}
@@ -154,6 +160,9 @@ func (s *session) discovered(ctx context.Context) (*held, error) {
 
 // client is one of the server that the mytoken is of: it goes nowhere else.
 func (s *session) client(ctx context.Context, h *held) (*mytoken.Client, error) {
+	if s.cmd.SSH != "" {
+		return s.sshClient(), nil
+	}
 	server := h.server
 	if c, err := mytoken.ReadClaims(h.text); err == nil && c.Issuer != "" {
 		if h.issuer == "" {
@@ -170,8 +179,9 @@ func (s *session) client(ctx context.Context, h *held) (*mytoken.Client, error) 
 	return s.clientOf(ctx, server)
 }
 
-// keep puts the mytoken that has replaced the one at hand where that one was, before anything else is done.
-func (s *session) keep(ctx context.Context, h *held, update *mytoken.Issued) error {
+// keep puts the mytoken that has replaced the one at hand where that one was, before anything else is done. One that is
+// stored is the agent's to keep.
+func (s *session) keep(h *held, update *mytoken.Issued) error {
 	if update == nil || update.Token.Empty() || update.Token.Equal(h.text) {
 		return nil
 	}
@@ -181,11 +191,6 @@ func (s *session) keep(ctx context.Context, h *held, update *mytoken.Issued) err
 	switch {
 	case h.path != "":
 		if err := bearer.Store(h.path, next); err != nil {
-			s.rescue(next)
-			return err
-		}
-	case h.name != "":
-		if err := s.replaceStored(ctx, h, next); err != nil {
 			s.rescue(next)
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/config"
 	"github.com/oidcbox/oidcbox/core/mytoken"
+	"github.com/oidcbox/oidcbox/core/secret"
 )
 
 type sshCmd struct {
@@ -28,8 +29,12 @@ type sshListCmd struct {
 // Run lists the keys.
 func (c *sshListCmd) Run(ctx context.Context, env *cli.Env) error {
 	return c.root.with(ctx, env, c.source, func(s *session, cl *mytoken.Client, h *held) error {
-		enabled, keys, update, err := cl.SSHKeys(ctx, h.text)
-		if err := s.settled(ctx, h, update, err); err != nil {
+		var enabled bool
+		keys, err := ask(ctx, s, h, func(mt secret.Text) (keys []mytoken.SSHKey, update *mytoken.Issued, err error) {
+			enabled, keys, update, err = cl.SSHKeys(ctx, mt)
+			return keys, update, err
+		})
+		if err != nil {
 			return err
 		}
 		if !enabled {
@@ -74,10 +79,12 @@ func (c *sshAddCmd) Run(ctx context.Context, env *cli.Env) error {
 		if err != nil {
 			return err
 		}
-		w, update, err := cl.AddSSHKey(ctx, h.text, mytoken.SSHKeyRequest{
-			Key: line, Name: c.KeyName, Capabilities: r.Capabilities, Restrictions: r.Restrictions,
+		w, err := ask(ctx, s, h, func(mt secret.Text) (mytoken.Consent, *mytoken.Issued, error) {
+			return cl.AddSSHKey(ctx, mt, mytoken.SSHKeyRequest{
+				Key: line, Name: c.KeyName, Capabilities: r.Capabilities, Restrictions: r.Restrictions,
+			})
 		})
-		if err := s.settled(ctx, h, update, err); err != nil {
+		if err != nil {
 			return err
 		}
 		defer w.Code.Wipe()
@@ -196,7 +203,7 @@ func (c *sshDeleteCmd) Run(ctx context.Context, env *cli.Env) error {
 		fingerprint = ""
 	}
 	return c.root.change(ctx, env, c.source,
-		func(_ *session, cl *mytoken.Client, h *held) (*mytoken.Issued, error) {
-			return cl.RemoveSSHKey(ctx, h.text, fingerprint, line)
+		func(cl *mytoken.Client, mt secret.Text) (*mytoken.Issued, error) {
+			return cl.RemoveSSHKey(ctx, mt, fingerprint, line)
 		})
 }

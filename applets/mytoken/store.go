@@ -42,13 +42,13 @@ func (s *session) onlyStored(ctx context.Context) (*held, error) {
 		return nil, err
 	}
 	if len(list) == 1 {
-		return s.take(ctx, list[0])
+		return take(list[0]), nil
 	}
 	names := make([]string, len(list))
 	for i, l := range list {
 		names[i] = l.Name
 		if s.isDefault(l) {
-			return s.take(ctx, l)
+			return take(l), nil
 		}
 	}
 	return nil, cli.Fail(cli.Usage, fmt.Errorf("several mytokens are stored: %s", strings.Join(names, ", ")),
@@ -73,7 +73,7 @@ func (s *session) stored(ctx context.Context, name string) (*held, error) {
 	}
 	for _, l := range list {
 		if l.Name == name {
-			return s.take(ctx, l)
+			return take(l), nil
 		}
 	}
 	hint := "see what is stored with: mytoken list tokens"
@@ -83,19 +83,25 @@ func (s *session) stored(ctx context.Context, name string) (*held, error) {
 	return nil, cli.Fail(cli.NotFound, fmt.Errorf("no mytoken is stored under the name %s", name), hint)
 }
 
-// take reads a stored mytoken.
-func (s *session) take(ctx context.Context, l control.Login) (*held, error) {
-	cfg, err := s.export(ctx, l.Name)
+// take is a stored mytoken. It stays with the agent until it is used.
+func take(l control.Login) *held {
+	return &held{name: l.Name, server: l.MytokenURL, issuer: l.Issuer}
+}
+
+// text is the mytoken itself, for a look at it. The caller wipes it.
+func (s *session) text(ctx context.Context, h *held) (secret.Text, error) {
+	if h.name == "" {
+		return h.text.Clone(), nil
+	}
+	cfg, err := s.export(ctx, h.name)
 	if err != nil {
-		return nil, err
+		return secret.Text{}, err
 	}
 	defer cfg.Wipe()
 	if cfg.RefreshToken.Empty() {
-		return nil, cli.Failf(cli.Human, "the stored mytoken %s has ended", l.Name)
+		return secret.Text{}, cli.Failf(cli.Human, "the stored mytoken %s has ended", h.name)
 	}
-	return &held{
-		text: cfg.RefreshToken.Clone(), name: l.Name, server: cfg.MytokenURL, issuer: cfg.Issuer,
-	}, nil
+	return cfg.RefreshToken.Clone(), nil
 }
 
 func (s *session) export(ctx context.Context, name string) (login.Config, error) {
@@ -111,17 +117,6 @@ func (s *session) export(ctx context.Context, name string) (login.Config, error)
 		return err
 	})
 	return cfg, err
-}
-
-// replaceStored stores what a stored mytoken was replaced by.
-func (s *session) replaceStored(ctx context.Context, h *held, next secret.Text) error {
-	cfg, err := s.export(ctx, h.name)
-	if err != nil {
-		return fmt.Errorf("store the new mytoken of %s: %w", h.name, err)
-	}
-	defer cfg.Wipe()
-	cfg.RefreshToken = next.Clone()
-	return s.save(ctx, cfg)
 }
 
 // save keeps a login where the agent keeps logins: in the keystore, else in its memory.

@@ -145,10 +145,7 @@ func (c *storeCmd) obtain(ctx context.Context, s *session) (got mytoken.Issued, 
 		return got, server, "", err
 	}
 	if len(r.Capabilities) == 0 && len(r.Include) == 0 {
-		r.Capabilities = s.set.stored
-		if len(r.Capabilities) == 0 {
-			r.Capabilities = mytoken.Capabilities{"AT", "create_mytoken", "tokeninfo"}
-		}
+		r.Capabilities = s.set.storedCapabilities()
 	}
 	if r.Name == "" {
 		r.Name = s.tokenName(c.Name)

@@ -37,12 +37,12 @@ func (a Access) Wipe() {
 
 // AccessToken gets an access token for mt, which needs the capability AT.
 func (c *Client) AccessToken(ctx context.Context, mt secret.Text, r AccessRequest) (Access, error) {
-	if err := usable(mt); err != nil {
+	if err := c.usable(mt); err != nil {
 		return Access{}, err
 	}
 	q := call{
 		op: "access token", endpoint: "access_token_endpoint", target: c.server.AccessTokenEndpoint,
-		secrets: []secret.Text{mt},
+		secrets: []secret.Text{mt}, ssh: sshCall{action: SSHAccessToken},
 	}
 	q.body.put("grant_type", grantMytoken)
 	q.body.secret("mytoken", mt)
@@ -94,7 +94,7 @@ func (c *Client) access(op string, a answer, salvaged secret.Text, err error) (A
 // rt; it may be set beside an error, and is handed to r.Keep before anything else is done. Client authentication does
 // not exist at a mytoken server.
 func (c *Client) Refresh(ctx context.Context, rt secret.Text, r flow.Request) (flow.Tokens, error) {
-	if err := usable(rt); err != nil {
+	if err := c.usable(rt); err != nil {
 		return flow.Tokens{}, err
 	}
 	q := call{

@@ -31,6 +31,7 @@ type Client struct {
 	server *Server
 	opt    Options
 	sleep  func(ctx context.Context, d time.Duration) error
+	run    Runner // in the place of http, nil for none
 }
 
 // New returns a client. It sends nothing.
@@ -67,6 +68,7 @@ type call struct {
 	bearer   secret.Text // of a request that has no mytoken in its body
 	secrets  []secret.Text
 	repeat   bool // it does no harm to send it twice
+	ssh      sshCall
 }
 
 // answer is a response of success.
@@ -79,6 +81,9 @@ type answer struct {
 // do sends a request and judges the answer: a JSON object, or nothing, with a status of success. salvaged is what of an
 // answer that cannot be read must not be lost: a mytoken that replaced the used one.
 func (c *Client) do(ctx context.Context, q call) (a answer, salvaged secret.Text, err error) {
+	if c.run != nil {
+		return c.overSSH(ctx, q)
+	}
 	if q.target == "" {
 		return a, salvaged, fmt.Errorf("%s at %s: %w: no %s", q.op, c.server.Issuer, ErrNotOffered, q.endpoint)
 	}

@@ -16,6 +16,8 @@ const (
 	actionHistory    = "event_history"
 	actionSubtokens  = "subtokens"
 	actionList       = "list_mytokens"
+
+	actionNotifications = "notifications"
 )
 
 // Info is what the server says of a mytoken.
@@ -46,12 +48,14 @@ type Tree struct {
 }
 
 func (c *Client) info(ctx context.Context, action string, mt secret.Text, momIDs []string) (answer, *Issued, error) {
-	if err := usable(mt); err != nil {
+	if err := c.usable(mt); err != nil {
 		return answer{}, nil, err
 	}
 	q := call{
 		op: action, endpoint: "tokeninfo_endpoint", target: c.server.TokeninfoEndpoint, secrets: []secret.Text{mt},
 	}
+	q.ssh = sshCall{action: sshInfo(action), other: true}
+	q.ssh.body.list("mom_ids", momIDs)
 	q.body.put("action", action)
 	q.body.secret("mytoken", mt)
 	q.body.list("mom_ids", momIDs)
@@ -60,6 +64,22 @@ func (c *Client) info(ctx context.Context, action string, mt secret.Text, momIDs
 		return a, updateOf(salvaged), err
 	}
 	return a, readUpdate(a), nil
+}
+
+func sshInfo(action string) string {
+	switch action {
+	case actionIntrospect:
+		return SSHIntrospect
+	case actionHistory:
+		return SSHHistory
+	case actionSubtokens:
+		return SSHSubtokens
+	case actionList:
+		return SSHList
+	case actionNotifications:
+		return SSHInfoNotifications
+	}
+	return ""
 }
 
 // Introspect asks the server about mt. A mytoken that is not valid is an *Error with status 401.

@@ -23,7 +23,7 @@ func below(endpoint string, parts ...string) string {
 
 // managed sends a request of a person about himself. With POST the mytoken is in the body, else in the header.
 func (c *Client) managed(ctx context.Context, mt secret.Text, q call) (answer, *Issued, error) {
-	if err := usable(mt); err != nil {
+	if err := c.usable(mt); err != nil {
 		return answer{}, nil, err
 	}
 	q.secrets = append(q.secrets, mt)

@@ -1,6 +1,7 @@
 package mytoken
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode"
@@ -25,9 +26,16 @@ type Request struct {
 	Rotation     *Rotation
 	ResponseType string // one of the Kind constants; "" = token
 	MaxTokenLen  int64
-	Application  string   // shown on the consent page
-	Include      []string // names of profiles
+	Application  string       // shown on the consent page
+	Include      []string     // names of profiles
+	Tags         []RequestTag // marks for it, at servers that have tags
 	rest         jose.Object
+}
+
+// RequestTag is a mark for a new mytoken.
+type RequestTag struct {
+	Tag             string `json:"tag"`
+	IncludeChildren bool   `json:"include_children,omitempty"`
 }
 
 // ParseProfile reads a profile as people write it: a JSON object, or names of profiles with blanks or commas between.
@@ -103,7 +111,12 @@ func (r *Request) read(o jose.Object) (err error) {
 	if r.Include, err = namesIn(o, "include"); err != nil {
 		return err
 	}
-	r.rest = o.Without("oidc_issuer", "name", "capabilities", "restrictions", "rotation", "response_type",
+	if raw, ok := o.Raw("tags"); ok {
+		if err := json.Unmarshal([]byte(raw), &r.Tags); err != nil {
+			return &jose.MemberError{Name: "tags", Want: "an array of objects"}
+		}
+	}
+	r.rest = o.Without("tags", "oidc_issuer", "name", "capabilities", "restrictions", "rotation", "response_type",
 		"max_token_len", "application_name", "include",
 		// A profile says what to ask for, not how, and not with what.
 		"grant_type", "oidc_flow", "client_type", "redirect_type", "redirect_uri", "mytoken", "refresh_token",
@@ -134,5 +147,8 @@ func (r Request) write(o *object) {
 	}
 	o.text("application_name", r.Application)
 	o.list("include", r.Include)
+	if len(r.Tags) > 0 {
+		o.put("tags", r.Tags)
+	}
 	o.rest(r.rest)
 }

@@ -17,12 +17,12 @@ type Revocation struct {
 
 // Revoke ends a mytoken. One that is unknown or ended already is a success. The update is as in Issued.
 func (c *Client) Revoke(ctx context.Context, r Revocation) (*Issued, error) {
-	if r.Token.Empty() {
+	if r.Token.Empty() && c.run == nil {
 		return nil, fmt.Errorf("revoke: %w: it is empty", ErrToken)
 	}
 	q := call{
 		op: "revoke", endpoint: "revocation_endpoint", target: c.server.RevocationEndpoint,
-		secrets: []secret.Text{r.Token}, repeat: r.MOMID == "",
+		secrets: []secret.Text{r.Token}, repeat: r.MOMID == "", ssh: sshCall{action: SSHRevoke},
 	}
 	q.body.secret("token", r.Token)
 	q.body.text("mom_id", r.MOMID)

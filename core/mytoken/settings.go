@@ -171,6 +171,7 @@ func (c *Client) Email(ctx context.Context, mt secret.Text) (e Email, update *Is
 	const op = "mail settings"
 	a, update, err := c.managed(ctx, mt, call{
 		op: op, endpoint: endpointSettings, target: below(c.server.SettingsEndpoint, "email"), method: http.MethodGet,
+		ssh: sshCall{action: SSHEmail},
 	})
 	if err != nil {
 		return e, update, err
@@ -195,7 +196,7 @@ func (c *Client) Email(ctx context.Context, mt secret.Text) (e Email, update *Is
 func (c *Client) SetEmail(ctx context.Context, mt secret.Text, address string, html *bool) (*Issued, error) {
 	q := call{
 		op: "change mail settings", endpoint: endpointSettings, target: below(c.server.SettingsEndpoint, "email"),
-		method: http.MethodPut,
+		method: http.MethodPut, ssh: sshCall{action: SSHSetEmail},
 	}
 	q.body.text("email_address", address)
 	if html != nil {

@@ -11,13 +11,16 @@ import (
 // restrictions asked for refuses instead of giving others. Issued.Update is set when mt was replaced by this.
 func (c *Client) Subtoken(ctx context.Context, mt secret.Text, r Request) (Issued, error) {
 	const op = "get a mytoken from another"
-	if err := usable(mt); err != nil {
+	if err := c.usable(mt); err != nil {
 		return Issued{}, err
 	}
 	if r.Application == "" {
 		r.Application = c.opt.Application
 	}
-	q := call{op: op, endpoint: "mytoken_endpoint", target: c.server.MytokenEndpoint, secrets: []secret.Text{mt}}
+	q := call{
+		op: op, endpoint: "mytoken_endpoint", target: c.server.MytokenEndpoint, secrets: []secret.Text{mt},
+		ssh: sshCall{action: SSHMytoken},
+	}
 	q.body.put("grant_type", grantMytoken)
 	q.body.secret("mytoken", mt)
 	q.body.put("error_on_restrictions", true)
@@ -38,7 +41,7 @@ type Transfer struct {
 // Transfer makes a transfer code for mt.
 func (c *Client) Transfer(ctx context.Context, mt secret.Text) (Transfer, error) {
 	const op = "make a transfer code"
-	if err := usable(mt); err != nil {
+	if err := c.usable(mt); err != nil {
 		return Transfer{}, err
 	}
 	q := call{op: op, endpoint: "token_transfer_endpoint", target: c.server.TransferEndpoint, secrets: []secret.Text{mt}}

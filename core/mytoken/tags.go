@@ -14,7 +14,9 @@ type Tag struct{ Name, Color string }
 // Tags lists the tags of the person.
 func (c *Client) Tags(ctx context.Context, mt secret.Text) ([]Tag, *Issued, error) {
 	const op = "tags"
-	a, update, err := c.managed(ctx, mt, call{op: op, endpoint: endpointSettings, target: c.tagURL(), method: http.MethodGet})
+	a, update, err := c.managed(ctx, mt, call{
+		op: op, endpoint: endpointSettings, target: c.tagURL(), method: http.MethodGet, ssh: sshCall{action: SSHTags},
+	})
 	if err != nil {
 		return nil, update, err
 	}
@@ -37,6 +39,9 @@ func (c *Client) tagURL(more ...string) string {
 func (c *Client) AddTag(ctx context.Context, mt secret.Text, t Tag) (*Issued, error) {
 	q := call{op: "make a tag", endpoint: endpointSettings, target: c.tagURL(t.Name)}
 	q.body.text("color", t.Color)
+	q.ssh.action = SSHCreateTag
+	q.ssh.body.put("tag", t.Name)
+	q.ssh.body.text("color", t.Color)
 	return c.changed(ctx, mt, q)
 }
 
@@ -45,14 +50,19 @@ func (c *Client) ChangeTag(ctx context.Context, mt secret.Text, name string, to 
 	q := call{op: "change a tag", endpoint: endpointSettings, target: c.tagURL(name), method: http.MethodPut}
 	q.body.text("tag", to.Name)
 	q.body.text("color", to.Color)
+	q.ssh.action = SSHUpdateTag
+	q.ssh.body.put("tag", name)
+	q.ssh.body.text("name", to.Name)
+	q.ssh.body.text("color", to.Color)
 	return c.changed(ctx, mt, q)
 }
 
 // RemoveTag deletes a tag.
 func (c *Client) RemoveTag(ctx context.Context, mt secret.Text, name string) (*Issued, error) {
-	return c.changed(ctx, mt, call{
-		op: "delete a tag", endpoint: endpointSettings, target: c.tagURL(name), method: http.MethodDelete,
-	})
+	q := call{op: "delete a tag", endpoint: endpointSettings, target: c.tagURL(name), method: http.MethodDelete}
+	q.ssh.action = SSHDeleteTag
+	q.ssh.body.put("tag", name)
+	return c.changed(ctx, mt, q)
 }
 
 // Tagging puts a tag on a mytoken or takes it off: the one that is used, or that of MOMID.
@@ -66,8 +76,9 @@ type Tagging struct {
 // Tag marks a mytoken.
 func (c *Client) Tag(ctx context.Context, mt secret.Text, t Tagging) (*Issued, error) {
 	q := call{op: "tag a mytoken", endpoint: "mytoken_endpoint", target: below(c.server.MytokenEndpoint, "tags")}
+	q.ssh.action = SSHAddTag
 	if t.Remove {
-		q.method = http.MethodDelete
+		q.method, q.ssh.action = http.MethodDelete, SSHRemoveTag
 	}
 	q.body.put("tag", t.Tag)
 	q.body.text("mom_id", t.MOMID)

@@ -51,6 +51,7 @@ type Backend interface {
 
 	Granter
 	Importer
+	Lender
 	Rekeyer
 	Sharer
 

@@ -422,3 +422,9 @@ func (b *backend) Attend(_ context.Context, id string) error { return b.note("at
 func (b *backend) Answer(_ context.Context, a AnswerRequest) error {
 	return b.note("answer %s %s %v %v %v", a.ID, b.keep(a.Text), a.Yes, a.Chosen, a.Cancelled)
 }
+
+func (b *backend) Lend(ctx context.Context, name string, use func(context.Context, secret.Text) Returned) error {
+	got := use(ctx, secret.FromString("mytoken of "+name))
+	defer got.Next.Wipe()
+	return b.note("lend %s: %s %s", name, got.Outcome, got.Next.Expose())
+}

@@ -67,7 +67,7 @@ func (l *ownListener) Accept() (net.Conn, error) {
 
 // Handler is the API at a glance. It trusts its caller to have looked at the peer (Serve does).
 func Handler(b Backend) http.Handler {
-	h := handler{b}
+	h := handler{b: b, lent: newLoans()}
 	mux := http.NewServeMux()
 	for pattern, fn := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"GET /v1/status":                 h.status,
@@ -78,6 +78,8 @@ func Handler(b Backend) http.Handler {
 		"POST /v1/logins":                h.saveLogin,
 		"POST /v1/logins/{name}/load":    h.loadLogin,
 		"GET /v1/logins/{name}/config":   h.exportLogin,
+		"POST /v1/logins/{name}/lend":    h.lend,
+		"POST /v1/lent/{id}":             h.giveBack,
 		"DELETE /v1/logins/{name}":       h.removeLogin,
 		"POST /v1/rekey":                 h.rekey,
 		"POST /v1/import":                h.importLogin,
@@ -118,7 +120,10 @@ func allowTime(w http.ResponseWriter) {
 	_ = rc.SetWriteDeadline(until)
 }
 
-type handler struct{ b Backend }
+type handler struct {
+	b    Backend
+	lent *loans
+}
 
 func (h handler) status(w http.ResponseWriter, r *http.Request) error {
 	s, err := h.b.Status(r.Context())
