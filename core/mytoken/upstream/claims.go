@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 )
@@ -20,21 +21,36 @@ const (
 	maxValue    = 1024
 )
 
-// Enforces says whether there are claim sources: whether Values has to be asked before a mytoken is issued.
-func (p *Provider) Enforces() bool { return len(p.conf.Sources) > 0 }
+// template names the restrictions that are enforced for the person of an access token, "" for none. desk.ErrAttributes
+// says that the person may have no mytoken, ErrClaims that it is not known.
+func (p *Provider) template(ctx context.Context, op backend, at secret.Text) (string, error) {
+	if len(p.conf.Sources) == 0 {
+		return "", nil
+	}
+	values, err := p.values(ctx, op, at)
+	if err != nil {
+		return "", err
+	}
+	e := p.conf.Enforced
+	for _, m := range e.Templates {
+		if slices.Contains(values, m.Value) {
+			return m.Template, nil
+		}
+	}
+	if e.Forbid {
+		return "", desk.ErrAttributes
+	}
+	return e.Default, nil
+}
 
-// Values asks the claim sources of the configuration with the access token of a login, and returns what they say, in
+// values asks the claim sources of the configuration with the access token of a login, and returns what they say, in
 // their order, each value once. A claim that is not there gives no value. A source that does not answer, or not with a
 // JSON object in which the claim is a text or a list of texts, is ErrClaims: what is enforced is then not known.
 //
 // Nothing but the configured URLs is asked; redirects are not followed.
-func (p *Provider) Values(ctx context.Context, at secret.Text) ([]string, error) {
+func (p *Provider) values(ctx context.Context, op backend, at secret.Text) (_ []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sourcesTime)
 	defer cancel()
-	op, err := p.ready()
-	if err != nil {
-		return nil, err
-	}
 	var values []string
 	asked := map[string]jose.Object{}
 	for _, s := range p.conf.Sources {

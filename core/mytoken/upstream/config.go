@@ -46,8 +46,9 @@ type Config struct {
 	Scopes []string
 	// MaxLifetime of a mytoken; 0: no limit.
 	MaxLifetime time.Duration
-	// Sources are asked for the claims that decide which restrictions are enforced.
-	Sources []Source
+	// Sources are asked for the claims that decide which restrictions are enforced, by Enforced.
+	Sources  []Source
+	Enforced Enforced
 
 	// CAFile replaces the system's certificates for this provider.
 	CAFile string
@@ -70,6 +71,19 @@ type Source struct {
 	URL   string // https; "": the userinfo endpoint of the provider
 	Claim string
 }
+
+// Enforced says which template of restrictions every mytoken of a person has to stay inside.
+type Enforced struct {
+	// Templates are tried in their order: the first whose value a source gives counts.
+	Templates []Mapping
+	// Default is for people of whom no value is known; "": they have no limits. With Forbid they get no mytoken at all.
+	Default string
+	Forbid  bool
+	Help    string // text for people who get none
+}
+
+// Mapping is the template for a value of a claim. "": no limits.
+type Mapping struct{ Value, Template string }
 
 // quirks are those of the kind with what the operator says otherwise.
 func (c Config) quirks() (Quirks, error) {
@@ -142,6 +156,9 @@ func (c Config) Check() error {
 		if err := s.check(); err != nil {
 			fault("claim source: %w", err)
 		}
+	}
+	if e := c.Enforced; len(c.Sources) == 0 && (len(e.Templates) > 0 || e.Default != "" || e.Forbid) {
+		fault("restrictions are to be enforced, and no claim source says for whom")
 	}
 	if c.MaxLifetime < 0 {
 		fault("the longest life of a mytoken is negative")

@@ -8,7 +8,6 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -16,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/oidc/custody"
 	"github.com/oidcbox/oidcbox/core/oidc/flow"
 	"github.com/oidcbox/oidcbox/core/secret"
@@ -36,18 +36,17 @@ const (
 )
 
 // Guest is a provider without people, inside the server: whoever comes is logged in at once, as the guest of the
-// address they come from. So all behind one address are one person. It is for trying a server out, and not there unless
-// it is switched on.
+// address they come back from. So all behind one address are one person. It is for trying a server out, and not there
+// unless it is switched on.
 //
-// Its codes and refresh tokens are sealed statements under Key, so that any process of a server takes them; its access
-// tokens are random and open nothing. It is an http.Handler for the one address that a browser visits, Issuer + "/auth".
+// Its codes and refresh tokens are sealed statements under Key, so that any process of a server takes them and nothing
+// is kept; its access tokens are random and open nothing. It is an http.Handler for the one address that a browser
+// visits, Issuer + "/auth".
 type Guest struct {
 	Issuer      string      // issuer of the server + GuestPath
 	RedirectURI string      // that of the server; the browser is sent nowhere else
 	Key         secret.Text // 32 bytes, the same for all processes of the server
-	// Client is the address a request comes from.
-	Client func(*http.Request) netip.Addr
-	Now    func() time.Time // nil: time.Now
+	Now         func() time.Time
 }
 
 func (g *Guest) now() time.Time {
@@ -78,7 +77,7 @@ func GuestSubject(a netip.Addr) string {
 
 // guestTicket is what a code or a refresh token says.
 type guestTicket struct {
-	Subject   string `json:"sub"`
+	Subject   string `json:"sub,omitempty"`
 	Challenge string `json:"c,omitempty"`
 	Expires   int64  `json:"exp,omitempty"`
 	ID        string `json:"id"`
@@ -127,7 +126,7 @@ func (g *Guest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	code, err := g.seal(guestTicket{
-		Subject: GuestSubject(g.Client(r)), Challenge: q.Get("code_challenge"), Expires: g.now().Add(guestCodeTTL).Unix(),
+		Challenge: q.Get("code_challenge"), Expires: g.now().Add(guestCodeTTL).Unix(),
 	}, guestCode)
 	if err != nil {
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
@@ -140,49 +139,34 @@ func (g *Guest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// guestRecord is what finishing a guest's login needs.
-type guestRecord struct {
-	Issuer   string   `json:"guest"`
-	State    string   `json:"state"`
-	Verifier string   `json:"verifier"`
-	Scopes   []string `json:"scopes,omitempty"`
-}
-
-func (g *Guest) authorize(_ context.Context, a Ask) (Authorization, error) {
-	verifier := rand.Text() + rand.Text()
-	if a.State == "" {
-		a.State = rand.Text()
-	}
-	b, err := json.Marshal(guestRecord{Issuer: g.Issuer, State: a.State, Verifier: verifier, Scopes: a.Scopes})
-	if err != nil {
-		return Authorization{}, fmt.Errorf("start login: %w", err)
+func (g *Guest) start(_ context.Context, s desk.Start) (string, error) {
+	if s.RedirectURI != g.RedirectURI || s.Verifier.Empty() || s.State.Empty() {
+		return "", fmt.Errorf("log in as a guest: %w", flow.ErrState)
 	}
 	q := url.Values{
-		"response_type": {"code"}, "client_id": {guestClient}, "redirect_uri": {g.RedirectURI}, "state": {a.State},
-		"code_challenge": {challengeOf(verifier)}, "code_challenge_method": {"S256"},
-		"scope": {strings.Join(a.Scopes, " ")},
+		"response_type": {"code"}, "client_id": {guestClient}, "redirect_uri": {g.RedirectURI},
+		"state": {s.State.Expose()}, "code_challenge": {challengeOf(s.Verifier)}, "code_challenge_method": {"S256"},
 	}
-	return Authorization{URL: g.Issuer + "/auth?" + q.Encode(), State: a.State, Record: secret.New(b)}, nil
+	return g.Issuer + "/auth?" + q.Encode(), nil
 }
 
-func challengeOf(verifier string) string {
-	sum := sha256.Sum256([]byte(verifier))
+func challengeOf(verifier secret.Text) string {
+	sum := sha256.Sum256([]byte(verifier.Expose()))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-func (g *Guest) finish(_ context.Context, record secret.Text, query url.Values) (flow.Tokens, error) {
-	var r guestRecord
-	if err := record.Use(func(b []byte) error { return json.Unmarshal(b, &r) }); err != nil || r.Issuer != g.Issuer {
-		return flow.Tokens{}, fmt.Errorf("log in as a guest: %w", ErrRecord)
-	}
-	if r.State == "" || subtle.ConstantTimeCompare([]byte(r.State), []byte(query.Get("state"))) != 1 {
+func (g *Guest) finish(_ context.Context, f desk.Finish) (flow.Tokens, error) {
+	if f.State.Empty() || !f.State.Equal(secret.FromString(f.Query.Get("state"))) {
 		return flow.Tokens{}, fmt.Errorf("log in as a guest: %w", flow.ErrState)
 	}
-	t, ok := g.open(query.Get("code"), guestCode)
-	if !ok || subtle.ConstantTimeCompare([]byte(t.Challenge), []byte(challengeOf(r.Verifier))) != 1 {
+	t, ok := g.open(f.Query.Get("code"), guestCode)
+	if !ok || subtle.ConstantTimeCompare([]byte(t.Challenge), []byte(challengeOf(f.Verifier))) != 1 {
 		return flow.Tokens{}, g.refused("log in as a guest")
 	}
-	return g.tokens(t.Subject, r.Scopes)
+	if !f.From.Client.IsValid() {
+		return flow.Tokens{}, fmt.Errorf("log in as a guest: %w", desk.ErrNoSubject)
+	}
+	return g.tokens(GuestSubject(f.From.Client), f.Scopes)
 }
 
 func (g *Guest) refused(op string) error {
@@ -209,12 +193,12 @@ func (g *Guest) Refresh(_ context.Context, rt secret.Text, r flow.Request) (flow
 	return g.tokens(t.Subject, r.Scope)
 }
 
-func (g *Guest) startDevice(context.Context, Ask) (Device, error) {
-	return Device{}, fmt.Errorf("log in as a guest: %w", flow.ErrNoEndpoint)
+func (g *Guest) startDevice(context.Context, desk.Start) (desk.Device, error) {
+	return desk.Device{}, fmt.Errorf("log in as a guest: %w", flow.ErrNoEndpoint)
 }
 
-func (g *Guest) pollDevice(context.Context, secret.Text) (flow.Tokens, error) {
-	return flow.Tokens{}, fmt.Errorf("log in as a guest: %w", ErrRecord)
+func (g *Guest) pollDevice(context.Context, desk.Device) (flow.Tokens, error) {
+	return flow.Tokens{}, fmt.Errorf("log in as a guest: %w", flow.ErrNoEndpoint)
 }
 
 // Revoke cannot be: nothing is kept of a guest that could be ended.
@@ -234,8 +218,6 @@ func (g *Guest) Check() error {
 		return fmt.Errorf("%w of guests: issuer or redirect URI is missing", ErrConfig)
 	case g.Key.Len() != sha256.Size:
 		return fmt.Errorf("%w of guests: the key has to have 32 bytes", ErrConfig)
-	case g.Client == nil:
-		return errors.New("guests: there is no way to tell addresses")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/oidc/flow"
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/secret"
@@ -44,14 +45,14 @@ func (p *Provider) identify(ctx context.Context, op backend, t flow.Tokens) (ide
 		switch {
 		case err == nil:
 			if err := who.meet(o); err != nil {
-				return identity{}, fmt.Errorf("log in at %s: %w", p.conf.Issuer, err)
+				return identity{}, err
 			}
 		case who.subject == "" && !errors.Is(err, flow.ErrNoEndpoint):
-			return identity{}, fmt.Errorf("log in at %s: %w: %w", p.conf.Issuer, ErrNoSubject, err)
+			return identity{}, fmt.Errorf("%w: %w", desk.ErrNoSubject, err)
 		}
 	}
 	if who.subject == "" || len(who.subject) > maxSubject {
-		return identity{}, fmt.Errorf("log in at %s: %w", p.conf.Issuer, ErrNoSubject)
+		return identity{}, desk.ErrNoSubject
 	}
 	return who, nil
 }

@@ -4,98 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/mytoken"
+	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/mytoken/rules"
-	"github.com/oidcbox/oidcbox/core/oidc/custody"
 	"github.com/oidcbox/oidcbox/core/oidc/flow"
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
-	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/token/claims"
 )
 
 // revokeTime bounds the revocation of what a login brought that came to nothing.
 const revokeTime = 10 * time.Second
-
-// Ask is what a login is for.
-type Ask struct {
-	Scopes    []string // those of the mytoken; nil: Provider.Scopes. What a login needs itself is added
-	Audience  []string
-	State     string // unguessable; "": one is made. Of the code flow only
-	LoginHint string
-}
-
-// Authorization is a login in a browser that has begun.
-type Authorization struct {
-	URL   string // for the browser
-	State string
-	// Record is what Finish needs, here or in another process that has the same configuration: a few hundred bytes, good
-	// for this login. Who keeps it sees to it that it is used once. The caller wipes it.
-	Record secret.Text
-}
-
-// Device is a login on another device that has begun (RFC 8628).
-type Device struct {
-	UserCode    string
-	URI         string // where the person goes
-	URIComplete string // the same with the code in it; "" when the provider gives none
-	Expires     time.Time
-	Interval    time.Duration
-	// Record is what PollDevice needs, as that of an Authorization.
-	Record secret.Text
-}
-
-// Login is a person who has logged in. The caller wipes it.
-type Login struct {
-	Refresh secret.Text
-	Access  secret.Text
-	Subject string
-	Email   string // "" when the provider does not say
-	// EmailVerified is what the provider says of Email.
-	EmailVerified bool
-	// AuthTime is when the person was asked for who they are; the time of the answer where the provider does not say.
-	AuthTime time.Time
-	Expires  time.Time // of Access; zero: not known
-	// Granted is what the login has got, for rules.Cut.
-	Granted rules.Granted
-	Habit   custody.Habit
-}
-
-// Wipe clears the tokens.
-func (l Login) Wipe() {
-	l.Refresh.Wipe()
-	l.Access.Wipe()
-}
-
-// For returns what a login has to ask for so that a mytoken with these restrictions can be used: all scopes and
-// audiences of its clauses. One clause without scopes may use those of the provider.
-func (p *Provider) For(rs mytoken.Restrictions) Ask {
-	var a Ask
-	add := func(to []string, more ...string) []string {
-		for _, s := range more {
-			if !slices.Contains(to, s) {
-				to = append(to, s)
-			}
-		}
-		return to
-	}
-	for _, r := range rs {
-		scopes := []string(claims.ParseScopes(r.Scope))
-		if len(scopes) == 0 {
-			scopes = p.conf.scopes()
-		}
-		a.Scopes = add(a.Scopes, scopes...)
-		a.Audience = add(a.Audience, r.Audience...)
-	}
-	return a
-}
-
-// ResourceOnly says that audiences can be asked for as resource only (RFC 8707): for rules.Setting.
-func (p *Provider) ResourceOnly() bool { return p.quirks.Audience == Resource }
 
 // Accepts reports whether the provider can be held to the settled restrictions rs, before anybody logs in: its
 // audiences can be asked for, and its scopes where the provider does not narrow them. The error is a
@@ -130,12 +52,12 @@ func sameScopes(a, b string) bool {
 // refuses says why an audience cannot be asked for, "" when it can.
 func (p *Provider) refuses(audience string) string {
 	switch {
+	case audience == "" || strings.ContainsAny(audience, " \t\r\n"):
+		return fmt.Sprintf("audience %.100q is not one value", audience)
 	case p.quirks.Audience == None:
 		return fmt.Sprintf("audience %.100q: the provider cannot be told for whom an access token is", audience)
 	case p.quirks.Audience == Resource && !rules.Resource(audience):
 		return fmt.Sprintf("audience %.100q: the provider takes absolute URIs only (RFC 8707)", audience)
-	case audience == "" || strings.ContainsAny(audience, " \t\r\n"):
-		return fmt.Sprintf("audience %.100q is not one value", audience)
 	}
 	return ""
 }
@@ -149,90 +71,123 @@ func (p *Provider) askable(audience []string) error {
 	return nil
 }
 
-// Authorize begins a login in a browser: code flow with PKCE, state and nonce, pushed to the provider first where it
-// offers that. Errors: ErrNotReady, ErrAudience; *flow.Error for a refusal of what was pushed.
-func (p *Provider) Authorize(ctx context.Context, a Ask) (Authorization, error) {
-	op, err := p.asking(&a)
+// Start begins a login in a browser: code flow with PKCE, state and nonce, pushed to the provider first where it offers
+// that. Errors: desk.ErrDown, ErrAudience; *flow.Error for a refusal of what was pushed.
+func (p *Provider) Start(ctx context.Context, s desk.Start) (string, error) {
+	op, err := p.asking(&s)
 	if err != nil {
-		return Authorization{}, err
+		return "", err
 	}
-	return op.authorize(ctx, a)
+	return op.start(ctx, s)
 }
 
-// StartDevice begins a login on another device. Errors as with Authorize; flow.ErrNoEndpoint where the provider does
-// not offer it.
-func (p *Provider) StartDevice(ctx context.Context, a Ask) (Device, error) {
-	op, err := p.asking(&a)
+// StartDevice begins a login on another device. Errors as with Start; desk.ErrNoDevice where the provider does not
+// offer it.
+func (p *Provider) StartDevice(ctx context.Context, s desk.Start) (desk.Device, error) {
+	op, err := p.asking(&s)
 	if err != nil {
-		return Device{}, err
+		return desk.Device{}, err
 	}
-	return op.startDevice(ctx, a)
+	d, err := op.startDevice(ctx, s)
+	if errors.Is(err, flow.ErrNoEndpoint) {
+		err = fmt.Errorf("%w: %w", desk.ErrNoDevice, err)
+	}
+	return d, err
 }
 
-func (p *Provider) asking(a *Ask) (backend, error) {
-	if a.Scopes == nil {
-		a.Scopes = p.conf.scopes()
+func (p *Provider) asking(s *desk.Start) (backend, error) {
+	if len(s.Scopes) == 0 {
+		s.Scopes = p.conf.scopes()
 	}
-	if err := p.askable(a.Audience); err != nil {
+	if err := p.askable(s.Audience); err != nil {
 		return nil, err
 	}
 	return p.ready()
 }
 
-// Finish takes the query with which the browser came back, and the record of Authorize, and returns who has logged in.
+// Finish takes the query with which the browser came back from Start, and returns who has logged in.
 //
-// Errors: flow.ErrState for a query of another login, which leaves this one open; flow.ErrAccessDenied for a person who
-// said no; *flow.Error for other refusals; flow.ErrIssuer, flow.ErrIDToken; ErrNoRefresh, ErrNoSubject, ErrSubject;
-// ErrRecord. What the provider gave for a login that fails here is revoked there.
-func (p *Provider) Finish(ctx context.Context, record secret.Text, query url.Values) (Login, error) {
+// Errors: flow.ErrState for a query of another login; flow.ErrAccessDenied for a person who said no; *flow.Error for
+// other refusals; flow.ErrIssuer, flow.ErrIDToken; desk.ErrNoRefresh, desk.ErrNoSubject, desk.ErrAttributes;
+// ErrSubject, ErrClaims. What the provider gave for a login that fails here is revoked there.
+func (p *Provider) Finish(ctx context.Context, f desk.Finish) (desk.Authenticated, error) {
 	op, err := p.ready()
 	if err != nil {
-		return Login{}, err
+		return desk.Authenticated{}, err
 	}
-	t, err := op.finish(ctx, record, query)
-	return p.loggedIn(ctx, op, t, err)
+	t, err := op.finish(ctx, f)
+	return p.loggedIn(ctx, outcome{op, t, f.Audience}, err)
 }
 
 // PollDevice asks once whether the person has decided. The caller keeps the interval. Errors on the way are
-// flow.ErrAuthorizationPending and flow.ErrSlowDown, at the end flow.ErrAccessDenied, flow.ErrExpiredCode, and those of
-// Finish.
-func (p *Provider) PollDevice(ctx context.Context, record secret.Text) (Login, error) {
+// desk.ErrPending and desk.ErrSlowDown, at the end flow.ErrAccessDenied, flow.ErrExpiredCode, and those of Finish.
+func (p *Provider) PollDevice(ctx context.Context, d desk.Device, _ desk.Origin) (desk.Authenticated, error) {
 	op, err := p.ready()
 	if err != nil {
-		return Login{}, err
+		return desk.Authenticated{}, err
 	}
-	t, err := op.pollDevice(ctx, record)
-	return p.loggedIn(ctx, op, t, err)
+	t, err := op.pollDevice(ctx, d)
+	switch {
+	case errors.Is(err, flow.ErrAuthorizationPending):
+		return desk.Authenticated{}, fmt.Errorf("%w: %w", desk.ErrPending, err)
+	case errors.Is(err, flow.ErrSlowDown):
+		return desk.Authenticated{}, fmt.Errorf("%w: %w", desk.ErrSlowDown, err)
+	}
+	return p.loggedIn(ctx, outcome{op, t, d.Audience}, err)
+}
+
+// outcome is what came of a login.
+type outcome struct {
+	op       backend
+	t        flow.Tokens
+	audience []string // that was asked for
 }
 
 // loggedIn makes a login of tokens. A refresh token of one that fails is of no use to anybody, so it is ended.
-func (p *Provider) loggedIn(ctx context.Context, op backend, t flow.Tokens, err error) (Login, error) {
-	var who identity
-	if err == nil && t.Refresh.Empty() {
-		err = fmt.Errorf("log in at %s: %w", p.conf.Issuer, ErrNoRefresh)
-	}
+func (p *Provider) loggedIn(ctx context.Context, o outcome, err error) (desk.Authenticated, error) {
+	a := desk.Authenticated{}
 	if err == nil {
-		who, err = p.identify(ctx, op, t)
+		a, err = p.welcome(ctx, o)
 	}
 	if err != nil {
-		p.abandon(ctx, op, t)
-		return Login{}, err
+		p.abandon(ctx, o)
+		return desk.Authenticated{}, err
 	}
-	t.ID.Wipe()
-	return Login{
-		Refresh: t.Refresh, Access: t.Access, Subject: who.subject, Email: who.email, EmailVerified: who.verified,
-		AuthTime: who.authTime, Expires: t.Expires, Granted: granted(t), Habit: p.Habit(),
-	}, nil
+	o.t.ID.Wipe()
+	o.t.Access.Wipe()
+	return a, nil
 }
 
-func (p *Provider) abandon(ctx context.Context, op backend, t flow.Tokens) {
-	defer t.Wipe()
-	if t.Refresh.Empty() {
+func (p *Provider) welcome(ctx context.Context, o outcome) (desk.Authenticated, error) {
+	if o.t.Refresh.Empty() {
+		return desk.Authenticated{}, fmt.Errorf("log in at %s: %w", p.conf.Issuer, desk.ErrNoRefresh)
+	}
+	who, err := p.identify(ctx, o.op, o.t)
+	if err != nil {
+		return desk.Authenticated{}, fmt.Errorf("log in at %s: %w", p.conf.Issuer, err)
+	}
+	template, err := p.template(ctx, o.op, o.t.Access)
+	if err != nil {
+		return desk.Authenticated{}, fmt.Errorf("log in at %s: %w", p.conf.Issuer, err)
+	}
+	a := desk.Authenticated{
+		Refresh: o.t.Refresh, Subject: who.subject, Email: who.email, Verified: who.verified, AuthTime: who.authTime,
+		Granted: granted(o.t), Template: template, Habit: p.Habit(),
+	}
+	if len(o.audience) == 0 {
+		a.Granted.Audience = nil
+	}
+	return a, nil
+}
+
+func (p *Provider) abandon(ctx context.Context, o outcome) {
+	defer o.t.Wipe()
+	if o.t.Refresh.Empty() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTime)
 	defer cancel()
-	if err := op.Revoke(ctx, t.Refresh, "refresh_token"); err != nil {
+	if err := o.op.Revoke(ctx, o.t.Refresh, "refresh_token"); err != nil {
 		p.o.Log.WarnContext(ctx, "the refresh token of a login that failed could not be revoked", "issuer", p.conf.Issuer,
 			"err", printable(err.Error()))
 	}
@@ -245,68 +200,52 @@ type oidc struct {
 	md *provider.Metadata
 }
 
-// scopes adds what a login needs itself.
-func (b *oidc) scopes(asked []string) []string {
-	out := slices.Clone(asked)
+// request adds what a login needs itself.
+func (b *oidc) request(s desk.Start) flow.Request {
+	out := slices.Clone(s.Scopes)
 	if !b.md.OAuth2 && !slices.Contains(out, scopeOpenID) {
 		out = append([]string{scopeOpenID}, out...)
 	}
 	if off := b.p.quirks.Offline; off != "" && !slices.Contains(out, off) {
 		out = append(out, off)
 	}
-	return out
+	return flow.Request{Scope: out, Audience: s.Audience}
 }
 
-func (b *oidc) request(a Ask) flow.Request {
-	return flow.Request{Scope: b.scopes(a.Scopes), Audience: a.Audience, Extra: b.p.quirks.Parameters}
+func (b *oidc) start(ctx context.Context, s desk.Start) (string, error) {
+	r := flow.CodeRequest{
+		Request: b.request(s), RedirectURI: s.RedirectURI, State: s.State.Expose(), Nonce: s.Nonce.Expose(),
+		Verifier: s.Verifier,
+		Prompt:   "consent", // without it a provider may leave out the refresh token (OpenID Connect Core 11)
+	}
+	r.Extra = b.p.quirks.Parameters
+	l, err := b.StartCode(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	return l.URL, nil
 }
 
-func (b *oidc) authorize(ctx context.Context, a Ask) (Authorization, error) {
-	l, err := b.StartCode(ctx, flow.CodeRequest{
-		Request: b.request(a), RedirectURI: b.p.o.RedirectURI, State: a.State, LoginHint: a.LoginHint,
-		Prompt: "consent", // without it a provider may leave out the refresh token (OpenID Connect Core 11)
+func (b *oidc) finish(ctx context.Context, f desk.Finish) (flow.Tokens, error) {
+	l := b.ResumeCode(flow.CodeResume{
+		RedirectURI: f.RedirectURI, State: f.State.Expose(), Nonce: f.Nonce.Expose(), Verifier: f.Verifier,
+		Audience: f.Audience,
 	})
-	if err != nil {
-		return Authorization{}, err
-	}
-	record, err := l.Export()
-	return Authorization{URL: l.URL, State: l.State, Record: record}, err
+	return l.Finish(ctx, f.Query)
 }
 
-func (b *oidc) finish(ctx context.Context, record secret.Text, query url.Values) (flow.Tokens, error) {
-	l, err := b.ResumeCode(record)
-	if errors.Is(err, flow.ErrRecord) {
-		err = fmt.Errorf("%w: %w", ErrRecord, err)
-	}
+func (b *oidc) startDevice(ctx context.Context, s desk.Start) (desk.Device, error) {
+	d, err := b.StartDevice(ctx, b.request(s))
 	if err != nil {
-		return flow.Tokens{}, err
+		return desk.Device{}, err
 	}
-	return l.Finish(ctx, query)
+	return desk.Device{
+		Code:    d.Code,
+		Expires: d.Expires, Interval: d.Interval, Scopes: s.Scopes, Audience: s.Audience,
+		DeviceInfo: desk.DeviceInfo{UserCode: d.UserCode, URI: d.URI, URIComplete: d.URIComplete},
+	}, nil
 }
 
-func (b *oidc) startDevice(ctx context.Context, a Ask) (Device, error) {
-	r := b.request(a)
-	r.Extra = nil // what is said to an authorization endpoint is not for this one
-	d, err := b.StartDevice(ctx, r)
-	if err != nil {
-		return Device{}, err
-	}
-	defer d.Code.Wipe()
-	record, err := b.ExportDevice(d)
-	return Device{
-		UserCode: d.UserCode, URI: d.URI, URIComplete: d.URIComplete, Expires: d.Expires, Interval: d.Interval,
-		Record: record,
-	}, err
-}
-
-func (b *oidc) pollDevice(ctx context.Context, record secret.Text) (flow.Tokens, error) {
-	d, err := b.ResumeDevice(record)
-	if errors.Is(err, flow.ErrRecord) {
-		err = fmt.Errorf("%w: %w", ErrRecord, err)
-	}
-	if err != nil {
-		return flow.Tokens{}, err
-	}
-	defer d.Code.Wipe()
-	return b.PollDevice(ctx, d)
+func (b *oidc) pollDevice(ctx context.Context, d desk.Device) (flow.Tokens, error) {
+	return b.PollDevice(ctx, b.ResumeDevice(flow.DeviceResume{Code: d.Code, Audience: d.Audience, Expires: d.Expires}))
 }

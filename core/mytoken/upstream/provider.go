@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/oidc/custody"
 	"github.com/oidcbox/oidcbox/core/oidc/flow"
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
@@ -30,7 +30,7 @@ var errNoEndpoints = errors.New("its discovery document has no endpoints to log 
 
 // Provider is one provider. Its methods are safe for concurrent use.
 //
-// Those that need its endpoints fail with ErrNotReady, before anything is sent, while these are not known.
+// It is a desk.Provider. What needs its endpoints fails with desk.ErrDown, before anything is sent, while these are not known.
 type Provider struct {
 	conf   Config
 	quirks Quirks
@@ -48,18 +48,19 @@ type Provider struct {
 // state is what the last search for the endpoints came to.
 type state struct {
 	settled   bool
-	reason    string // "": it succeeded
-	supported []string
+	reason    string   // "": it succeeded
+	device    bool     // its document has an endpoint for device codes
+	supported []string // scopes of its document
 	since     time.Time
 	next      time.Time
 }
 
 // backend is what speaks to a provider: by its endpoints, or the guest provider. It keeps nothing between two calls.
 type backend interface {
-	authorize(ctx context.Context, a Ask) (Authorization, error)
-	finish(ctx context.Context, record secret.Text, query url.Values) (flow.Tokens, error)
-	startDevice(ctx context.Context, a Ask) (Device, error)
-	pollDevice(ctx context.Context, record secret.Text) (flow.Tokens, error)
+	start(ctx context.Context, s desk.Start) (url string, err error)
+	finish(ctx context.Context, f desk.Finish) (flow.Tokens, error)
+	startDevice(ctx context.Context, s desk.Start) (desk.Device, error)
+	pollDevice(ctx context.Context, d desk.Device) (flow.Tokens, error)
 	Refresh(ctx context.Context, rt secret.Text, r flow.Request) (flow.Tokens, error)
 	Revoke(ctx context.Context, token secret.Text, hint string) error
 	Userinfo(ctx context.Context, at secret.Text) (jose.Object, error)
@@ -108,7 +109,7 @@ func (p *Provider) discover(ctx context.Context) error {
 	})}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.op, p.state.supported = op, md.ScopesSupported
+	p.op, p.state.supported, p.state.device = op, md.ScopesSupported, md.DeviceAuthorizationEndpoint != ""
 	return nil
 }
 
@@ -155,52 +156,57 @@ func printable(s string) string {
 	return s
 }
 
-// ready returns what speaks to the provider, or a *NotReadyError.
+// ready returns what speaks to the provider, or a *DownError.
 func (p *Provider) ready() (backend, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.op == nil {
-		return nil, &NotReadyError{Issuer: p.conf.Issuer, Reason: p.state.reason, Next: p.state.next}
+		return nil, &DownError{Issuer: p.conf.Issuer, Reason: p.state.reason, Next: p.state.next}
 	}
 	return p.op, nil
 }
 
-// Ready returns nil when people can log in and access tokens can be had, else a *NotReadyError.
-func (p *Provider) Ready() error {
-	_, err := p.ready()
-	return err
-}
-
-// Info returns what can be said of the provider to everybody.
-func (p *Provider) Info() Info {
+// Info is what the desk knows of the provider without asking it.
+func (p *Provider) Info() desk.ProviderInfo {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := Info{
-		Issuer: p.conf.Issuer, Name: cmp.Or(p.conf.Name, p.conf.Issuer), Ready: p.op != nil, Reason: p.state.reason,
-		Since: p.state.since, Next: p.state.next, Guest: p.http == nil,
+	protocol := p.protocol()
+	return desk.ProviderInfo{
+		Issuer: p.conf.Issuer, Name: cmp.Or(p.conf.Name, p.conf.Issuer), MaxLifetime: p.conf.MaxLifetime,
+		Scopes: slices.DeleteFunc(slices.Clone(p.conf.scopes()), func(s string) bool {
+			return slices.Contains(protocol, s)
+		}),
+		ResourceOnly: p.quirks.Audience == Resource, Device: p.state.device, Down: p.op == nil, Guest: p.http == nil,
+		Help: p.conf.Enforced.Help,
 	}
-	i.Scopes = slices.Clone(p.conf.Scopes)
-	if p.conf.Scopes == nil {
-		i.Scopes = slices.Clone(p.state.supported)
-	}
-	return i
 }
 
-// Issuer is that of the configuration: part of who a person is.
-func (p *Provider) Issuer() string { return p.conf.Issuer }
+// Status is what an operator wants to know of a provider.
+type Status struct {
+	Issuer, Name string
+	// Ready says that people can log in and get access tokens.
+	Ready bool
+	// Reason says what went wrong when the provider was last looked for (printable), "" for nothing. A provider that was
+	// found before stays ready.
+	Reason string
+	Since  time.Time // it is as it is
+	Next   time.Time // it is looked for again; zero for the guest provider
+	Habit  custody.Habit
+}
 
-// Name is the short name of the configuration, else the issuer.
-func (p *Provider) Name() string { return cmp.Or(p.conf.Name, p.conf.Issuer) }
+// Status returns it as it is now.
+func (p *Provider) Status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Status{
+		Issuer: p.conf.Issuer, Name: cmp.Or(p.conf.Name, p.conf.Issuer), Ready: p.op != nil, Reason: p.state.reason,
+		Since: p.state.since, Next: p.state.next, Habit: p.Habit(),
+	}
+}
 
-// MaxLifetime is how long a mytoken may live; 0: no limit.
-func (p *Provider) MaxLifetime() time.Duration { return p.conf.MaxLifetime }
-
-// Scopes are what a login asks for that names none.
-func (p *Provider) Scopes() []string { return slices.Clone(p.conf.scopes()) }
-
-// Protocol are scopes that belong to a login and not to what a person may do with it: rules.Check may find them in an
-// access token or not.
-func (p *Provider) Protocol() []string {
+// protocol are scopes that belong to a login and not to what a person may do with it: an access token may have them or
+// not.
+func (p *Provider) protocol() []string {
 	list := append([]string{scopeOpenID}, p.quirks.Again...)
 	if p.quirks.Offline != "" {
 		list = append(list, p.quirks.Offline)

@@ -14,13 +14,13 @@ import (
 	"github.com/oidcbox/oidcbox/core/token/jose"
 )
 
-// Request returns what to send with a refresh for a use of a mytoken: to (*ledger.Reservation).Refresh, beside the
-// Provider itself. Errors, before anything is sent: ErrNotReady, ErrAudience.
-func (p *Provider) Request(c rules.Candidate) (flow.Request, error) {
+// Ask returns what to send with a refresh for a use of a mytoken. Errors, before anything is sent: desk.ErrDown,
+// ErrAudience.
+func (p *Provider) Ask(c rules.Candidate) (flow.Request, error) {
 	if err := p.askable(c.Audience); err != nil {
 		return flow.Request{}, err
 	}
-	if err := p.Ready(); err != nil {
+	if _, err := p.ready(); err != nil {
 		return flow.Request{}, err
 	}
 	r := flow.Request{Audience: slices.Clone(c.Audience)}
@@ -49,18 +49,18 @@ func (p *Provider) Refresh(ctx context.Context, rt secret.Text, r flow.Request) 
 	return t, err
 }
 
-// Check compares an access token with the use that it was got for. Whoever gets an error hands it out to nobody: it
-// wraps ErrUnasked, and rules.ErrWithheld or rules.ErrExcess.
+// Check compares an access token with the use that it was got for, and returns what it is for. Whoever gets an error
+// hands the token out to nobody; it is a *rules.WithheldError or a *rules.ExcessError.
 //
 // Both the provider's answer and, where the access token is a JWT, the token itself are believed only in so far as they
 // say that it can do no more than was asked for, and no less.
-func (p *Provider) Check(asked rules.Candidate, t flow.Tokens) error {
+func (p *Provider) Check(asked rules.Candidate, t flow.Tokens) (rules.Granted, error) {
 	for _, g := range p.statements(asked, t) {
-		if err := rules.Check(asked, g, p.Protocol()...); err != nil {
-			return fmt.Errorf("access token of %s: %w: %w", p.conf.Issuer, ErrUnasked, err)
+		if err := rules.Check(asked, g, p.protocol()...); err != nil {
+			return rules.Granted{}, fmt.Errorf("access token of %s: %w", p.conf.Issuer, err)
 		}
 	}
-	return nil
+	return granted(t), nil
 }
 
 // statements are what the answer and the token say, without the audiences that this provider always adds.
@@ -89,9 +89,6 @@ func granted(t flow.Tokens) rules.Granted {
 	}
 	return g
 }
-
-// Audience is that of an access token, nil when it is opaque or has none: what the API says of it.
-func (p *Provider) Audience(t flow.Tokens) []string { return granted(t).Audience }
 
 // content is what an access token says of itself. Nothing of it is believed in the token's favour, so its signature is
 // not looked at.

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/mytoken"
+	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
 )
 
@@ -25,10 +26,8 @@ const (
 	maxAnswer   = 1 << 20
 )
 
-// Options of a Registry. RedirectURI is needed, the others may be zero.
+// Options of a Registry. All may be zero.
 type Options struct {
-	// RedirectURI is where providers send the browser back to.
-	RedirectURI string
 	// HTTP is for requests to providers. Timeout, MaxBody and Conns have defaults of their own here.
 	HTTP httpc.Options
 	Now  func() time.Time
@@ -87,7 +86,7 @@ func New(configs []Config, o Options) (*Registry, error) {
 			continue
 		}
 		for _, other := range configs[:i] {
-			if sameIssuer(c.Issuer, other.Issuer) || c.Name != "" && c.Name == other.Name {
+			if mytoken.SameIssuer(c.Issuer, other.Issuer) || c.Name != "" && c.Name == other.Name {
 				faults = append(faults, fmt.Errorf("%w %s: it is there twice", ErrConfig, c.label()))
 			}
 		}
@@ -130,45 +129,37 @@ func (r *Registry) Close() {
 	}
 }
 
-// ByIssuer returns the provider of an issuer, with or without the slash at the end. ErrUnknown.
-func (r *Registry) ByIssuer(issuer string) (*Provider, error) {
+// Provider returns the provider of an issuer, with or without the slash at the end: a Registry is a desk.Upstream.
+func (r *Registry) Provider(issuer string) (desk.Provider, bool) {
 	for _, p := range r.all {
-		if sameIssuer(p.conf.Issuer, issuer) {
-			return p, nil
+		if mytoken.SameIssuer(p.conf.Issuer, issuer) {
+			return p, true
 		}
 	}
-	return nil, ErrUnknown
+	return nil, false
 }
 
-// sameIssuer compares without regard to one slash at the end.
-func sameIssuer(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }
-
-// Info is what can be said of a provider to everybody.
-type Info struct {
-	Issuer string
-	Name   string
-	// Scopes that a login can ask for: those configured, else those that the provider's document has.
-	Scopes []string
-	// Ready says that people can log in. Reason says why not (printable), Next when the provider is asked again.
-	Ready  bool
-	Reason string
-	Since  time.Time // of the state
-	Next   time.Time
-	Guest  bool
-}
-
-// List returns all providers, in the order of the configuration.
-func (r *Registry) List() []Info {
-	list := make([]Info, 0, len(r.all))
+// Providers returns what is known of all providers, in the order of the configuration.
+func (r *Registry) Providers() []desk.ProviderInfo {
+	list := make([]desk.ProviderInfo, 0, len(r.all))
 	for _, p := range r.all {
 		list = append(list, p.Info())
 	}
 	return list
 }
 
-// Degraded returns the providers that are not available, nil when all are.
-func (r *Registry) Degraded() []Info {
-	return slices.DeleteFunc(r.List(), func(i Info) bool { return i.Ready })
+// Status returns how all providers are, in the order of the configuration.
+func (r *Registry) Status() []Status {
+	list := make([]Status, 0, len(r.all))
+	for _, p := range r.all {
+		list = append(list, p.Status())
+	}
+	return list
+}
+
+// Degraded returns the providers at which nobody can log in now, nil when there is none.
+func (r *Registry) Degraded() []Status {
+	return slices.DeleteFunc(r.Status(), func(s Status) bool { return s.Ready })
 }
 
 // Settled waits until every provider was looked for once, or ctx ends: for a check of a configuration.

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -23,6 +24,10 @@ type CodeRequest struct {
 	State       string // "" = random; whoever sets it makes it unguessable
 	Prompt      string // "" = "consent" when offline_access is asked for (OpenID Connect Core 11), else nothing
 	LoginHint   string
+	// Nonce and Verifier are made when they are empty. Whoever sets them, to finish the login elsewhere with ResumeCode,
+	// makes them unguessable; the verifier has 43 to 128 characters (RFC 7636 4.1). It stays the caller's.
+	Nonce    string
+	Verifier secret.Text
 }
 
 // CodeLogin is a login that waits for its redirect. It is good for one Finish.
@@ -52,15 +57,16 @@ func (c *Client) StartCode(ctx context.Context, r CodeRequest) (*CodeLogin, erro
 	if c.cc.ID == "" {
 		return nil, fmt.Errorf("start login: %w", ErrNoClient)
 	}
-	verifier := oauth2.GenerateVerifier()
-	l := &CodeLogin{
-		State: r.State, RedirectURI: r.RedirectURI, client: c, audience: r.Audience, verifier: secret.FromString(verifier),
+	verifier, err := r.verifier()
+	if err != nil {
+		return nil, fmt.Errorf("start login: %w", err)
 	}
-	if l.State == "" {
-		l.State = rand.Text()
+	l := &CodeLogin{
+		State: cmp.Or(r.State, rand.Text()), RedirectURI: r.RedirectURI, client: c, audience: r.Audience,
+		verifier: secret.FromString(verifier),
 	}
 	if !c.cc.OAuth2 && slices.Contains(r.Scope, "openid") {
-		l.nonce = rand.Text()
+		l.nonce = cmp.Or(r.Nonce, rand.Text())
 	}
 	more, err := c.codeParameters(r, l.nonce)
 	if err != nil {
@@ -77,6 +83,22 @@ func (c *Client) StartCode(ctx context.Context, r CodeRequest) (*CodeLogin, erro
 		}
 	}
 	return l, nil
+}
+
+// verifier returns the one that was handed in, or a new one.
+func (r CodeRequest) verifier() (string, error) {
+	if r.Verifier.Empty() {
+		return oauth2.GenerateVerifier(), nil
+	}
+	v := r.Verifier.Expose()
+	if len(v) < 43 || len(v) > 128 || strings.ContainsFunc(v, notVerifier) {
+		return "", ErrVerifier
+	}
+	return v, nil
+}
+
+func notVerifier(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._~", r))
 }
 
 // codeParameters are those that x/oauth2 cannot write: some appear several times.

@@ -51,8 +51,8 @@ var (
 	// ErrUsed says that a login was already finished: a code is good for one exchange.
 	ErrUsed = errors.New("this login was already finished")
 
-	// ErrRecord says that what is to be resumed is no login that was exported by a client of this provider.
-	ErrRecord = errors.New("not a login of this client that was exported")
+	// ErrVerifier says that a PKCE verifier that was handed in is none (RFC 7636 4.1); nothing was sent.
+	ErrVerifier = errors.New("not a PKCE code verifier")
 
 	// ErrIDToken says that an ID token failed a check of OpenID Connect Core 3.1.3.7. What wraps it says which.
 	ErrIDToken = errors.New("ID token is not acceptable")
