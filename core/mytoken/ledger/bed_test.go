@@ -2,14 +2,19 @@ package ledger
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/mytoken/mint"
@@ -22,7 +27,9 @@ import (
 	"github.com/oidcbox/oidcbox/store"
 	"github.com/oidcbox/oidcbox/store/boltstore"
 	"github.com/oidcbox/oidcbox/store/memstore"
+	"github.com/oidcbox/oidcbox/store/pgstore"
 	"github.com/oidcbox/oidcbox/store/sealed"
+	"github.com/oidcbox/oidcbox/testdata/services"
 )
 
 const (
@@ -95,11 +102,16 @@ func newSealer(t testing.TB) store.Sealer {
 
 func newBed(t testing.TB, inner store.Engine, o Options) *bed {
 	t.Helper()
+	return newBedWith(t, inner, newSigner(t), o)
+}
+
+func newSigner(t testing.TB) *jose.PrivateKey {
+	t.Helper()
 	key, err := jose.GenerateKey(jose.ES384, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newBedWith(t, inner, key, o)
+	return key
 }
 
 func newBedWith(t testing.TB, inner store.Engine, key *jose.PrivateKey, o Options) *bed {
@@ -226,10 +238,65 @@ func (b *bed) access(jwt secret.Text) (string, *Newest, error) {
 	return access(b.t.Context(), b.Ledger, b.op, jwt)
 }
 
-// engines runs a test on each engine that needs nothing else.
+// engines runs a test on each engine.
 func engines(t *testing.T, test func(t *testing.T, inner store.Engine)) {
 	t.Run("memstore", func(t *testing.T) { test(t, memstore.New()) })
 	t.Run("boltstore", func(t *testing.T) { test(t, openBolt(t, boltPath(t))) })
+	t.Run("pgstore", func(t *testing.T) { test(t, openPostgres(t, postgres(t), newSchema())) })
+}
+
+// cluster is the one PostgreSQL of this package's tests; each test has a schema of its own in it.
+var cluster struct {
+	once sync.Once
+	pg   *services.Postgres
+	err  error
+}
+
+// postgres returns the address of the cluster.
+func postgres(t testing.TB) string {
+	t.Helper()
+	cluster.once.Do(func() { cluster.pg, cluster.err = services.StartPostgreSQL() })
+	if errors.Is(cluster.err, services.ErrNoPostgres) {
+		services.Missing(t, cluster.err.Error())
+	}
+	if cluster.err != nil {
+		t.Fatal(cluster.err)
+	}
+	return cluster.pg.URL("")
+}
+
+func newSchema() string { return "t" + strings.ToLower(rand.Text()) }
+
+// patient are limits for a machine with other work.
+func patient(schema string) pgstore.Options {
+	return pgstore.Options{
+		Role: "mytoken-server", Schema: schema, Connect: time.Minute, Statement: time.Minute, Patience: 2 * time.Minute,
+	}
+}
+
+func openPostgres(t testing.TB, url, schema string) *pgstore.Engine {
+	t.Helper()
+	e, err := pgstore.Open(context.Background(), func() (string, error) { return url, nil }, patient(schema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	return e
+}
+
+// deadlocks is how many the cluster had to end.
+func deadlocks(t testing.TB) (n int) {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), postgres(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	err = conn.QueryRow(context.Background(), "select sum(deadlocks)::int from pg_stat_database").Scan(&n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func boltPath(t testing.TB) string {

@@ -119,7 +119,8 @@ func (l *Ledger) MakeCode(ctx context.Context, n NewCode) (Code, error) {
 
 func (l *Ledger) keepCode(tx store.WTx, h CodeHandle, rec codeRecord) error {
 	if rec.Owner != "" {
-		if _, err := read[stateRecord](tx, tableStates, rec.Owner); err != nil {
+		// Locked: who removes the owner has to see this code or stop it.
+		if _, err := readForUpdate[stateRecord](tx, tableStates, rec.Owner); err != nil {
 			return err
 		}
 		a := aliasRecord{recordVersion, h.Kind}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/store"
-	"github.com/oidcbox/oidcbox/store/memstore"
 )
 
 func TestCodes(t *testing.T) {
@@ -53,45 +52,49 @@ func TestCodes(t *testing.T) {
 }
 
 func TestCodeIsOver(t *testing.T) {
-	b := newBed(t, memstore.New(), Options{})
-	c, err := b.MakeCode(t.Context(), NewCode{Kind: TransferCode, TTL: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.clock.move(time.Minute)
-	if _, err := b.TakeCode(t.Context(), TransferCode, c.Text); !errors.Is(err, ErrUnknown) {
-		t.Errorf("%v", err)
-	}
+	engines(t, func(t *testing.T, inner store.Engine) {
+		b := newBed(t, inner, Options{})
+		c, err := b.MakeCode(t.Context(), NewCode{Kind: TransferCode, TTL: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.clock.move(time.Minute)
+		if _, err := b.TakeCode(t.Context(), TransferCode, c.Text); !errors.Is(err, ErrUnknown) {
+			t.Errorf("%v", err)
+		}
+	})
 }
 
 func TestShortCodesAreNotGuessed(t *testing.T) {
-	b := newBed(t, memstore.New(), Options{})
-	c, err := b.MakeCode(t.Context(), NewCode{Kind: TransferCode, Length: 8, TTL: time.Hour, Secret: secretOf("x")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := b.LookCode(t.Context(), TransferCode, c.Text); err != nil || got.Secret.Expose() != "x" {
-		t.Fatal(err)
-	}
-	at := b.clock.now()
-	allowed := 0
-	for range 2 * attemptsAtOnce {
+	engines(t, func(t *testing.T, inner store.Engine) {
+		b := newBed(t, inner, Options{})
+		c, err := b.MakeCode(t.Context(), NewCode{Kind: TransferCode, Length: 8, TTL: time.Hour, Secret: secretOf("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := b.LookCode(t.Context(), TransferCode, c.Text); err != nil || got.Secret.Expose() != "x" {
+			t.Fatal(err)
+		}
+		at := b.clock.now()
+		allowed := 0
+		for range 2 * attemptsAtOnce {
+			if b.short.allow(at) {
+				allowed++
+			}
+		}
+		if allowed < attemptsAtOnce-2 || allowed > attemptsAtOnce {
+			t.Errorf("%d attempts at once", allowed)
+		}
 		if b.short.allow(at) {
-			allowed++
+			t.Error("attempts are not bounded")
 		}
-	}
-	if allowed < attemptsAtOnce-2 || allowed > attemptsAtOnce {
-		t.Errorf("%d attempts at once", allowed)
-	}
-	if b.short.allow(at) {
-		t.Error("attempts are not bounded")
-	}
-	if !b.short.allow(at.Add(time.Second)) {
-		t.Error("they do not come back")
-	}
-	for _, bad := range []secret.Text{{}, secretOf("short"), secret.New(make([]byte, maxCode+1))} {
-		if _, err := b.TakeCode(t.Context(), TransferCode, bad); !errors.Is(err, ErrUnknown) {
-			t.Errorf("%d characters: %v", bad.Len(), err)
+		if !b.short.allow(at.Add(time.Second)) {
+			t.Error("they do not come back")
 		}
-	}
+		for _, bad := range []secret.Text{{}, secretOf("short"), secret.New(make([]byte, maxCode+1))} {
+			if _, err := b.TakeCode(t.Context(), TransferCode, bad); !errors.Is(err, ErrUnknown) {
+				t.Errorf("%d characters: %v", bad.Len(), err)
+			}
+		}
+	})
 }

@@ -24,6 +24,14 @@ func (r *Reservation) Commit(ctx context.Context, e Event) (*Newest, error) {
 	return r.settle(ctx, e, nil)
 }
 
+// extra is what a use does beside being counted, in the same change.
+type extra interface {
+	// lock takes the locks that go before that of the mytoken in hand.
+	lock(tx store.WTx) error
+	// apply does it. s is the state of the mytoken in hand, which the caller writes.
+	apply(tx store.WTx, s *stateRecord) error
+}
+
 // replacement is the mytoken that would replace the one in hand, with all that takes time done before the transaction.
 type replacement struct {
 	newest      Newest
@@ -62,10 +70,8 @@ func (p *Presented) rewrap(jwt secret.Text, momID string) (*box, error) {
 	return lock(jwt, key, forKey, momID)
 }
 
-// settle commits a use, with more in the same change.
-func (r *Reservation) settle(
-	ctx context.Context, e Event, more func(tx store.WTx, s *stateRecord, now time.Time) error,
-) (*Newest, error) {
+// settle commits a use, with more in the same change, which may be nil.
+func (r *Reservation) settle(ctx context.Context, e Event, more extra) (*Newest, error) {
 	if r.settled.Load() {
 		return nil, ErrSettled
 	}
@@ -81,6 +87,11 @@ func (r *Reservation) settle(
 	)
 	err = l.eng.Update(ctx, func(tx store.WTx) error {
 		replaced, answer = false, nil
+		if more != nil {
+			if err := more.lock(tx); err != nil {
+				return err
+			}
+		}
 		s, now, err := l.forUpdate(tx, p.MOMID)
 		if err != nil {
 			return err
@@ -89,7 +100,7 @@ func (r *Reservation) settle(
 			return err
 		}
 		if ended = revoked(tx, s); ended == nil && more != nil {
-			if err := more(tx, s, now); err != nil {
+			if err := more.apply(tx, s); err != nil {
 				return err
 			}
 		}

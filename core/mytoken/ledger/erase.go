@@ -39,6 +39,9 @@ func (l *Ledger) erase(ctx context.Context, user string) error {
 		return err
 	}
 	for _, key := range owned {
+		if err := l.shut(ctx, key[2]); err != nil {
+			return err
+		}
 		if err := l.remove(ctx, Token{User: key[0], Login: key[1], MOMID: key[2]}, false); err != nil {
 			return err
 		}
@@ -56,6 +59,23 @@ func (l *Ledger) erase(ctx context.Context, user string) error {
 		}
 	}
 	return l.dropPerson(ctx, user)
+}
+
+// shut ends a mytoken without a trace, so that what is removed of it is not made anew by its use.
+func (l *Ledger) shut(ctx context.Context, momID string) error {
+	err := l.eng.Update(ctx, func(tx store.WTx) error {
+		s, err := readForUpdate[stateRecord](tx, tableStates, momID)
+		if err != nil || s.Revoked != nil {
+			return err
+		}
+		s.Revoked = &revocation{At: l.now(), Reason: "erased"}
+		s.Key, s.Answer = nil, nil
+		return write(tx, tableStates, s, time.Time{}, momID)
+	})
+	if errors.Is(err, ErrUnknown) {
+		return nil
+	}
+	return err
 }
 
 // loginsOf looks through all logins: those whose first mytoken was never kept lead nowhere else.

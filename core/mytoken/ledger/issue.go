@@ -51,30 +51,47 @@ func (l *Ledger) Begin(ctx context.Context, lg Login, g Grant) (Token, error) {
 		}
 		return write(tx, tableLogins, pending, time.Time{}, login)
 	})
-	if err == nil {
-		err = l.entrust(ctx, login, key, lg)
-	}
-	if err == nil {
-		err = l.eng.Update(ctx, func(tx store.WTx) error {
-			// The row of the person is locked as well: an erasure that began meanwhile has to see this login or stop it.
-			if err := l.enter(tx, user, g.Claims); err != nil {
-				return err
-			}
-			kept, err := readForUpdate[loginRecord](tx, tableLogins, login)
-			if err != nil {
-				return err
-			}
-			kept.Pending = false
-			if err := write(tx, tableLogins, kept, time.Time{}, login); err != nil {
-				return err
-			}
-			return l.keep(tx, n, EventCreated)
-		})
-	}
 	if err != nil {
 		return Token{}, fmt.Errorf("keep a login: %w", err)
 	}
+	if err = l.entrust(ctx, login, key, lg); err == nil {
+		err = l.eng.Update(ctx, func(tx store.WTx) error { return l.arrive(tx, n, g.Claims) })
+	}
+	if err != nil {
+		l.withdraw(ctx, login)
+		return Token{}, fmt.Errorf("keep a login: %w", err)
+	}
 	return l.tokenOf(n.momID, n.token, n.state, l.now()), nil
+}
+
+// arrive keeps the first mytoken of a login. The row of the person is locked as well: an erasure that began meanwhile
+// has to see this login or stop it.
+func (l *Ledger) arrive(tx store.WTx, n *issued, c mytoken.Claims) error {
+	if err := l.enter(tx, n.token.User, c); err != nil {
+		return err
+	}
+	kept, err := readForUpdate[loginRecord](tx, tableLogins, n.token.Login)
+	if err == nil {
+		err = absent(tx, n.momID)
+	}
+	if err != nil {
+		return err
+	}
+	kept.Pending = false
+	if err := write(tx, tableLogins, kept, time.Time{}, n.token.Login); err != nil {
+		return err
+	}
+	return l.keep(tx, n, EventCreated)
+}
+
+// withdraw removes the refresh token of a login that was not kept. An erasure may have removed the row that leads to it
+// meanwhile, so that no sweep would find it.
+func (l *Ledger) withdraw(ctx context.Context, login string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closing)
+	defer cancel()
+	if err := l.forget(ctx, login); err != nil {
+		l.o.Log.WarnContext(ctx, "a refresh token that nobody can open is left", "login", login, "err", err)
+	}
 }
 
 // enter makes the row of a person, or locks it.
@@ -152,15 +169,21 @@ func (l *Ledger) prepare(g Grant, key secret.Text, i issue) (*issued, error) {
 	return n, err
 }
 
-// keep writes the records of a new mytoken. names are events of its creation; the first has the comment.
-func (l *Ledger) keep(tx store.WTx, n *issued, names ...string) error {
-	_, err := readForUpdate[stateRecord](tx, tableStates, n.momID)
-	if err == nil {
+// absent locks the place of a new mytoken. ErrExists where there is one.
+func absent(tx store.WTx, momID string) error {
+	_, err := readForUpdate[stateRecord](tx, tableStates, momID)
+	switch {
+	case err == nil:
 		return ErrExists
+	case errors.Is(err, ErrUnknown):
+		return nil
 	}
-	if !errors.Is(err, ErrUnknown) {
-		return err
-	}
+	return err
+}
+
+// keep writes the records of a new mytoken, whose place is locked. names are events of its creation; the first has the
+// comment.
+func (l *Ledger) keep(tx store.WTx, n *issued, names ...string) error {
 	s := *n.state // the transaction may run again
 	e := n.event
 	for i, name := range names {
@@ -202,38 +225,47 @@ func (r *Reservation) Sub(ctx context.Context, g Grant) (Token, *Newest, error) 
 		return Token{}, nil, err
 	}
 	e := Event{Name: EventMTCreated, Comment: "Created MT " + g.Claims.Name, From: g.Event.From}
-	newest, err := r.settle(ctx, e, func(tx store.WTx, s *stateRecord, _ time.Time) error {
-		if err := p.mayHandOn(tx); err != nil {
-			return err
-		}
-		for _, c := range g.Charges {
-			if err := charge(s, p.Claims.Restrictions, c); err != nil {
-				return err
-			}
-		}
-		return l.keep(tx, n, EventCreated, EventInherited)
-	})
+	newest, err := r.settle(ctx, e, &handing{p: p, issued: n, charges: g.Charges})
 	if err != nil {
 		return Token{}, nil, err
 	}
 	return l.tokenOf(n.momID, n.token, n.state, l.now()), newest, nil
 }
 
-// mayHandOn says whether person and login still are there. The person is locked: an erasure that begins meanwhile has
-// to see the new mytoken or stop it.
-func (p *Presented) mayHandOn(tx store.WTx) error {
-	u, err := readForUpdate[userRecord](tx, tableUsers, p.User)
+// handing is a mytoken that is made from the one in hand.
+type handing struct {
+	*issued
+	p       *Presented
+	charges []rules.Charge
+}
+
+// lock locks the person, since an erasure that begins meanwhile has to see the new mytoken or stop it, and the place of
+// the new mytoken, which comes before that of its parent.
+func (h *handing) lock(tx store.WTx) error {
+	u, err := readForUpdate[userRecord](tx, tableUsers, h.p.User)
 	if err == nil && u.Erasing {
 		err = ErrErased
 	}
 	if err != nil {
 		return err
 	}
-	lg, err := read[loginRecord](tx, tableLogins, p.Login)
+	return absent(tx, h.momID)
+}
+
+func (h *handing) apply(tx store.WTx, s *stateRecord) error {
+	lg, err := read[loginRecord](tx, tableLogins, h.p.Login)
 	if err == nil && !lg.Ended.IsZero() {
 		err = ErrNoLogin
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	for _, c := range h.charges {
+		if err := charge(s, h.p.Claims.Restrictions, c); err != nil {
+			return err
+		}
+	}
+	return h.p.l.keep(tx, h.issued, EventCreated, EventInherited)
 }
 
 // charge takes an allowance from the clause of the parent, by the limit that the parent's own JWT says.

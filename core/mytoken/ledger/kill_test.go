@@ -1,81 +1,17 @@
 package ledger
 
 import (
-	"bufio"
-	"context"
-	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strconv"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/secret"
-	"github.com/oidcbox/oidcbox/core/secret/vault"
-	"github.com/oidcbox/oidcbox/store/boltstore"
-	"github.com/oidcbox/oidcbox/store/sealed"
-
-	"github.com/oidcbox/oidcbox/core/mytoken"
+	"github.com/oidcbox/oidcbox/core/token/jose"
 )
 
-// The test binary plays the server that is killed when this is set: path of the store, and of a file with the mytoken.
-const childVar = "OIDCBOX_LEDGER_CHILD"
-
-func TestMain(m *testing.M) {
-	if spec := os.Getenv(childVar); spec != "" {
-		os.Exit(child(strings.Split(spec, "|")))
-	}
-	os.Exit(m.Run())
-}
-
-// child uses the mytoken from eight sides until there is nothing left, and says "got" for each access token.
-func child(spec []string) int {
-	ctx := context.Background()
-	eng, err := boltstore.Open(ctx, spec[0], boltstore.Options{Role: "mytoken-server", Timeout: 10 * time.Second})
-	if err != nil {
-		fmt.Println("fault", err)
-		return 1
-	}
-	defer eng.Close()
-	v, err := vault.New(vault.Prefer, nil)
-	if err != nil {
-		fmt.Println("fault", err)
-		return 1
-	}
-	s, err := v.Sealer(secret.New(make([]byte, 32)))
-	jwt, err2 := os.ReadFile(spec[1])
-	if err != nil || err2 != nil {
-		fmt.Println("fault", err, err2)
-		return 1
-	}
-	never := func([]byte) (mytoken.Claims, error) { return mytoken.Claims{}, ErrInvalid }
-	l := New(sealed.New(eng, s), Options{Minter: noMinter{}, Verify: never})
-	fmt.Println("ready")
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for {
-				if _, _, err := access(ctx, l, &op{during: func() { fmt.Println("call") }}, secret.New([]byte(string(jwt)))); err != nil {
-					return
-				}
-				fmt.Println("got")
-			}
-		})
-	}
-	wg.Wait()
-	fmt.Println("done")
-	return 0
-}
-
-type noMinter struct{}
-
-func (noMinter) Rotate(mytoken.Claims, time.Time) (secret.Text, mytoken.Claims, error) {
-	return secret.Text{}, mytoken.Claims{}, ErrInvalid
-}
-
+// killRounds is how many processes a test kills.
 func killRounds() int {
 	if n, err := strconv.Atoi(os.Getenv("OIDCBOX_KILL_ROUNDS")); err == nil && n > 0 {
 		return n
@@ -92,20 +28,16 @@ func TestKill(t *testing.T) {
 		jwt secret.Text
 		tok Token
 	)
+	key := newSigner(t)
 	with := func(fn func(b *bed)) {
 		e := openBolt(t, path)
 		defer e.Close()
-		b := newBed(t, e, Options{})
-		fn(b)
+		fn(newBedWith(t, e, key, Options{}))
 	}
 	got, kills := 0, 0
 	for range killRounds() {
-		file := path + ".jwt"
 		with(func(b *bed) { jwt, tok = b.begin(limit(k), nil) })
-		if err := os.WriteFile(file, []byte(jwt.Expose()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		acked := killOnce(t, path, file)
+		acked := killOnce(t, path, key, jwt)
 		with(func(b *bed) {
 			now, err := b.Find(t.Context(), tok.MOMID)
 			if err != nil {
@@ -140,35 +72,18 @@ func TestKill(t *testing.T) {
 }
 
 // killOnce returns how many access tokens the child has handed out before it died.
-func killOnce(t *testing.T, path, file string) (acked int) {
+func killOnce(t *testing.T, path string, key *jose.PrivateKey, jwt secret.Text) (acked int) {
 	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), exe)
-	cmd.Env = append(os.Environ(), childVar+"="+path+"|"+file)
-	cmd.Stderr = t.Output()
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	c := task{Do: "use", Bolt: path, Texts: []string{jwt.Expose()}}.start(t, key)
 	after := 1 + rand.IntN(100) // lines, so that the moment does not depend on the speed of the machine
 	lines := 0
-	for in := bufio.NewScanner(out); in.Scan(); {
-		if strings.HasPrefix(in.Text(), "fault") {
-			t.Fatal(in.Text())
-		}
-		if in.Text() == "got" {
+	for line := range c.lines {
+		if line == "got" {
 			acked++
 		}
 		if lines++; lines == after {
-			_ = cmd.Process.Kill()
+			c.kill()
 		}
 	}
-	_ = cmd.Wait()
 	return acked
 }

@@ -129,7 +129,7 @@ func (l *Ledger) end(ctx context.Context, momID string, e ending) (Revoked, erro
 	return r, err
 }
 
-// giveUp returns to the parent what a mytoken that ends leaves of its allowance, once. Locks are taken upwards only.
+// giveUp returns to the parent what a mytoken that ends leaves of its allowance, once.
 func (l *Ledger) giveUp(tx store.WTx, momID string, s *stateRecord) error {
 	if s.Returned || len(s.Path) == 0 {
 		return nil
@@ -198,7 +198,7 @@ func (l *Ledger) endLogin(ctx context.Context, login string) (bool, error) {
 		return err
 	})
 	if err == nil && ended {
-		err = l.markEnded(ctx, login)
+		ended, err = l.markEnded(ctx, login)
 	}
 	if err != nil {
 		return false, fmt.Errorf("end a login: %w", err)
@@ -206,23 +206,25 @@ func (l *Ledger) endLogin(ctx context.Context, login string) (bool, error) {
 	return ended, nil
 }
 
-// markEnded writes the mark first: should the process die before the refresh token is removed, Sweep removes it.
-func (l *Ledger) markEnded(ctx context.Context, login string) error {
-	err := l.eng.Update(ctx, func(tx store.WTx) error {
+// markEnded writes the mark first: should the process die before the refresh token is removed, Sweep removes it. Of
+// those who find out at the same time, one is told that it ended the login.
+func (l *Ledger) markEnded(ctx context.Context, login string) (first bool, err error) {
+	err = l.eng.Update(ctx, func(tx store.WTx) error {
+		first = false
 		lg, err := readForUpdate[loginRecord](tx, tableLogins, login)
-		if err != nil {
+		if err != nil || !lg.Ended.IsZero() {
 			return err
 		}
-		lg.Ended = l.now()
+		first, lg.Ended = true, l.now()
 		return write(tx, tableLogins, lg, time.Time{}, login)
 	})
 	if errors.Is(err, ErrUnknown) {
-		return nil
+		return false, nil
 	}
-	if err != nil {
-		return err
+	if err != nil || !first {
+		return false, err
 	}
-	return l.forget(ctx, login)
+	return true, l.forget(ctx, login)
 }
 
 // RevokedAtProvider notes that the refresh token of an ended login was revoked at its provider too.

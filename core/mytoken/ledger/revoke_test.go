@@ -10,7 +10,6 @@ import (
 	"github.com/oidcbox/oidcbox/core/mytoken/rules"
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/store"
-	"github.com/oidcbox/oidcbox/store/memstore"
 )
 
 func secretOf(s string) secret.Text { return secret.FromString(s) }
@@ -80,67 +79,71 @@ func TestRevoke(t *testing.T) {
 }
 
 func TestRevokeOfSomebodyElse(t *testing.T) {
-	b := newBed(t, memstore.New(), Options{})
-	a, _ := b.begin(nil, nil)
-	o := order(b.clock.now(), nil, nil)
-	o.OIDCSubject = "bob"
-	jwt, c, err := b.minter.Issue(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bob, err := b.Begin(t.Context(), Login{Refresh: secretOf("rt-of-bob")}, Grant{JWT: jwt, Claims: c})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.present(a).Revoke(t.Context(), bob.MOMID, true, origin()); !errors.Is(err, ErrUnknown) {
-		t.Errorf("%v", err)
-	}
-	if all, err := b.List(t.Context(), bob.User); err != nil || len(all) != 1 || all[0].Condition != Live {
-		t.Errorf("%+v, %v", all, err)
-	}
+	engines(t, func(t *testing.T, inner store.Engine) {
+		b := newBed(t, inner, Options{})
+		a, _ := b.begin(nil, nil)
+		o := order(b.clock.now(), nil, nil)
+		o.OIDCSubject = "bob"
+		jwt, c, err := b.minter.Issue(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bob, err := b.Begin(t.Context(), Login{Refresh: secretOf("rt-of-bob")}, Grant{JWT: jwt, Claims: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.present(a).Revoke(t.Context(), bob.MOMID, true, origin()); !errors.Is(err, ErrUnknown) {
+			t.Errorf("%v", err)
+		}
+		if all, err := b.List(t.Context(), bob.User); err != nil || len(all) != 1 || all[0].Condition != Live {
+			t.Errorf("%+v, %v", all, err)
+		}
+	})
 }
 
 // What a sub-token leaves of its allowance when it ends is its parent's again, once, and what it used is not.
 func TestAllowanceComesBack(t *testing.T) {
-	for name, finish := range map[string]func(b *bed, parent secret.Text, child Token){
-		"revoked": func(b *bed, parent secret.Text, child Token) {
-			for range 2 {
-				if _, err := b.present(parent).Revoke(b.t.Context(), child.MOMID, true, origin()); err != nil {
-					b.t.Fatal(err)
+	engines(t, func(t *testing.T, inner store.Engine) {
+		for name, finish := range map[string]func(b *bed, parent secret.Text, child Token){
+			"revoked": func(b *bed, parent secret.Text, child Token) {
+				for range 2 {
+					if _, err := b.present(parent).Revoke(b.t.Context(), child.MOMID, true, origin()); err != nil {
+						b.t.Fatal(err)
+					}
 				}
-			}
-		},
-		"expired": func(b *bed, _ secret.Text, _ Token) {
-			b.clock.move(2 * time.Hour)
-			for range 2 {
-				if _, err := b.Sweep(b.t.Context()); err != nil {
-					b.t.Fatal(err)
+			},
+			"expired": func(b *bed, _ secret.Text, _ Token) {
+				b.clock.move(2 * time.Hour)
+				for range 2 {
+					if _, err := b.Sweep(b.t.Context()); err != nil {
+						b.t.Fatal(err)
+					}
 				}
-			}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := newBed(t, memstore.New(), Options{})
-			parent, _ := b.begin(limit(10), nil)
-			six := int64(6)
-			child, ct := b.sub(parent, mytoken.Restrictions{{UsagesAT: &six, Expires: mytoken.At(b.clock.now().Add(time.Hour))}})
-			for range 2 {
-				if _, _, err := b.access(child); err != nil {
-					t.Fatal(err)
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				b := newBed(t, inner, Options{})
+				parent, _ := b.begin(limit(10), nil)
+				six := int64(6)
+				child, ct := b.sub(parent, mytoken.Restrictions{{UsagesAT: &six, Expires: mytoken.At(b.clock.now().Add(time.Hour))}})
+				for range 2 {
+					if _, _, err := b.access(child); err != nil {
+						t.Fatal(err)
+					}
 				}
-			}
-			finish(b, parent, ct)
-			n := 0
-			for ; n < 20; n++ {
-				if _, _, err := b.access(parent); err != nil {
-					break
+				finish(b, parent, ct)
+				n := 0
+				for ; n < 20; n++ {
+					if _, _, err := b.access(parent); err != nil {
+						break
+					}
 				}
-			}
-			if n != 8 {
-				t.Errorf("%d uses left of 10 after 2 by a child", n)
-			}
-		})
-	}
+				if n != 8 {
+					t.Errorf("%d uses left of 10 after 2 by a child", n)
+				}
+			})
+		}
+	})
 }
 
 func TestSweepAndRetention(t *testing.T) {

@@ -180,40 +180,76 @@ func (l *Ledger) outdated(s *stateRecord, now time.Time) bool {
 	return s.Answer != nil && now.Sub(s.Since) > 2*l.o.Window+l.o.Hold
 }
 
-// remove deletes all that is kept of a mytoken: events and codes first, in batches, the row that leads to them last.
+// remove deletes all that is kept of a mytoken: events and codes first, in batches, the row that leads to them last,
+// unless there are new ones by then.
 func (l *Ledger) remove(ctx context.Context, t Token, keepMark bool) error {
-	var first, next int64
-	err := l.eng.View(ctx, func(tx store.Tx) error {
-		s, err := read[stateRecord](tx, tableStates, t.MOMID)
-		if err == nil {
-			first, next = s.First, s.Next
+	for {
+		rows, next, err := l.trail(ctx, t.MOMID)
+		if err != nil {
+			return err
 		}
+		if err := l.delete(ctx, rows); err != nil {
+			return err
+		}
+		gone, err := l.removeRows(ctx, t, next, keepMark)
+		if gone || err != nil {
+			return err
+		}
+	}
+}
+
+// trail is what a mytoken leaves beside its own rows, and the number of its next event.
+func (l *Ledger) trail(ctx context.Context, momID string) (rows []row, next int64, err error) {
+	err = l.eng.View(ctx, func(tx store.Tx) error {
+		s, err := read[stateRecord](tx, tableStates, momID)
+		if errors.Is(err, ErrUnknown) {
+			s, err = &stateRecord{}, nil
+		}
+		if err != nil {
+			return err
+		}
+		rows, next = nil, s.Next
+		for n := s.First; n < s.Next; n++ {
+			rows = append(rows, row{tableEvents, eventKey(momID, n)})
+		}
+		codes, err := aliases(tx, momID)
+		rows = append(rows, codes...)
 		return err
 	})
-	if err != nil && !errors.Is(err, ErrUnknown) {
-		return err
-	}
-	var rows []row
-	for n := first; n < next; n++ {
-		rows = append(rows, row{tableEvents, eventKey(t.MOMID, n)})
-	}
-	aliases, err := l.aliases(ctx, t.MOMID)
+	return rows, next, err
+}
+
+// removeRows deletes the rows of a mytoken, and does not where something was added to its trail. Its uses and codes lock
+// the state, so nothing can be added behind it.
+func (l *Ledger) removeRows(ctx context.Context, t Token, next int64, keepMark bool) (gone bool, err error) {
+	err = l.eng.Update(ctx, func(tx store.WTx) error {
+		gone = false
+		s, err := readForUpdate[stateRecord](tx, tableStates, t.MOMID)
+		if err != nil && !errors.Is(err, ErrUnknown) {
+			return err
+		}
+		codes, err := aliases(tx, t.MOMID)
+		if err != nil {
+			return err
+		}
+		if len(codes) > 0 || s != nil && s.Next != next {
+			return nil
+		}
+		gone = true
+		last := []row{
+			{tableStates, store.Key{t.MOMID}},
+			{tableTokens, store.Key{t.MOMID}},
+			{tableOwned, store.Key{t.User, t.Login, t.MOMID}},
+		}
+		if !keepMark {
+			last = append(last, row{tableMarks, store.Key{t.MOMID}})
+		}
+		return deleteRows(tx, last)
+	})
 	if err != nil {
-		return err
+		return false, fmt.Errorf("remove a mytoken: %w", err)
 	}
-	rows = append(rows, aliases...)
-	if err := l.delete(ctx, rows); err != nil {
-		return err
-	}
-	last := []row{
-		{tableTokens, store.Key{t.MOMID}},
-		{tableStates, store.Key{t.MOMID}},
-		{tableOwned, store.Key{t.User, t.Login, t.MOMID}},
-	}
-	if !keepMark {
-		last = append(last, row{tableMarks, store.Key{t.MOMID}})
-	}
-	return l.delete(ctx, last)
+	return gone, nil
 }
 
 // row is one to be deleted.
@@ -223,37 +259,33 @@ type row struct {
 }
 
 // aliases are the codes of a mytoken, and the rows that lead to them.
-func (l *Ledger) aliases(ctx context.Context, momID string) (rows []row, err error) {
-	err = l.eng.View(ctx, func(tx store.Tx) error {
-		rows = nil
-		for r, err := range tx.Scan(table(tableAliases), store.Key{momID}) {
-			if err != nil {
-				return err
-			}
-			a, err := parse[aliasRecord](r.Value)
-			if err != nil {
-				return err
-			}
-			rows = append(rows,
-				row{tableCodes, store.Key{string(a.Kind), r.Key[1]}}, row{tableAliases, r.Key})
+func aliases(tx store.Tx, momID string) (rows []row, err error) {
+	for r, err := range tx.Scan(table(tableAliases), store.Key{momID}) {
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	return rows, err
+		a, err := parse[aliasRecord](r.Value)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row{tableCodes, store.Key{string(a.Kind), r.Key[1]}}, row{tableAliases, r.Key})
+	}
+	return rows, nil
 }
 
 func (l *Ledger) delete(ctx context.Context, rows []row) error {
 	for some := range slices.Chunk(rows, batch) {
-		err := l.eng.Update(ctx, func(tx store.WTx) error {
-			for _, r := range some {
-				if err := tx.Delete(table(r.table), r.key); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
+		if err := l.eng.Update(ctx, func(tx store.WTx) error { return deleteRows(tx, some) }); err != nil {
 			return fmt.Errorf("remove records: %w", err)
+		}
+	}
+	return nil
+}
+
+func deleteRows(tx store.WTx, rows []row) error {
+	for _, r := range rows {
+		if err := tx.Delete(table(r.table), r.key); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -46,36 +46,38 @@ func TestJourney(t *testing.T) {
 }
 
 func TestPresentRefuses(t *testing.T) {
-	b := newBed(t, memstore.New(), Options{})
-	soon := mytoken.At(b.clock.now().Add(time.Hour))
-	jwt, _ := b.begin(mytoken.Restrictions{{Expires: soon}}, nil)
-	never, _ := b.issue(nil, nil)
-	other := newBed(t, memstore.New(), Options{})
-	foreign, _ := other.issue(nil, nil)
-	text := []byte(jwt.Expose())
-	text[len(text)-3] ^= 1
-	for name, tc := range map[string]struct {
-		jwt  secret.Text
-		want error
-	}{
-		"never_kept":       {never, ErrUnknown},
-		"of_other_server":  {foreign, ErrUnknown},
-		"other_signature":  {secret.New(text), ErrInvalid},
-		"no_jwt":           {secret.FromString("abcdefghijklmnopqrstuvwxyz0123456789"), ErrInvalid},
-		"too_long":         {secret.New(make([]byte, mint.MaxSize+1)), ErrInvalid},
-		"empty":            {secret.Text{}, ErrInvalid},
-		"dots_and_nothing": {secret.FromString(".."), ErrInvalid},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if _, err := b.Present(t.Context(), tc.jwt, origin()); !errors.Is(err, tc.want) {
-				t.Errorf("%v, want %v", err, tc.want)
-			}
-		})
-	}
-	b.clock.move(time.Hour)
-	if _, err := b.Present(t.Context(), jwt, origin()); !errors.Is(err, mint.ErrExpired) {
-		t.Errorf("at its last second: %v", err)
-	}
+	engines(t, func(t *testing.T, inner store.Engine) {
+		b := newBed(t, inner, Options{})
+		soon := mytoken.At(b.clock.now().Add(time.Hour))
+		jwt, _ := b.begin(mytoken.Restrictions{{Expires: soon}}, nil)
+		never, _ := b.issue(nil, nil)
+		other := newBed(t, memstore.New(), Options{})
+		foreign, _ := other.issue(nil, nil)
+		text := []byte(jwt.Expose())
+		text[len(text)-3] ^= 1
+		for name, tc := range map[string]struct {
+			jwt  secret.Text
+			want error
+		}{
+			"never_kept":       {never, ErrUnknown},
+			"of_other_server":  {foreign, ErrUnknown},
+			"other_signature":  {secret.New(text), ErrInvalid},
+			"no_jwt":           {secret.FromString("abcdefghijklmnopqrstuvwxyz0123456789"), ErrInvalid},
+			"too_long":         {secret.New(make([]byte, mint.MaxSize+1)), ErrInvalid},
+			"empty":            {secret.Text{}, ErrInvalid},
+			"dots_and_nothing": {secret.FromString(".."), ErrInvalid},
+		} {
+			t.Run(name, func(t *testing.T) {
+				if _, err := b.Present(t.Context(), tc.jwt, origin()); !errors.Is(err, tc.want) {
+					t.Errorf("%v, want %v", err, tc.want)
+				}
+			})
+		}
+		b.clock.move(time.Hour)
+		if _, err := b.Present(t.Context(), jwt, origin()); !errors.Is(err, mint.ErrExpired) {
+			t.Errorf("at its last second: %v", err)
+		}
+	})
 }
 
 // Of many at once exactly as many get an access token as may, also through mytokens that were made from the limited
@@ -151,104 +153,110 @@ func TestManySubtokensAtOnce(t *testing.T) {
 }
 
 func TestGiveBackAndBurn(t *testing.T) {
-	b := newBed(t, memstore.New(), Options{})
-	jwt, tok := b.begin(limit(2), nil)
-	p, err := b.Present(t.Context(), jwt, origin())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	reserve := func() *Reservation {
-		r, err := p.Reserve(t.Context(), rules.Use{Kind: rules.Access}, rules.World{})
+	engines(t, func(t *testing.T, inner store.Engine) {
+		b := newBed(t, inner, Options{})
+		jwt, tok := b.begin(limit(2), nil)
+		p, err := b.Present(t.Context(), jwt, origin())
 		if err != nil {
 			t.Fatal(err)
 		}
-		return r
-	}
-	r := reserve()
-	if err := r.GiveBack(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.GiveBack(t.Context()); !errors.Is(err, ErrSettled) {
-		t.Errorf("twice: %v", err)
-	}
-	if _, err := r.Commit(t.Context(), Event{}); !errors.Is(err, ErrSettled) {
-		t.Errorf("commit of what was given back: %v", err)
-	}
-	b.op.err = errors.New("cut off")
-	r = reserve()
-	if _, err := r.Refresh(t.Context(), b.op, flow.Request{}); err == nil {
-		t.Fatal("no error")
-	}
-	if err := r.GiveBack(t.Context()); !errors.Is(err, ErrCalled) {
-		t.Errorf("the provider was called: %v", err)
-	}
-	if err := r.Burn(t.Context(), "cut off", origin()); err != nil {
-		t.Fatal(err)
-	}
-	got, err := b.Find(t.Context(), tok.MOMID)
-	if err != nil || got.Unknown != 1 {
-		t.Errorf("%+v, %v", got, err)
-	}
-	reserve() // one is left
-	if _, err := p.Reserve(t.Context(), rules.Use{Kind: rules.Access}, rules.World{}); !errors.Is(err, rules.ErrRestricted) {
-		t.Errorf("third of two: %v", err)
-	}
+		defer p.Close()
+		reserve := func() *Reservation {
+			r, err := p.Reserve(t.Context(), rules.Use{Kind: rules.Access}, rules.World{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		r := reserve()
+		if err := r.GiveBack(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.GiveBack(t.Context()); !errors.Is(err, ErrSettled) {
+			t.Errorf("twice: %v", err)
+		}
+		if _, err := r.Commit(t.Context(), Event{}); !errors.Is(err, ErrSettled) {
+			t.Errorf("commit of what was given back: %v", err)
+		}
+		b.op.err = errors.New("cut off")
+		r = reserve()
+		if _, err := r.Refresh(t.Context(), b.op, flow.Request{}); err == nil {
+			t.Fatal("no error")
+		}
+		if err := r.GiveBack(t.Context()); !errors.Is(err, ErrCalled) {
+			t.Errorf("the provider was called: %v", err)
+		}
+		if err := r.Burn(t.Context(), "cut off", origin()); err != nil {
+			t.Fatal(err)
+		}
+		got, err := b.Find(t.Context(), tok.MOMID)
+		if err != nil || got.Unknown != 1 {
+			t.Errorf("%+v, %v", got, err)
+		}
+		reserve() // one is left
+		if _, err := p.Reserve(t.Context(), rules.Use{Kind: rules.Access}, rules.World{}); !errors.Is(err, rules.ErrRestricted) {
+			t.Errorf("third of two: %v", err)
+		}
+	})
 }
 
 // A use that nobody settles is taken from the beginning, and shown as unknown after a while; a late answer adds
 // nothing.
 func TestLeftOpen(t *testing.T) {
-	b := newBed(t, memstore.New(), Options{Hold: time.Minute})
-	jwt, tok := b.begin(limit(1), nil)
-	p, err := b.Present(t.Context(), jwt, origin())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	r, err := p.Reserve(t.Context(), rules.Use{Kind: rules.Access}, rules.World{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := b.access(jwt); !errors.Is(err, rules.ErrRestricted) {
-		t.Errorf("while it is open: %v", err)
-	}
-	b.clock.move(2 * time.Minute)
-	if got, err := b.Find(t.Context(), tok.MOMID); err != nil || got.Unknown != 1 {
-		t.Errorf("%+v, %v", got, err)
-	}
-	if n, err := b.Sweep(t.Context()); err != nil || n.Lost != 1 {
-		t.Errorf("%+v, %v", n, err)
-	}
-	if _, _, err := b.access(jwt); !errors.Is(err, rules.ErrRestricted) {
-		t.Errorf("after it was lost: %v", err)
-	}
-	if err := r.GiveBack(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := b.access(jwt); !errors.Is(err, rules.ErrRestricted) {
-		t.Errorf("after it was lost and given back: %v", err)
-	}
-	ev, err := b.Events(t.Context(), tok.MOMID, 1)
-	if err != nil || len(ev) != 1 || ev[0].Event != EventUnknown {
-		t.Errorf("%+v, %v", ev, err)
-	}
+	engines(t, func(t *testing.T, inner store.Engine) {
+		b := newBed(t, inner, Options{Hold: time.Minute})
+		jwt, tok := b.begin(limit(1), nil)
+		p, err := b.Present(t.Context(), jwt, origin())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		r, err := p.Reserve(t.Context(), rules.Use{Kind: rules.Access}, rules.World{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := b.access(jwt); !errors.Is(err, rules.ErrRestricted) {
+			t.Errorf("while it is open: %v", err)
+		}
+		b.clock.move(2 * time.Minute)
+		if got, err := b.Find(t.Context(), tok.MOMID); err != nil || got.Unknown != 1 {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if n, err := b.Sweep(t.Context()); err != nil || n.Lost != 1 {
+			t.Errorf("%+v, %v", n, err)
+		}
+		if _, _, err := b.access(jwt); !errors.Is(err, rules.ErrRestricted) {
+			t.Errorf("after it was lost: %v", err)
+		}
+		if err := r.GiveBack(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := b.access(jwt); !errors.Is(err, rules.ErrRestricted) {
+			t.Errorf("after it was lost and given back: %v", err)
+		}
+		ev, err := b.Events(t.Context(), tok.MOMID, 1)
+		if err != nil || len(ev) != 1 || ev[0].Event != EventUnknown {
+			t.Errorf("%+v, %v", ev, err)
+		}
+	})
 }
 
 func TestEventsAreBounded(t *testing.T) {
-	b := newBed(t, memstore.New(), Options{Events: 5})
-	jwt, tok := b.begin(nil, nil)
-	for range 9 {
-		if _, _, err := b.access(jwt); err != nil {
-			t.Fatal(err)
+	engines(t, func(t *testing.T, inner store.Engine) {
+		b := newBed(t, inner, Options{Events: 5})
+		jwt, tok := b.begin(nil, nil)
+		for range 9 {
+			if _, _, err := b.access(jwt); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	ev, err := b.Events(t.Context(), tok.MOMID, 0)
-	if err != nil || len(ev) != 5 {
-		t.Errorf("%d events, %v", len(ev), err)
-	}
-	keys, err := b.keys(t.Context(), tableEvents)
-	if err != nil || len(keys) != 5 {
-		t.Errorf("%d rows, %v", len(keys), err)
-	}
+		ev, err := b.Events(t.Context(), tok.MOMID, 0)
+		if err != nil || len(ev) != 5 {
+			t.Errorf("%d events, %v", len(ev), err)
+		}
+		keys, err := b.keys(t.Context(), tableEvents)
+		if err != nil || len(keys) != 5 {
+			t.Errorf("%d rows, %v", len(keys), err)
+		}
+	})
 }
