@@ -54,6 +54,7 @@ func tiers() [][]string {
 		{"core/mytoken/geo/geotest"},
 		{"core/mytoken/desk"},
 		{"core/mytoken/upstream"},
+		{"core/mytoken/httpapi"},
 		{"core/agent/proto", "core/agent/control", "core/agent/login", "core/agent/prompt"},
 		{"core/agent/grant"},
 		{"core/agent/service", "core/agent/start"},

@@ -16,6 +16,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/mytoken/rules"
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/token/dpop"
+	"github.com/oidcbox/oidcbox/core/transport/limit"
 )
 
 // Minter makes mytokens; *mint.Minter is one.
@@ -66,6 +67,9 @@ type Options struct {
 	Limits    Limits
 	// DPoP checks proofs. nil: no mytoken is bound to a key, and none that is can be used.
 	DPoP *dpop.Checker
+	// Allow is asked whether a person may make one more request, when a mytoken was found authentic and before anything is
+	// done with it; retry is when the next one may come. nil: all may.
+	Allow func(user, momID string) (retry time.Duration, ok bool)
 	// Notify is told what a person may want to hear of, after it is durable. It must not block. nil: nobody is.
 	Notify func(ctx context.Context, n Notice)
 	// Audit is told of everything that was decided. It must not block. nil: nobody is.
@@ -126,6 +130,8 @@ type AuditEvent struct {
 type Desk struct {
 	o    Options
 	seen *addresses
+	// looked are the introspections that stand in histories.
+	looked *limit.Limiter
 }
 
 // New returns a desk. It asks nobody anything. The error is ErrOptions.
@@ -151,7 +157,8 @@ func New(o Options) (*Desk, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Desk{o: o, seen: newAddresses()}, nil
+	looked := limit.New(limit.Options{Events: 1, Per: lookedFor, Now: o.Now})
+	return &Desk{o: o, seen: newAddresses(), looked: looked}, nil
 }
 
 // settle puts defaults in and checks what can be wrong.

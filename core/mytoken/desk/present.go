@@ -34,11 +34,29 @@ func (d *Desk) present(ctx context.Context, c Caller) (*bearer, error) {
 	if err != nil {
 		return nil, presentError(err)
 	}
-	if err := d.prove(c, p.Claims.KeyThumbprint); err != nil {
+	err = d.prove(c, p.Claims.KeyThumbprint)
+	if err == nil {
+		err = d.allow(p)
+	}
+	if err != nil {
 		p.Close()
 		return nil, err
 	}
 	return &bearer{p, kind}, nil
+}
+
+// allow bounds how often a person makes requests.
+func (d *Desk) allow(p *ledger.Presented) error {
+	if d.o.Allow == nil {
+		return nil
+	}
+	retry, ok := d.o.Allow(p.User, p.MOMID)
+	if ok {
+		return nil
+	}
+	e := tooMany(nil)
+	e.Description, e.RetryAfter = "too many requests of this person", retry
+	return e
 }
 
 // unfold returns the JWT for a mytoken in either form. That of a short token is the caller's to wipe.

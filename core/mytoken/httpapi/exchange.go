@@ -1,0 +1,3 @@
+package httpapi
+
+func (a *API) exchange(c *Call) (Answer, error) { return Answer{}, unsupportedGrant() }
