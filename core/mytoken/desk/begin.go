@@ -54,6 +54,9 @@ func (d *Desk) begin(ctx context.Context, a *order, c Caller) (Begun, error) {
 	if err := d.settle(a, info, c.Origin); err != nil {
 		return Begun{}, err
 	}
+	if err := d.limitLife(a, info); err != nil {
+		return Begun{}, err
+	}
 	if !asked {
 		a.Capabilities = rules.DefaultCapabilities()
 	}

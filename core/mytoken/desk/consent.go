@@ -87,6 +87,9 @@ func (d *Desk) accept(ctx context.Context, code secret.Text, t Terms, from Origi
 	if err := d.settle(a, p.Info(), from); err != nil {
 		return Redirect{}, err
 	}
+	if err := d.limitLife(a, p.Info()); err != nil {
+		return Redirect{}, err
+	}
 	return d.depart(ctx, a, code, from)
 }
 

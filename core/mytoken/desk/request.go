@@ -204,7 +204,16 @@ func (d *Desk) settle(a *order, p ProviderInfo, from Origin) error {
 	if err != nil {
 		return settleError(err)
 	}
-	rs, lowered, err := rules.LimitLifetime(rs, d.now(), p.MaxLifetime)
+	a.Restrictions = rs
+	if a.Rotation, err = rules.SettleRotation(a.Rotation); err != nil {
+		return settleError(err)
+	}
+	return nil
+}
+
+// limitLife keeps what was settled from lasting longer than a mytoken from this provider may.
+func (d *Desk) limitLife(a *order, p ProviderInfo) error {
+	rs, lowered, err := rules.LimitLifetime(a.Restrictions, d.now(), p.MaxLifetime)
 	switch {
 	case err != nil:
 		return settleError(err)
@@ -212,9 +221,6 @@ func (d *Desk) settle(a *order, p ProviderInfo, from Origin) error {
 		return badRequest(rules.ErrLifetime.Error(), rules.ErrLifetime)
 	}
 	a.Restrictions = rs
-	if a.Rotation, err = rules.SettleRotation(a.Rotation); err != nil {
-		return settleError(err)
-	}
 	return nil
 }
 

@@ -80,7 +80,6 @@ func (d *Desk) prepareSub(a *order, v *Visit, c Caller) error {
 	if p, ok := d.o.Upstream.Provider(a.Issuer); ok {
 		info = p.Info()
 	}
-	info.MaxLifetime = 0 // the parent's end bounds it
 	asked := rules.SettleCapabilities(a.Capabilities)
 	if err := d.settle(a, info, c.Origin); err != nil {
 		return err
