@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/mytoken/rules"
 	"github.com/oidcbox/oidcbox/core/oidc/custody"
 	"github.com/oidcbox/oidcbox/core/oidc/flow"
@@ -26,6 +27,9 @@ type ProviderInfo struct {
 	Scopes []string // what a login asks for where no clause says otherwise; without those of the protocol
 	// ResourceOnly says that it takes audiences as resource only (RFC 8707).
 	ResourceOnly bool
+	// Accepts says whether the provider can be held to settled restrictions, before anybody logs in; nil: to all. The
+	// error is a *rules.ClausesError.
+	Accepts func(mytoken.Restrictions) error
 	// MaxLifetime bounds mytokens from a login there; 0: no bound.
 	MaxLifetime time.Duration
 	Device      bool   // it offers logins with a device code

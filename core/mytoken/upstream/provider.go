@@ -177,7 +177,7 @@ func (p *Provider) Info() desk.ProviderInfo {
 			return slices.Contains(protocol, s)
 		}),
 		ResourceOnly: p.quirks.Audience == Resource, Device: p.state.device, Down: p.op == nil, Guest: p.http == nil,
-		Help: p.conf.Enforced.Help,
+		Accepts: p.Accepts, Help: p.conf.Enforced.Help,
 	}
 }
 
