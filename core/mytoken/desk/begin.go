@@ -51,7 +51,7 @@ func (d *Desk) begin(ctx context.Context, a *order, c Caller) (Begun, error) {
 	info := p.Info()
 	a.Issuer, a.From = info.Issuer, c.Origin
 	asked := len(a.Capabilities) > 0
-	if err := d.settle(a, info, c.Origin); err != nil {
+	if err := d.settle(a, p, c.Origin); err != nil {
 		return Begun{}, err
 	}
 	if err := d.limitLife(a, info); err != nil {

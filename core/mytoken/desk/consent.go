@@ -84,7 +84,7 @@ func (d *Desk) accept(ctx context.Context, code secret.Text, t Terms, from Origi
 		return Redirect{}, err
 	}
 	a.Issuer = p.Info().Issuer
-	if err := d.settle(a, p.Info(), from); err != nil {
+	if err := d.settle(a, p, from); err != nil {
 		return Redirect{}, err
 	}
 	if err := d.limitLife(a, p.Info()); err != nil {

@@ -195,13 +195,16 @@ func isThumbprint(s string) bool {
 }
 
 // settle makes of what was asked for what a mytoken can carry. this is the address "this" stands for.
-func (d *Desk) settle(a *order, p ProviderInfo, from Origin) error {
+func (d *Desk) settle(a *order, p Provider, from Origin) error {
 	var err error
 	a.Capabilities = known(rules.SettleCapabilities(a.Capabilities))
 	rs, err := rules.Settle(a.Restrictions, rules.Setting{
-		Now: d.now(), Client: from.Client, Supported: d.supported(), ResourceOnly: p.ResourceOnly,
+		Now: d.now(), Client: from.Client, Supported: d.supported(), ResourceOnly: p.Info().ResourceOnly,
 	})
 	if err != nil {
+		return settleError(err)
+	}
+	if err := p.Accepts(rs); err != nil {
 		return settleError(err)
 	}
 	a.Restrictions = rs

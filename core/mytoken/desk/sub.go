@@ -76,12 +76,12 @@ func (d *Desk) prepareSub(a *order, v *Visit, c Caller) error {
 		return badRequest("token not for specified issuer", nil)
 	}
 	a.Issuer = parent.OIDCIssuer
-	info := ProviderInfo{Issuer: a.Issuer}
-	if p, ok := d.o.Upstream.Provider(a.Issuer); ok {
-		info = p.Info()
+	p, err := d.provider(a.Issuer)
+	if err != nil {
+		return err
 	}
 	asked := rules.SettleCapabilities(a.Capabilities)
-	if err := d.settle(a, info, c.Origin); err != nil {
+	if err := d.settle(a, p, c.Origin); err != nil {
 		return err
 	}
 	kept, _, err := rules.SubCapabilities(parent.Capabilities, asked)

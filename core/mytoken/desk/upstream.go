@@ -44,6 +44,9 @@ type ProviderInfo struct {
 // and what a registry adds; nothing in them is a secret.
 type Provider interface {
 	Info() ProviderInfo
+	// Accepts fails with a *rules.ClausesError where the provider could not be held to settled restrictions: nobody has to
+	// log in to find that out.
+	Accepts(rs mytoken.Restrictions) error
 	// Start returns the URL a browser is sent to. It may push the request to the provider (RFC 9126).
 	Start(ctx context.Context, s Start) (url string, err error)
 	// Finish takes the redirect that follows from Start, in whatever process.

@@ -1,0 +1,376 @@
+package desk_test
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/mytoken"
+	"github.com/oidcbox/oidcbox/core/mytoken/desk"
+	"github.com/oidcbox/oidcbox/core/oidc/issuer"
+	"github.com/oidcbox/oidcbox/core/secret"
+)
+
+func TestLogin(t *testing.T) {
+	t.Run("a program gets a mytoken and access tokens", func(t *testing.T) {
+		b := newBed(t, setup{})
+		ctx := t.Context()
+		begun, err := b.Begin(ctx, b.ask(map[string]any{
+			"restrictions": []map[string]any{{"scope": "storage.read:/vo", "audience": []string{"https://se.example.org"}, "exp": "+1d"}},
+			"capabilities": []string{"AT", "tokeninfo", "nonsense"}, "application_name": "a job",
+		}), desk.Caller{Origin: home()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if begun.Interval != 5*time.Second || !strings.HasPrefix(begun.ConsentURI, server+"/c/") {
+			t.Fatalf("%+v", begun)
+		}
+		_, err = b.Poll(ctx, begun.PollingCode, home())
+		refused(t, err, http.StatusPreconditionRequired, desk.CodePending)
+		a, err := b.Asked(ctx, codeOf(begun.ConsentURI))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Application != "a job" || !slices.Equal(a.Capabilities, []string{"AT", "tokeninfo"}) || a.From.Client != home().Client {
+			t.Errorf("asked: %+v", a)
+		}
+		l, err := b.another().Land(ctx, b.query(b.agree(begun).URL, "alice"), from("198.51.100.1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !l.Native || l.To != "/native?application=a+job" || l.Session != nil {
+			t.Errorf("landing: %+v", l)
+		}
+		i, err := b.another().Poll(ctx, begun.PollingCode, home())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i.Kind != mytoken.KindToken || i.ExpiresIn() < 86000 || i.Restrictions[0].Scope != "storage.read:/vo" {
+			t.Errorf("mytoken: %s %d %v", i.Kind, i.ExpiresIn(), i.Restrictions)
+		}
+		at, err := b.access(i, desk.AccessRequest{Scope: []string{"storage.read:/vo/run7"}, Comment: "stage in"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at.Scope != "storage.read:/vo/run7" || !slices.Equal(at.Audience, []string{"https://se.example.org"}) || at.Update != nil {
+			t.Errorf("access token: %q %q", at.Scope, at.Audience)
+		}
+		if got := b.events(i.MOMID); !slices.Equal(got, []string{"AT_created", "created"}) {
+			t.Errorf("history %q", got)
+		}
+		_, err = b.access(i, desk.AccessRequest{Scope: []string{"storage.modify:/vo"}})
+		refused(t, err, http.StatusForbidden, desk.CodeRestricted)
+		if got := b.heard(); !slices.Contains(got, desk.ClassRestrictions) || !slices.Contains(got, desk.ClassAccess) {
+			t.Errorf("notices %q", got)
+		}
+	})
+	t.Run("a code is good once, and again for who lost the answer", func(t *testing.T) {
+		b := newBed(t, setup{})
+		ctx := t.Context()
+		begun, err := b.Begin(ctx, b.ask(nil), desk.Caller{Origin: home()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Land(ctx, b.query(b.agree(begun).URL, "alice"), home()); err != nil {
+			t.Fatal(err)
+		}
+		first, err := b.Poll(ctx, begun.PollingCode, home())
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := b.another().Poll(ctx, begun.PollingCode, home())
+		if err != nil || !again.Token.Equal(first.Token) {
+			t.Fatalf("the answer was lost, and with it the mytoken: %v", err)
+		}
+		_, err = b.Poll(ctx, begun.PollingCode, from("198.51.100.9"))
+		refused(t, err, http.StatusUnauthorized, desk.CodeToken)
+		b.clock.move(21 * time.Second)
+		_, err = b.Poll(ctx, begun.PollingCode, home())
+		refused(t, err, http.StatusUnauthorized, desk.CodeToken)
+	})
+	t.Run("declined", func(t *testing.T) {
+		b := newBed(t, setup{})
+		ctx := t.Context()
+		begun, err := b.Begin(ctx, b.ask(map[string]any{"application_name": "x&y"}), desk.Caller{Origin: home()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		code := codeOf(begun.ConsentURI)
+		to := b.agree(begun) // and goes back
+		next, err := b.Decline(ctx, code, home())
+		if err != nil || next != "/native/abort?application=x%26y" {
+			t.Fatal(next, err)
+		}
+		for range 2 {
+			_, err = b.Poll(ctx, begun.PollingCode, home())
+			refused(t, err, http.StatusUnauthorized, desk.CodeDenied)
+		}
+		_, err = b.Asked(ctx, code)
+		refused(t, err, http.StatusNotFound, desk.CodeNotFound)
+		_, err = b.Land(ctx, b.query(to.URL, "alice"), home())
+		refused(t, err, http.StatusBadRequest, desk.CodeRequest)
+		if n := b.posted("/token", "grant_type", "authorization_code"); n != 0 {
+			t.Errorf("%d codes were exchanged for a login that was declined", n)
+		}
+	})
+	t.Run("the person says no at the provider", func(t *testing.T) {
+		b := newBed(t, setup{})
+		ctx := t.Context()
+		begun, err := b.Begin(ctx, b.ask(nil), desk.Caller{Origin: home()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = b.Land(ctx, b.query(b.agree(begun).URL, "deny"), home())
+		refused(t, err, http.StatusUnauthorized, desk.CodeDenied)
+		_, err = b.Poll(ctx, begun.PollingCode, home())
+		refused(t, err, http.StatusUnauthorized, desk.CodeDenied)
+	})
+	t.Run("two ways to the provider end in one mytoken", func(t *testing.T) {
+		b := newBed(t, setup{})
+		ctx := t.Context()
+		begun, err := b.Begin(ctx, b.ask(nil), desk.Caller{Origin: home()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, two := b.query(b.agree(begun).URL, "alice"), b.query(b.agree(begun).URL, "alice")
+		if _, err := b.Land(ctx, one, home()); err != nil {
+			t.Fatal(err)
+		}
+		_, err = b.Land(ctx, two, home())
+		refused(t, err, http.StatusBadRequest, desk.CodeRequest)
+		_, err = b.Land(ctx, one, home())
+		refused(t, err, http.StatusBadRequest, desk.CodeRequest)
+		i, err := b.Poll(ctx, begun.PollingCode, home())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all, err := b.ledger.List(ctx, b.find(i.MOMID).User); err != nil || len(all) != 1 {
+			t.Errorf("%d mytokens, %v", len(all), err)
+		}
+	})
+	t.Run("a state that nobody was given", func(t *testing.T) {
+		b := newBed(t, setup{})
+		for _, q := range []url.Values{
+			{"state": {"x"}, "code": {"y"}}, {}, {"state": {strings.Repeat("A", 32), strings.Repeat("A", 32)}},
+			{"state": {strings.Repeat("A", 100_000)}},
+		} {
+			_, err := b.Land(t.Context(), q, home())
+			refused(t, err, http.StatusBadRequest, desk.CodeRequest)
+		}
+	})
+	t.Run("too late", func(t *testing.T) {
+		b := newBed(t, setup{})
+		begun, err := b.Begin(t.Context(), b.ask(nil), desk.Caller{Origin: home()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := b.query(b.agree(begun).URL, "alice")
+		b.clock.move(5*time.Minute + time.Second)
+		_, err = b.Poll(t.Context(), begun.PollingCode, home())
+		refused(t, err, http.StatusUnauthorized, desk.CodeExpired)
+		_, err = b.Land(t.Context(), q, home())
+		refused(t, err, http.StatusBadRequest, desk.CodeRequest)
+		b.clock.move(time.Hour)
+		_, err = b.Poll(t.Context(), begun.PollingCode, home())
+		refused(t, err, http.StatusUnauthorized, desk.CodeToken)
+	})
+}
+
+func TestAccept(t *testing.T) {
+	b := newBed(t, setup{})
+	ctx := t.Context()
+	begun, err := b.Begin(ctx, b.ask(map[string]any{
+		"restrictions": []map[string]any{{"hosts": []string{"this"}, "usages_AT": 3}}, "rotation": map[string]any{"on_AT": true},
+	}), desk.Caller{Origin: from("203.0.113.5")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := codeOf(begun.ConsentURI)
+	a, err := b.Asked(ctx, code)
+	if err != nil || !slices.Equal(a.Restrictions[0].Hosts, []string{"203.0.113.5"}) {
+		t.Fatalf("this is %v, %v", a.Restrictions, err)
+	}
+	t.Run("an unknown capability", func(t *testing.T) {
+		terms := termsOf(a)
+		terms.Capabilities = append(slices.Clone(terms.Capabilities), "everything")
+		_, err := b.Accept(ctx, code, terms, home())
+		refused(t, err, http.StatusBadRequest, desk.CodeRequest)
+	})
+	t.Run("a clause that nothing can use", func(t *testing.T) {
+		terms := termsOf(a)
+		terms.Restrictions = clauses(mytoken.Restriction{Expires: mytoken.At(b.clock.now().Add(-time.Hour))})
+		_, err := b.Accept(ctx, code, terms, home())
+		refused(t, err, http.StatusBadRequest, desk.CodeRequest)
+	})
+	t.Run("another provider that is not there", func(t *testing.T) {
+		terms := termsOf(a)
+		terms.Issuer = "https://evil.example.org"
+		_, err := b.Accept(ctx, code, terms, home())
+		refused(t, err, http.StatusBadRequest, desk.CodeRequest)
+	})
+	t.Run("what is agreed to replaces what was asked for", func(t *testing.T) {
+		body := `{"name":"other","capabilities":["AT"],"restrictions":[{"hosts":["this"],"scope":"storage.read:/"}]}`
+		terms, err := b.Terms([]byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		to, err := b.Accept(ctx, code, terms, from("198.51.100.3"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Land(ctx, b.query(to.URL, "bob"), home()); err != nil {
+			t.Fatal(err)
+		}
+		i, err := b.Poll(ctx, begun.PollingCode, home())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := i.Restrictions[0]
+		if r.UsagesAT != nil || r.Scope != "storage.read:/" || !slices.Equal(r.Hosts, []string{"198.51.100.3"}) ||
+			i.Rotation != nil || !slices.Equal(i.Capabilities, []string{"AT"}) || b.find(i.MOMID).Name != "other" {
+			t.Errorf("%v %v %v", i.Restrictions, i.Rotation, i.Capabilities)
+		}
+	})
+}
+
+func TestBeginRefuses(t *testing.T) {
+	b := newBed(t, setup{})
+	long := strings.Repeat("x", 300)
+	for name, q := range map[string]map[string]any{
+		"an unknown provider":      {"oidc_issuer": "https://evil.example.org"},
+		"no provider":              {"oidc_issuer": ""},
+		"an unknown flow":          {"oidc_flow": "implicit"},
+		"a clause that is over":    {"restrictions": []map[string]any{{"exp": 1000}}},
+		"an empty audience":        {"restrictions": []map[string]any{{"audience": []string{}}}},
+		"end before begin":         {"restrictions": []map[string]any{{"nbf": "+2d", "exp": "+1d"}}},
+		"an unknown member":        {"restrictions": []map[string]any{{"planet": "mars"}}},
+		"a template of nobody":     {"restrictions": "nowhere/nothing"},
+		"web without redirect_uri": {"client_type": "web"},
+		"web to a script":          {"client_type": "web", "redirect_uri": "javascript:alert(1)"},
+		"web to plain http":        {"client_type": "web", "redirect_uri": "http://example.org/"},
+		"only unknown abilities":   {"capabilities": []string{"fly"}},
+		"a long name":              {"name": long},
+		"a name with an escape":    {"name": "a\u001b[31mb"},
+		"a key that is none":       {"dpop_jkt": "x"},
+		"too many clauses":         {"restrictions": many(17)},
+		"a long scope":             {"restrictions": []map[string]any{{"scope": strings.Repeat("y", 600)}}},
+		"a name that is a number":  {"name": 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := b.Begin(t.Context(), b.ask(q), desk.Caller{Origin: home()})
+			no := refused(t, err, http.StatusBadRequest, desk.CodeRequest)
+			if no.Description == "" {
+				t.Error("no reason is given")
+			}
+		})
+	}
+	t.Run("too large", func(t *testing.T) {
+		_, err := b.Begin(t.Context(), b.ask(map[string]any{"x": strings.Repeat("x", 70_000)}), desk.Caller{Origin: home()})
+		refused(t, err, http.StatusRequestEntityTooLarge, desk.CodeRequest)
+	})
+	if n := len(b.op.Requests()); b.posted("/authorize", "", "") != 0 {
+		t.Errorf("the provider was asked: %d requests", n)
+	}
+}
+
+func many(n int) (list []map[string]any) {
+	for i := range n {
+		list = append(list, map[string]any{"usages_AT": i + 1})
+	}
+	return list
+}
+
+func TestProviderFaults(t *testing.T) {
+	start := func(t *testing.T, b *bed, more map[string]any) (desk.Begun, url.Values) {
+		t.Helper()
+		begun, err := b.Begin(t.Context(), b.ask(more), desk.Caller{Origin: home()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return begun, b.query(b.agree(begun).URL, "carol")
+	}
+	t.Run("a broken answer ends the login, and the one who polls hears of it", func(t *testing.T) {
+		b := newBed(t, setup{})
+		begun, q := start(t, b, nil)
+		b.op.Fault(issuer.Fault{Path: "/token", Status: 500, Body: "<html>SECRET</html>"})
+		_, err := b.Land(t.Context(), q, home())
+		no := refused(t, err, 500, desk.CodeOIDC)
+		if strings.Contains(no.Description, "SECRET") {
+			t.Errorf("%s", no.Description)
+		}
+		_, err = b.Poll(t.Context(), begun.PollingCode, home())
+		refused(t, err, 500, desk.CodeOIDC)
+	})
+	t.Run("a scope that the provider does not give", func(t *testing.T) {
+		b := newBed(t, setup{})
+		begun, q := start(t, b, map[string]any{"restrictions": []map[string]any{{"scope": "compute.cancel"}}})
+		_, err := b.Land(t.Context(), q, home())
+		if err == nil {
+			i, err := b.Poll(t.Context(), begun.PollingCode, home())
+			t.Fatalf("a mytoken without limits: %v, %v", i.Restrictions, err)
+		}
+		if n := b.posted("/revoke", "token_type_hint", "refresh_token"); n != 1 {
+			t.Errorf("the refresh token was revoked %d times", n)
+		}
+	})
+	t.Run("the store fails when the login is there", func(t *testing.T) {
+		b := newBed(t, setup{})
+		_, q := start(t, b, nil)
+		b.o.Minter = brokenMinter{}
+		if _, err := b.another().Land(t.Context(), q, home()); err == nil {
+			t.Fatal("no error")
+		}
+		if n := b.posted("/revoke", "token_type_hint", "refresh_token"); n != 1 {
+			t.Errorf("the refresh token was revoked %d times", n)
+		}
+	})
+}
+
+func TestWeb(t *testing.T) {
+	trusted := func(o *desk.Options) {
+		o.Features.Trusted = func(uri string) bool { return uri == "https://portal.example.org/back" }
+	}
+	b := newBed(t, setup{desk: trusted})
+	ctx := t.Context()
+	begin := func(t *testing.T, uri string) desk.Begun {
+		begun, err := b.Begin(ctx, b.ask(map[string]any{"client_type": "web", "redirect_uri": uri}), desk.Caller{Origin: home()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return begun
+	}
+	land := func(t *testing.T, to desk.Redirect, uri string) {
+		q := b.query(to.URL, "alice")
+		for _, other := range []secret.Text{{}, secret.FromString("another browser")} {
+			_, err := b.LandIn(ctx, desk.Arrival{Query: q, Binding: other, From: home()})
+			refused(t, err, http.StatusBadRequest, desk.CodeRequest)
+		}
+		l, err := b.LandIn(ctx, desk.Arrival{Query: q, Binding: to.Binding, From: home()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Native || l.To != uri || l.Session == nil || l.Session.Token.Empty() {
+			t.Errorf("landing: %+v", l)
+		}
+		if _, err := b.access(l.Session, desk.AccessRequest{}); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Run("with consent", func(t *testing.T) {
+		begun := begin(t, "https://app.example.org/cb?x=1")
+		if !begun.PollingCode.Empty() || begun.ConsentURI == "" {
+			t.Errorf("%+v", begun)
+		}
+		land(t, b.agree(begun), "https://app.example.org/cb?x=1")
+	})
+	t.Run("a page that is trusted", func(t *testing.T) {
+		begun := begin(t, "https://portal.example.org/back")
+		if begun.ConsentURI != "" || begun.AuthorizationURI == "" || begun.Binding.Empty() {
+			t.Fatalf("%+v", begun)
+		}
+		land(t, desk.Redirect{URL: begun.AuthorizationURI, Binding: begun.Binding}, "https://portal.example.org/back")
+	})
+}
