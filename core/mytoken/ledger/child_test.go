@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 
 // task is what another process does with a store. It says what it did in lines on standard output.
 type task struct {
-	Do     string // use, subs, take, rotate, mix
+	Do     string // use, subs, take, rotate, mix, live
 	Bolt   string // path of a file, or
 	URL    string // a database
 	Schema string
@@ -155,7 +155,7 @@ func (c task) run(ctx context.Context) error {
 	s := &server{minter: m, op: &op{during: func() { say("call") }}, c: c}
 	s.Ledger = New(sealed.New(eng, sealer), Options{Minter: m, Verify: check, Window: 10 * time.Minute})
 	do := map[string]func(context.Context, int) error{
-		"use": s.use, "subs": s.subs, "take": s.take, "rotate": s.rotate, "mix": s.mix,
+		"use": s.use, "subs": s.subs, "take": s.take, "rotate": s.rotate, "mix": s.mix, "live": s.live,
 	}[c.Do]
 	if do == nil {
 		return errors.New("unknown task " + c.Do)
