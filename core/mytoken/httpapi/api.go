@@ -60,6 +60,8 @@ type Options struct {
 	CookieLife time.Duration
 	// Mount is what else is served: pages, feeds, and endpoints of the API that other packages have.
 	Mount []Route
+	// About answers the tokeninfo action "notifications". nil: there is none.
+	About Endpoint
 	// Pages serve every other path, the redirect of logins and the forms of the consent page among them. nil: there are
 	// no pages; a login ends with a line of text.
 	Pages http.Handler

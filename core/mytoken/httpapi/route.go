@@ -34,7 +34,8 @@ const (
 
 // routes is the whole of what is served here.
 func (a *API) routes() []Route {
-	return slices.Concat(a.discoveryRoutes(), a.tokenRoutes(), a.loginRoutes(), a.o.Mount)
+	return slices.Concat(a.discoveryRoutes(), a.tokenRoutes(), a.loginRoutes(), a.infoRoutes(), a.revokeRoutes(),
+		a.settingsRoutes(), a.o.Mount)
 }
 
 func (a *API) mux() (h http.Handler, err error) {

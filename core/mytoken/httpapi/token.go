@@ -104,13 +104,18 @@ func (a *API) Begun(b desk.Begun) Answer {
 	}
 	body := begun{ConsentURI: b.ConsentURI, PollingCode: b.PollingCode.Expose()}
 	if body.PollingCode != "" {
-		body.ExpiresIn = max(1, int64(b.Expires.Sub(a.o.Now())/time.Second))
+		body.ExpiresIn = a.seconds(b.Expires)
 		body.Interval = int64(b.Interval / time.Second)
 	}
 	if d := b.Device; d != nil {
 		body.UserCode, body.VerificationURI, body.Complete = d.UserCode, d.URI, d.URIComplete
 	}
 	return Answer{Body: body}
+}
+
+// seconds is how long it is until something ends, 1 at least.
+func (a *API) seconds(until time.Time) int64 {
+	return max(1, int64(until.Sub(a.o.Now()).Round(time.Second)/time.Second))
 }
 
 // forward is the answer that sends a script on.
@@ -273,7 +278,7 @@ type accessBody struct {
 func (a *API) accessAnswer(at desk.Access, grant string) Answer {
 	body := &accessBody{Token: at.Token.Expose(), Type: at.Type, Scope: at.Scope, Audience: at.Audience}
 	if !at.Expires.IsZero() {
-		body.ExpiresIn = max(1, int64(at.Expires.Sub(a.o.Now())/time.Second))
+		body.ExpiresIn = a.seconds(at.Expires)
 	}
 	if grant != grantMytoken && at.Update != nil {
 		body.Refresh = at.Update.Token.Expose()
