@@ -243,6 +243,12 @@ func refused(t testing.TB, err error, status int, code string) *desk.Error {
 	return no
 }
 
+// pending reports whether err says that the person has not decided.
+func pending(err error) bool {
+	var no *desk.Error
+	return errors.As(err, &no) && no.Code == desk.CodePending
+}
+
 // heard are the classes of the notices so far.
 func (b *bed) heard() []string {
 	b.mu.Lock()
