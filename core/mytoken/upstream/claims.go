@@ -29,7 +29,7 @@ func (p *Provider) template(ctx context.Context, op backend, at secret.Text) (st
 	}
 	values, err := p.values(ctx, op, at)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", desk.ErrDown, err)
 	}
 	e := p.conf.Enforced
 	for _, m := range e.Templates {

@@ -10,15 +10,10 @@ import (
 var (
 	// ErrConfig is returned by New for a configuration that cannot be; it is joined from one error for each fault.
 	ErrConfig = errors.New("configuration of a provider")
-	// ErrSubject says that the provider contradicts itself about who has logged in.
+	// ErrSubject says that the provider contradicts itself about who has logged in. It comes with desk.ErrNoSubject.
 	ErrSubject = errors.New("the provider names two different subjects")
-	// ErrUnasked says that an access token could be for something that was not asked for, or not be what was. It wraps
-	// rules.ErrWithheld or rules.ErrExcess.
-	ErrUnasked = errors.New("the access token is not what was asked for")
-	// ErrAudience says that an audience cannot be asked for at this provider; nothing was sent.
-	ErrAudience = errors.New("the provider cannot be asked for this audience")
 	// ErrClaims says that a claim source gave no answer that can be used: restrictions that depend on it are not known,
-	// so that nothing may be issued.
+	// so that nothing may be issued. It comes with desk.ErrDown.
 	ErrClaims = errors.New("a claim source gave no usable answer")
 )
 

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/mytoken/upstream"
 	"github.com/oidcbox/oidcbox/core/secret"
@@ -231,4 +232,22 @@ func (f *fake) login(p *upstream.Provider, s desk.Start) (desk.Authenticated, er
 	f.nonce = s.Nonce.Expose()
 	f.mu.Unlock()
 	return p.Finish(f.t.Context(), landing(s, nil))
+}
+
+// restrictions is one clause; "" limits nothing.
+func restrictions(scope, audience string) mytoken.Restrictions {
+	r := mytoken.Restriction{Scope: scope}
+	if audience != "" {
+		r.Audience = []string{audience}
+	}
+	return mytoken.Restrictions{r}
+}
+
+func query(t *testing.T, raw string) url.Values {
+	t.Helper()
+	u, err := url.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query()
 }

@@ -74,7 +74,7 @@ func (w *identity) add(o jose.Object) {
 func (w *identity) meet(o jose.Object) error {
 	sub, _ := o.String("sub")
 	if w.subject != "" && sub != w.subject {
-		return ErrSubject
+		return fmt.Errorf("%w: %w", desk.ErrNoSubject, ErrSubject)
 	}
 	w.subject = sub
 	w.add(o)

@@ -65,14 +65,14 @@ func (p *Provider) refuses(audience string) string {
 func (p *Provider) askable(audience []string) error {
 	for _, a := range audience {
 		if why := p.refuses(a); why != "" {
-			return fmt.Errorf("%w: %s", ErrAudience, why)
+			return fmt.Errorf("%w: %s", flow.ErrAudience, why)
 		}
 	}
 	return nil
 }
 
 // Start begins a login in a browser: code flow with PKCE, state and nonce, pushed to the provider first where it offers
-// that. Errors: desk.ErrDown, ErrAudience; *flow.Error for a refusal of what was pushed.
+// that. Errors: desk.ErrDown, flow.ErrAudience; *flow.Error for a refusal of what was pushed.
 func (p *Provider) Start(ctx context.Context, s desk.Start) (string, error) {
 	op, err := p.asking(&s)
 	if err != nil {

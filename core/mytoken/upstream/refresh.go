@@ -15,7 +15,7 @@ import (
 )
 
 // Ask returns what to send with a refresh for a use of a mytoken. Errors, before anything is sent: desk.ErrDown,
-// ErrAudience.
+// flow.ErrAudience.
 func (p *Provider) Ask(c rules.Candidate) (flow.Request, error) {
 	if err := p.askable(c.Audience); err != nil {
 		return flow.Request{}, err

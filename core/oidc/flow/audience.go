@@ -82,8 +82,13 @@ func resources(form url.Values, values []string) error {
 	return nil
 }
 
-// IsResource reports whether v can be sent as a resource: an absolute URI without fragment (RFC 8707 2).
+// IsResource reports whether v can be sent as a resource: an absolute URI without fragment (RFC 8707 2). A host with a
+// port is none, which a parser takes for a scheme and a rest.
 func IsResource(v string) bool {
 	u, err := url.Parse(v)
-	return err == nil && u.IsAbs() && !strings.Contains(v, "#") && (u.Host != "" || u.Opaque != "")
+	if err != nil || !u.IsAbs() || strings.Contains(v, "#") {
+		return false
+	}
+	port, _, _ := strings.Cut(u.Opaque, "/")
+	return u.Host != "" || strings.Trim(port, "0123456789") != ""
 }

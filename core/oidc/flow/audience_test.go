@@ -89,6 +89,19 @@ func TestAudienceInEveryRequest(t *testing.T) {
 	}
 }
 
+// TestIsResource: what is sent as a resource is an absolute URI, and what only looks like one to a parser is none.
+func TestIsResource(t *testing.T) {
+	for v, want := range map[string]bool{
+		"https://se.example": true, "https://se.example:8443/path": true, "urn:example:se": true,
+		"se": false, "se.example": false, "se.example:8443": false, "se.example:8443/path": false, "localhost:1": false,
+		"https://se.example#a": false, "https://se.example#": false, "//se.example": false, "": false,
+	} {
+		if got := flow.IsResource(v); got != want {
+			t.Errorf("%q: %v", v, got)
+		}
+	}
+}
+
 // TestResources go beside the audience, whatever its style, and are URIs or nothing.
 func TestResources(t *testing.T) {
 	f := newFake(t)
