@@ -328,3 +328,13 @@ func (d *Desk) listing(ctx context.Context, v *Visit, trees []ledger.Node, event
 
 // Tags are the marks on a mytoken of the listing, its own and those it has from what it was made from.
 func (l Listing) Tags(t ledger.Token) []MarkedTag { return l.tags.on(t) }
+
+// Restrictions are those of the mytoken in hand, for making one from it that has less. Nothing is counted or written.
+func (d *Desk) Restrictions(ctx context.Context, c Caller) (mytoken.Restrictions, error) {
+	b, err := d.identify(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	return b.Claims.Restrictions, nil
+}

@@ -190,6 +190,9 @@ func challengeOf(e *desk.Error) string {
 		return ""
 	}
 	scheme := "Bearer"
+	if e.Code == codeUnauthorized || e.Code == codeClient {
+		return `Basic realm="mytoken"`
+	}
 	if e.Code == desk.CodeNonce || e.Code == desk.CodeProof {
 		scheme = "DPoP"
 	}

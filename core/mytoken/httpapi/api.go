@@ -47,6 +47,8 @@ type Options struct {
 	SSHKeys  []HostKey
 	// Documentation is a URL, "" for none; Version that of the server.
 	Documentation, Version string
+	// Templates are what groups keep. nil: there are none to be had.
+	Templates *desk.Templates
 	// Groups are the passwords of those who keep templates; that of the group "_" is the administrator's.
 	Groups map[string]secret.Text
 	// Clients may introspect any mytoken (RFC 7662): names and passwords.

@@ -115,7 +115,7 @@ func (a *API) configuration() configuration {
 		MytokenEndpoint: a.url(pathMytoken), TokeninfoEndpoint: a.urlIf(len(actions) > 0, pathInfo),
 		RevocationEndpoint: a.urlIf(f.Revocation, pathRevoke), SettingsEndpoint: a.url(pathSettings),
 		NotificationsEndpoint: a.urlIf(f.Notifications, pathNotifications),
-		TransferEndpoint:      a.urlIf(f.Transfer, pathTransfer), ProfilesEndpoint: a.urlIf(f.Templates, pathTemplates),
+		TransferEndpoint:      a.urlIf(f.Transfer, pathTransfer), ProfilesEndpoint: a.urlIf(f.Templates && a.o.Templates != nil, pathTemplates),
 		JWKSURI: a.url(pathJWKS), Providers: providers(a.o.Desk.Providers()), SigningAlg: a.o.Alg, TokeninfoActions: actions,
 		AccessGrants: []string{grantMytoken},
 		MytokenGrants: pick(word{true, grantOIDC}, word{f.Subtokens, grantMytoken}, word{f.Transfer, grantTransfer},

@@ -93,5 +93,13 @@ func (g *Gate) token(mt secret.Text) error {
 // Guess counts an attempt at something that could be guessed, and refuses one too many.
 func (g *Gate) Guess(from netip.Addr) error { return take(g.guesses, limit.Address(from)) }
 
+// Blocked refuses whoever has guessed too often. It counts nothing: Guess does, for what was wrong.
+func (g *Gate) Blocked(from netip.Addr) error {
+	if retry, full := g.guesses.Full(limit.Address(from)); full {
+		return tooMany(retry)
+	}
+	return nil
+}
+
 // Person counts a request by the person of a mytoken that was found authentic: desk.Options.Allow.
 func (g *Gate) Person(user, _ string) (retry time.Duration, ok bool) { return g.persons.Take(user) }

@@ -35,7 +35,7 @@ const (
 // routes is the whole of what is served here.
 func (a *API) routes() []Route {
 	return slices.Concat(a.discoveryRoutes(), a.tokenRoutes(), a.loginRoutes(), a.infoRoutes(), a.revokeRoutes(),
-		a.settingsRoutes(), a.o.Mount)
+		a.settingsRoutes(), a.templateRoutes(), a.standardRoutes(), a.o.Mount)
 }
 
 func (a *API) mux() (h http.Handler, err error) {

@@ -75,24 +75,49 @@ func (l *Ledger) ChangeSetting(
 		if err != nil {
 			return err
 		}
-		old, err := readForUpdate[settingRecord](tx, tableSettings, user, name)
-		if errors.Is(err, ErrUnknown) {
-			old, err = &settingRecord{}, nil
-		}
-		if err != nil {
-			return err
-		}
-		v, err := edit(old.Value)
-		if err != nil {
-			return err
-		}
-		if v == nil {
-			return tx.Delete(table(tableSettings), store.Key{user, name})
-		}
-		return write(tx, tableSettings, settingRecord{recordVersion, v}, time.Time{}, user, name)
+		return changeSetting(tx, user, name, edit)
 	})
 	if err != nil {
 		return fmt.Errorf("change a setting: %w", err)
+	}
+	return nil
+}
+
+func changeSetting(
+	tx store.WTx, user, name string, edit func(json.RawMessage) (json.RawMessage, error),
+) error {
+	old, err := readForUpdate[settingRecord](tx, tableSettings, user, name)
+	if errors.Is(err, ErrUnknown) {
+		old, err = &settingRecord{}, nil
+	}
+	if err != nil {
+		return err
+	}
+	v, err := edit(old.Value)
+	if err != nil {
+		return err
+	}
+	if v == nil {
+		return tx.Delete(table(tableSettings), store.Key{user, name})
+	}
+	return write(tx, tableSettings, settingRecord{recordVersion, v}, time.Time{}, user, name)
+}
+
+// nobody is the person whose settings are those of the server: an id that no person has.
+const nobody = "*"
+
+// Shared returns something that is kept for all, as templates of requests are; nil where it was never set.
+func (l *Ledger) Shared(ctx context.Context, name string) (json.RawMessage, error) {
+	return l.Setting(ctx, nobody, name)
+}
+
+// ChangeShared replaces something that is kept for all by what edit makes of it, as ChangeSetting does.
+func (l *Ledger) ChangeShared(
+	ctx context.Context, name string, edit func(json.RawMessage) (json.RawMessage, error),
+) error {
+	err := l.eng.Update(ctx, func(tx store.WTx) error { return changeSetting(tx, nobody, name, edit) })
+	if err != nil {
+		return fmt.Errorf("change a setting of the server: %w", err)
 	}
 	return nil
 }

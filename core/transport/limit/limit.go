@@ -67,7 +67,32 @@ func (l *Limiter) Take(key string) (retry time.Duration, ok bool) {
 		return 0, true
 	}
 	r.CancelAt(now)
-	return max(time.Second, time.Duration(math.Ceil(wait.Seconds()))*time.Second), false
+	return wholeSeconds(wait), false
+}
+
+// Full reports whether one more event of key would be one too many, and when the next one fits. It counts nothing: it
+// is for events of which only those count that went wrong, taken after.
+func (l *Limiter) Full(key string) (retry time.Duration, full bool) {
+	if l == nil {
+		return 0, false
+	}
+	now := l.o.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e, ok := l.buckets[key]
+	if !ok {
+		return 0, false
+	}
+	missing := 1 - e.Value.(*bucket).lim.TokensAt(now)
+	if missing <= 0 {
+		return 0, false
+	}
+	return wholeSeconds(time.Duration(missing / float64(l.every) * float64(time.Second))), true
+}
+
+// wholeSeconds rounds up, to 1 at least.
+func wholeSeconds(d time.Duration) time.Duration {
+	return max(time.Second, time.Duration(math.Ceil(d.Seconds()))*time.Second)
 }
 
 // Len is how many keys are remembered.

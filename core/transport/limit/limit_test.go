@@ -51,6 +51,34 @@ func TestTake(t *testing.T) {
 	}
 }
 
+func TestFull(t *testing.T) {
+	c := &clock{time.Unix(1_800_000_000, 0)}
+	l := New(Options{Events: 2, Per: 20 * time.Second, Now: c.now})
+	for range 100 {
+		if _, full := l.Full("a"); full {
+			t.Fatal("asking counts")
+		}
+	}
+	if l.Len() != 0 {
+		t.Error("asking takes memory")
+	}
+	l.Take("a")
+	if _, full := l.Full("a"); full {
+		t.Error("full after one of two")
+	}
+	l.Take("a")
+	if retry, full := l.Full("a"); !full || retry != 10*time.Second {
+		t.Errorf("after two: %v, %v; want full for 10s", retry, full)
+	}
+	c.at = c.at.Add(10 * time.Second)
+	if _, full := l.Full("a"); full {
+		t.Error("full although the time named has passed")
+	}
+	if _, full := (*Limiter)(nil).Full("a"); full {
+		t.Error("full without a limit")
+	}
+}
+
 func TestKeysAreBounded(t *testing.T) {
 	c := &clock{time.Unix(1_800_000_000, 0)}
 	l := New(Options{Events: 1, Per: time.Hour, Keys: 100, Now: c.now})
