@@ -129,7 +129,7 @@ func (c *Client) Unsubscribe(ctx context.Context, mt secret.Text, calendar, momI
 		return nil, errNoMOMID(q.op)
 	}
 	q.body.put("mom_id", momID)
-	q.ssh.action = SSHCalendarDropMember
+	q.ssh.action = SSHCalendarDropToken
 	q.ssh.body.put("calendar_id", calendar)
 	q.ssh.body.put("mom_id", momID)
 	return c.changed(ctx, mt, q)

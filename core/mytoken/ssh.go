@@ -46,7 +46,7 @@ const (
 	SSHUpdateCalendar     = "calendar-update"
 	SSHDeleteCalendar     = "calendar-delete"
 	SSHCalendarAddToken   = "calendar-add-mytoken"
-	SSHCalendarDropMember = "calendar-remove-mytoken"
+	SSHCalendarDropToken = "calendar-remove-mytoken"
 )
 
 // The forms of the third word of such a request. With the second one it has no character that a shell would touch.
