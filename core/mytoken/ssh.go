@@ -41,11 +41,11 @@ const (
 	SSHNotifyAddToken     = "notification-add-token"
 	SSHNotifyRemoveToken  = "notification-remove-token"
 
-	SSHCalendars          = "calendars"
-	SSHCreateCalendar     = "calendar-create"
-	SSHUpdateCalendar     = "calendar-update"
-	SSHDeleteCalendar     = "calendar-delete"
-	SSHCalendarAddToken   = "calendar-add-mytoken"
+	SSHCalendars         = "calendars"
+	SSHCreateCalendar    = "calendar-create"
+	SSHUpdateCalendar    = "calendar-update"
+	SSHDeleteCalendar    = "calendar-delete"
+	SSHCalendarAddToken  = "calendar-add-mytoken"
 	SSHCalendarDropToken = "calendar-remove-mytoken"
 )
 

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// minUser and maxUser bound user names: those of the desk are within, and what is not is never looked up.
-	minUser = 16
+	// minUser and maxUser bound user names: those of the desk have 24 letters, and what is shorter is never looked up.
+	minUser = 24
 	maxUser = 64
 	// maxTries is how many keys one connection may offer; an ssh-agent has a few.
 	maxTries = 6
