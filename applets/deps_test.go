@@ -56,7 +56,7 @@ func tiers() [][]string {
 		{"core/mytoken/desk"},
 		{"core/mytoken/upstream"},
 		{"core/mytoken/httpapi", "core/mytoken/sshapi"},
-		{"core/mytoken/pages"},
+		{"core/mytoken/pages", "core/mytoken/notices"},
 		{"core/agent/proto", "core/agent/control", "core/agent/login", "core/agent/prompt"},
 		{"core/agent/grant"},
 		{"core/agent/service", "core/agent/start"},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -28,8 +29,9 @@ type Answer struct {
 	Body any
 	// Update is the mytoken that replaced the used one. It is written into the object, and wiped.
 	Update *desk.Issued
-	// Cookies are set beside it.
+	// Cookies are set beside it, and Header: Location, where the status wants one.
 	Cookies []*http.Cookie
+	Header  http.Header
 
 	wipe func() // of what Body is made from, when it was written
 }
@@ -57,6 +59,7 @@ func (a *API) send(w http.ResponseWriter, c *Call, out Answer) error {
 		http.SetCookie(w, a.cookie(out.Update))
 	}
 	h := w.Header()
+	maps.Copy(h, out.Header)
 	switch {
 	case b == nil && out.Status == http.StatusCreated:
 		h.Set("Content-Type", typeText)
