@@ -74,6 +74,9 @@ func (l *Ledger) release(ctx context.Context, k *keeping) {
 
 // needed reports whether a keeper knows something that the store does not.
 func (k *keeping) needed(ctx context.Context) bool {
+	if !k.Unsaved(k.login) { // as nearly always: no look at the store
+		return false
+	}
 	s, err := k.State(ctx, k.login)
 	if errors.Is(err, custody.ErrUnknownLogin) {
 		return false

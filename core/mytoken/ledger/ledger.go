@@ -51,7 +51,8 @@ type Options struct {
 	Retention time.Duration
 	// Events is how many events of one mytoken are kept at most. 0 = 1000.
 	Events int
-	// Custody is for the keepers of refresh tokens. Now and Log are taken from above where they are not set.
+	// Custody is for the keepers of refresh tokens. Now and Log are taken from above where they are not set; when a
+	// login was last used is kept with its mytokens, so custody writes nothing of it where Precision is 0.
 	Custody custody.Options
 }
 
@@ -80,6 +81,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Custody.Log == nil {
 		o.Custody.Log = o.Log
+	}
+	if o.Custody.Precision == 0 {
+		o.Custody.Precision = -1
 	}
 	return o
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/oidcbox/oidcbox/store"
 )
 
-// recordVersion is in every record. A program that finds a higher one leaves the record alone.
+// recordVersion is in every record, before all else. A program that finds a higher one leaves the record alone.
 const recordVersion = 1
 
 // Tables. All keys are hidden: who has the file and not its key learns how many rows there are.
@@ -262,12 +262,12 @@ func decode[T any](row store.Record, err error) (*T, error) {
 	return parse[T](row.Value)
 }
 
+// ownHead is how all records of this version begin.
+const ownHead = `{"v":1`
+
 func parse[T any](value []byte) (*T, error) {
-	var head struct {
-		Version int `json:"v"`
-	}
-	if err := json.Unmarshal(value, &head); err != nil || head.Version < 1 || head.Version > recordVersion {
-		return nil, fmt.Errorf("version %d: %w", head.Version, ErrRecord)
+	if h := len(ownHead); len(value) <= h || string(value[:h]) != ownHead || value[h] != ',' && value[h] != '}' {
+		return nil, ErrRecord
 	}
 	v := new(T)
 	if err := json.Unmarshal(value, v); err != nil {

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -259,4 +260,45 @@ func TestEventsAreBounded(t *testing.T) {
 			t.Errorf("%d rows, %v", len(keys), err)
 		}
 	})
+}
+
+// counting counts the changes that a store is asked for.
+type counting struct {
+	store.Engine
+	updates atomic.Int64
+}
+
+func (c *counting) Update(ctx context.Context, fn func(store.WTx) error, held ...store.Lease) error {
+	c.updates.Add(1)
+	return c.Engine.Update(ctx, fn, held...)
+}
+
+// What a use costs: one change, two with a limit, and none more for a provider that keeps refresh tokens; a look at a
+// mytoken and a refusal cost none.
+func TestChangesPerUse(t *testing.T) {
+	c := &counting{Engine: memstore.New()}
+	b := newBed(t, c, Options{})
+	free, _ := b.begin(nil, nil)
+	limited, _ := b.begin(limit(1), nil)
+	for name, tt := range map[string]struct {
+		do   func() error
+		want int64
+		err  error
+	}{
+		"1_unlimited": {func() error { _, _, err := b.access(free); return err }, 1, nil},
+		"2_again":     {func() error { _, _, err := b.access(free); return err }, 1, nil},
+		"3_look":      {func() error { b.present(limited).Close(); return nil }, 0, nil},
+	} {
+		before := c.updates.Load()
+		if err := tt.do(); !errors.Is(err, tt.err) || c.updates.Load()-before != tt.want {
+			t.Errorf("%s: %d changes, want %d, %v", name, c.updates.Load()-before, tt.want, err)
+		}
+	}
+	for _, want := range []int64{2, 0} {
+		before := c.updates.Load()
+		_, _, err := b.access(limited)
+		if n := c.updates.Load() - before; n != want || (want == 0) != errors.Is(err, rules.ErrRestricted) {
+			t.Errorf("with a limit: %d changes, want %d, %v", n, want, err)
+		}
+	}
 }

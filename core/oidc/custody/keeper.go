@@ -41,6 +41,9 @@ type Options struct {
 	Timeout time.Duration
 	// Wait bounds the waiting for a refresh of the same login in another process. 0 = 60 s.
 	Wait time.Duration
+	// Precision is how exactly State.LastRefresh is kept with HabitKeeps, where nothing else is written. 0 = 1 min,
+	// negative: not at all.
+	Precision time.Duration
 }
 
 // Keeper keeps the refresh tokens of any number of logins. Its methods are safe for concurrent use, and several
@@ -76,6 +79,9 @@ func New(eng store.Engine, o Options) *Keeper {
 	}
 	if o.Wait <= 0 {
 		o.Wait = defaultWait
+	}
+	if o.Precision == 0 {
+		o.Precision = lastPrecision
 	}
 	return &Keeper{
 		eng: eng, opts: o, stop: make(chan struct{}),

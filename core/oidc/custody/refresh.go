@@ -17,7 +17,7 @@ const (
 	maxTries = maxSpares + 2
 	// spareRoom is reserved beyond twice the size of the record before a token is sent: room for a longer token.
 	spareRoom = 8 << 10
-	// lastPrecision keeps side by side refreshes from writing each time.
+	// lastPrecision keeps side by side refreshes from writing each time, where Options say nothing.
 	lastPrecision = time.Minute
 )
 
@@ -35,20 +35,23 @@ func (k *Keeper) run(ctx context.Context, f *flight, l *login) (flow.Tokens, err
 
 // beside refreshes side by side with others, when the provider keeps refresh tokens. errAnew: it may not.
 func (k *Keeper) beside(ctx context.Context, f *flight, l *login) (flow.Tokens, error) {
-	rec, err := k.load(ctx, f.id)
-	if err != nil {
-		return flow.Tokens{}, err
-	}
-	habit := rec.Habit
-	rec.wipe()
-	if habit != HabitKeeps {
-		return flow.Tokens{}, errAnew
-	}
-	if err := k.takeTurn(ctx, f, l, 1); err != nil {
-		return flow.Tokens{}, err
+	if !l.turn.TryAcquire(1) { // somebody is alone with it: wait only where that will be seldom
+		rec, err := k.load(ctx, f.id)
+		if err != nil {
+			return flow.Tokens{}, err
+		}
+		habit := rec.Habit
+		rec.wipe()
+		if habit != HabitKeeps {
+			return flow.Tokens{}, errAnew
+		}
+		if err := k.takeTurn(ctx, f, l, 1); err != nil {
+			return flow.Tokens{}, err
+		}
 	}
 	defer l.turn.Release(1)
-	if rec, err = k.load(ctx, f.id); err != nil {
+	rec, err := k.load(ctx, f.id)
+	if err != nil {
 		return flow.Tokens{}, err
 	}
 	defer rec.wipe()
@@ -81,10 +84,11 @@ func (k *Keeper) beside(ctx context.Context, f *flight, l *login) (flow.Tokens, 
 	return t, err
 }
 
-// noteLast keeps LastRefresh, to the minute.
+// noteLast keeps LastRefresh, as exactly as is wanted, and takes back a refusal.
 func (k *Keeper) noteLast(ctx context.Context, id string, rec *record, s sending) {
 	now := k.opts.Now()
-	if rec.Refused == nil && now.Sub(when(rec.Last)).Abs() < lastPrecision {
+	fresh := k.opts.Precision < 0 || now.Sub(when(rec.Last)).Abs() < k.opts.Precision
+	if rec.Refused == nil && fresh {
 		return
 	}
 	k.note(ctx, id, func(r *record) error { r.answered(s, secret.Text{}, now); return nil })

@@ -85,6 +85,15 @@ func (k *Keeper) newestOf(id string, rec *record) *unsaved {
 	return k.newest(l, rec)
 }
 
+// Unsaved reports whether a refresh token of the login id is in the memory of this process only. It does not look at the
+// store, where a newer login may have made that one void: State does.
+func (k *Keeper) Unsaved(id string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l := k.logins[id]
+	return l != nil && l.unsaved != nil
+}
+
 // setUnsaved replaces the token in memory. The old one is wiped by garbage collection only: others may be copying it.
 func (k *Keeper) setUnsaved(l *login, u *unsaved) {
 	k.mu.Lock()
