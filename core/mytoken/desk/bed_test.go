@@ -204,6 +204,18 @@ func (b *bed) query(to, user string) url.Values {
 	return back.Query()
 }
 
+// back is a browser that logs in at the provider and comes back.
+func (b *bed) back(to desk.Redirect, user string) desk.Arrival {
+	b.t.Helper()
+	return desk.Arrival{Query: b.query(to.URL, user), Binding: to.Binding, From: home()}
+}
+
+// land lets it come back to another process of the server.
+func (b *bed) land(to desk.Redirect, user string) (desk.Landing, error) {
+	b.t.Helper()
+	return b.another().LandIn(b.t.Context(), b.back(to, user))
+}
+
 // login gets a mytoken as a program does.
 func (b *bed) login(more map[string]any) *desk.Issued {
 	b.t.Helper()
@@ -212,7 +224,7 @@ func (b *bed) login(more map[string]any) *desk.Issued {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if _, err := b.Land(ctx, b.query(b.agree(begun).URL, "alice"), home()); err != nil {
+	if _, err := b.land(b.agree(begun), "alice"); err != nil {
 		b.t.Fatal(err)
 	}
 	i, err := b.Poll(ctx, begun.PollingCode, home())

@@ -71,7 +71,7 @@ func (d *Desk) begin(ctx context.Context, a *order, c Caller) (Begun, error) {
 	switch {
 	case a.flow == flowDevice:
 		return d.beginDevice(ctx, a, p)
-	case a.Web && d.o.Features.Trusted != nil && d.o.Features.Trusted(a.RedirectURI):
+	case a.Web && d.trusts(a.RedirectURI):
 		return d.beginTrusted(ctx, a)
 	}
 	b, code, err := d.open(ctx, a)

@@ -80,7 +80,7 @@ func TestBound(t *testing.T) {
 	if a, err := b.Asked(ctx, codeOf(begun.ConsentURI)); err != nil || !a.Bound {
 		t.Fatal(a, err)
 	}
-	if _, err := b.Land(ctx, b.query(b.agree(begun).URL, "alice"), home()); err != nil {
+	if _, err := b.land(b.agree(begun), "alice"); err != nil {
 		t.Fatal(err)
 	}
 	i, err := b.Poll(ctx, begun.PollingCode, home())

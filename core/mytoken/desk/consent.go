@@ -112,7 +112,7 @@ func (d *Desk) depart(ctx context.Context, a *order, code secret.Text, from Orig
 		return Redirect{}, fmt.Errorf("keep a login: %w", err)
 	}
 	leave := departure{Verifier: random(), Nonce: random(), Consent: code.Expose()}
-	if a.Web {
+	if !d.elsewhere(a) {
 		to.Binding = secret.FromString(random())
 		leave.Binding = bindingHash(to.Binding)
 	}
@@ -141,6 +141,21 @@ func (d *Desk) depart(ctx context.Context, a *order, code secret.Text, from Orig
 		return Redirect{}, providerError(err)
 	}
 	return to, nil
+}
+
+// elsewhere reports whether a page of another site, which is trusted, has begun the login.
+func (d *Desk) elsewhere(a *order) bool {
+	if !a.Web || !d.trusts(a.RedirectURI) {
+		return false
+	}
+	there, err := url.Parse(a.RedirectURI)
+	own, _ := url.Parse(d.o.Issuer) // New has read it
+	return err == nil && (there.Scheme != own.Scheme || there.Host != own.Host)
+}
+
+// trusts reports whether a page may log people in without the consent page.
+func (d *Desk) trusts(redirectURI string) bool {
+	return d.o.Features.Trusted != nil && d.o.Features.Trusted(redirectURI)
 }
 
 // random draws 256 bits, as 43 letters: a verifier of PKCE, a nonce, a binding.

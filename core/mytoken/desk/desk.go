@@ -34,7 +34,8 @@ type Features struct {
 	Short     bool // short tokens
 	// Unsupported are the keys of clauses that the server does not look at: clauses with them are refused.
 	Unsupported []string
-	// Trusted reports whether a web page may log people in without the consent page: its redirect_uri. nil: none may.
+	// Trusted reports whether a web page may log people in without the consent page: its redirect_uri. nil: none may. Such
+	// a page of another site has to see to it by itself that the browser that comes back is the one that it sent away.
 	Trusted func(redirectURI string) bool
 }
 

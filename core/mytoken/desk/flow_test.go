@@ -37,7 +37,7 @@ func TestLogin(t *testing.T) {
 		if a.Application != "a job" || !slices.Equal(a.Capabilities, []string{"AT", "tokeninfo"}) || a.From.Client != home().Client {
 			t.Errorf("asked: %+v", a)
 		}
-		l, err := b.another().Land(ctx, b.query(b.agree(begun).URL, "alice"), from("198.51.100.1"))
+		l, err := b.land(b.agree(begun), "alice")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +74,7 @@ func TestLogin(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.Land(ctx, b.query(b.agree(begun).URL, "alice"), home()); err != nil {
+		if _, err := b.land(b.agree(begun), "alice"); err != nil {
 			t.Fatal(err)
 		}
 		first, err := b.Poll(ctx, begun.PollingCode, home())
@@ -110,7 +110,7 @@ func TestLogin(t *testing.T) {
 		}
 		_, err = b.Asked(ctx, code)
 		refused(t, err, http.StatusNotFound, desk.CodeNotFound)
-		_, err = b.Land(ctx, b.query(to.URL, "alice"), home())
+		_, err = b.land(to, "alice")
 		refused(t, err, http.StatusBadRequest, desk.CodeRequest)
 		if n := b.posted("/token", "grant_type", "authorization_code"); n != 0 {
 			t.Errorf("%d codes were exchanged for a login that was declined", n)
@@ -123,7 +123,7 @@ func TestLogin(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = b.Land(ctx, b.query(b.agree(begun).URL, "deny"), home())
+		_, err = b.land(b.agree(begun), "deny")
 		refused(t, err, http.StatusUnauthorized, desk.CodeDenied)
 		_, err = b.Poll(ctx, begun.PollingCode, home())
 		refused(t, err, http.StatusUnauthorized, desk.CodeDenied)
@@ -135,13 +135,13 @@ func TestLogin(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		one, two := b.query(b.agree(begun).URL, "alice"), b.query(b.agree(begun).URL, "alice")
-		if _, err := b.Land(ctx, one, home()); err != nil {
+		one, two := b.back(b.agree(begun), "alice"), b.back(b.agree(begun), "alice")
+		if _, err := b.LandIn(ctx, one); err != nil {
 			t.Fatal(err)
 		}
-		_, err = b.Land(ctx, two, home())
+		_, err = b.LandIn(ctx, two)
 		refused(t, err, http.StatusBadRequest, desk.CodeRequest)
-		_, err = b.Land(ctx, one, home())
+		_, err = b.LandIn(ctx, one)
 		refused(t, err, http.StatusBadRequest, desk.CodeRequest)
 		i, err := b.Poll(ctx, begun.PollingCode, home())
 		if err != nil {
@@ -151,13 +151,31 @@ func TestLogin(t *testing.T) {
 			t.Errorf("%d mytokens, %v", len(all), err)
 		}
 	})
+	t.Run("the one who agrees sends somebody else to the provider", func(t *testing.T) {
+		b := newBed(t, setup{})
+		begun, err := b.Begin(t.Context(), b.ask(nil), desk.Caller{Origin: home()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := b.back(b.agree(begun), "bob")
+		for _, other := range []secret.Text{{}, secret.FromString("of another login")} {
+			_, err := b.LandIn(t.Context(), desk.Arrival{Query: in.Query, Binding: other, From: home()})
+			refused(t, err, http.StatusBadRequest, desk.CodeRequest)
+		}
+		if _, err = b.Poll(t.Context(), begun.PollingCode, home()); !pending(err) {
+			t.Errorf("it has the mytoken of somebody else: %v", err)
+		}
+		if _, err := b.LandIn(t.Context(), in); err != nil {
+			t.Errorf("another browser used the login up: %v", err)
+		}
+	})
 	t.Run("a state that nobody was given", func(t *testing.T) {
 		b := newBed(t, setup{})
 		for _, q := range []url.Values{
 			{"state": {"x"}, "code": {"y"}}, {}, {"state": {strings.Repeat("A", 32), strings.Repeat("A", 32)}},
 			{"state": {strings.Repeat("A", 100_000)}},
 		} {
-			_, err := b.Land(t.Context(), q, home())
+			_, err := b.LandIn(t.Context(), desk.Arrival{Query: q, From: home()})
 			refused(t, err, http.StatusBadRequest, desk.CodeRequest)
 		}
 	})
@@ -167,11 +185,11 @@ func TestLogin(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		q := b.query(b.agree(begun).URL, "alice")
+		q := b.back(b.agree(begun), "alice")
 		b.clock.move(5*time.Minute + time.Second)
 		_, err = b.Poll(t.Context(), begun.PollingCode, home())
 		refused(t, err, http.StatusUnauthorized, desk.CodeExpired)
-		_, err = b.Land(t.Context(), q, home())
+		_, err = b.LandIn(t.Context(), q)
 		refused(t, err, http.StatusBadRequest, desk.CodeRequest)
 		b.clock.move(time.Hour)
 		_, err = b.Poll(t.Context(), begun.PollingCode, home())
@@ -221,7 +239,7 @@ func TestAccept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.Land(ctx, b.query(to.URL, "bob"), home()); err != nil {
+		if _, err := b.land(to, "bob"); err != nil {
 			t.Fatal(err)
 		}
 		i, err := b.Poll(ctx, begun.PollingCode, home())
@@ -284,19 +302,19 @@ func many(n int) (list []map[string]any) {
 }
 
 func TestProviderFaults(t *testing.T) {
-	start := func(t *testing.T, b *bed, more map[string]any) (desk.Begun, url.Values) {
+	start := func(t *testing.T, b *bed, more map[string]any) (desk.Begun, desk.Arrival) {
 		t.Helper()
 		begun, err := b.Begin(t.Context(), b.ask(more), desk.Caller{Origin: home()})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return begun, b.query(b.agree(begun).URL, "carol")
+		return begun, b.back(b.agree(begun), "carol")
 	}
 	t.Run("a broken answer ends the login, and the one who polls hears of it", func(t *testing.T) {
 		b := newBed(t, setup{})
 		begun, q := start(t, b, nil)
 		b.op.Fault(issuer.Fault{Path: "/token", Status: 500, Body: "<html>SECRET</html>"})
-		_, err := b.Land(t.Context(), q, home())
+		_, err := b.LandIn(t.Context(), q)
 		no := refused(t, err, 500, desk.CodeOIDC)
 		if strings.Contains(no.Description, "SECRET") {
 			t.Errorf("%s", no.Description)
@@ -307,7 +325,7 @@ func TestProviderFaults(t *testing.T) {
 	t.Run("a scope that the provider does not give", func(t *testing.T) {
 		b := newBed(t, setup{})
 		begun, q := start(t, b, map[string]any{"restrictions": []map[string]any{{"scope": "compute.cancel"}}})
-		_, err := b.Land(t.Context(), q, home())
+		_, err := b.LandIn(t.Context(), q)
 		if err == nil {
 			i, err := b.Poll(t.Context(), begun.PollingCode, home())
 			t.Fatalf("a mytoken without limits: %v, %v", i.Restrictions, err)
@@ -320,7 +338,7 @@ func TestProviderFaults(t *testing.T) {
 		b := newBed(t, setup{})
 		_, q := start(t, b, nil)
 		b.o.Minter = brokenMinter{}
-		if _, err := b.another().Land(t.Context(), q, home()); err == nil {
+		if _, err := b.another().LandIn(t.Context(), q); err == nil {
 			t.Fatal("no error")
 		}
 		if n := b.posted("/revoke", "token_type_hint", "refresh_token"); n != 1 {
@@ -331,7 +349,7 @@ func TestProviderFaults(t *testing.T) {
 
 func TestWeb(t *testing.T) {
 	trusted := func(o *desk.Options) {
-		o.Features.Trusted = func(uri string) bool { return uri == "https://portal.example.org/back" }
+		o.Features.Trusted = func(uri string) bool { return uri == "https://portal.example.org/back" || uri == server+"/home" }
 	}
 	b := newBed(t, setup{desk: trusted})
 	ctx := t.Context()
@@ -342,6 +360,15 @@ func TestWeb(t *testing.T) {
 		}
 		return begun
 	}
+	t.Run("a page of another site has no cookie to give", func(t *testing.T) {
+		begun := begin(t, "https://portal.example.org/back")
+		if begun.ConsentURI != "" || begun.AuthorizationURI == "" || !begun.Binding.Empty() {
+			t.Fatalf("%+v", begun)
+		}
+		if _, err := b.land(desk.Redirect{URL: begun.AuthorizationURI}, "alice"); err != nil {
+			t.Error(err)
+		}
+	})
 	land := func(t *testing.T, to desk.Redirect, uri string) {
 		q := b.query(to.URL, "alice")
 		for _, other := range []secret.Text{{}, secret.FromString("another browser")} {
@@ -366,11 +393,11 @@ func TestWeb(t *testing.T) {
 		}
 		land(t, b.agree(begun), "https://app.example.org/cb?x=1")
 	})
-	t.Run("a page that is trusted", func(t *testing.T) {
-		begun := begin(t, "https://portal.example.org/back")
+	t.Run("a page of the server", func(t *testing.T) {
+		begun := begin(t, server+"/home")
 		if begun.ConsentURI != "" || begun.AuthorizationURI == "" || begun.Binding.Empty() {
 			t.Fatalf("%+v", begun)
 		}
-		land(t, desk.Redirect{URL: begun.AuthorizationURI, Binding: begun.Binding}, "https://portal.example.org/back")
+		land(t, desk.Redirect{URL: begun.AuthorizationURI, Binding: begun.Binding}, server+"/home")
 	})
 }

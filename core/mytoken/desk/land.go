@@ -12,14 +12,11 @@ import (
 	"github.com/oidcbox/oidcbox/core/secret"
 )
 
-// Land takes the redirect of a browser that comes back from the provider. It is for logins of programs: those of web
-// pages are bound to their browser, see LandIn.
-func (d *Desk) Land(ctx context.Context, query url.Values, from Origin) (Landing, error) {
-	return d.LandIn(ctx, Arrival{Query: query, From: from})
-}
-
-// LandIn is Land with the binding that Accept or Begin gave to the browser. An error has the status of the page that
-// the person sees. Whoever polls for the mytoken is told as well.
+// LandIn takes the redirect of a browser that comes back from the provider, with the binding that Accept or Begin gave to
+// it. An error has the status of the page that the person sees. Whoever polls for the mytoken is told as well.
+//
+// A login that began on the consent page ends in the browser that showed it: who agrees to his own request and sends
+// somebody else the provider's URL would get that person's mytoken else.
 func (d *Desk) LandIn(ctx context.Context, in Arrival) (Landing, error) {
 	l, p, err := d.landIn(ctx, in)
 	d.audit(ctx, AuditEvent{Action: "login", User: p.user, MOMID: p.momID, Provider: p.issuer, From: in.From}, err)

@@ -276,7 +276,7 @@ func TestEnforced(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = b.Land(t.Context(), b.query(b.agree(begun).URL, "alice"), home())
+		_, err = b.land(b.agree(begun), "alice")
 		refused(t, err, http.StatusForbidden, desk.CodeDenied)
 		_, err = b.Poll(t.Context(), begun.PollingCode, home())
 		refused(t, err, http.StatusForbidden, desk.CodeDenied)

@@ -84,8 +84,8 @@ type Terms struct {
 // Redirect is where a browser goes to log in.
 type Redirect struct {
 	URL string
-	// Binding ties the redirect that follows to this browser: it is set as a cookie and handed to LandIn. Empty where it
-	// does not matter whose browser comes back, because the one who polls gets the mytoken.
+	// Binding ties the redirect that follows to this browser: it is set as a cookie and handed to LandIn. It is empty only
+	// where another site's page, which is trusted, begins the login: that cannot set a cookie of ours.
 	Binding secret.Text
 }
 
