@@ -11,6 +11,7 @@ import (
 	"github.com/oidcbox/oidcbox/applets/issuer"
 	"github.com/oidcbox/oidcbox/applets/keychain"
 	"github.com/oidcbox/oidcbox/applets/mytoken"
+	"github.com/oidcbox/oidcbox/applets/mytokenserver"
 	"github.com/oidcbox/oidcbox/applets/prompt"
 	"github.com/oidcbox/oidcbox/applets/self"
 	"github.com/oidcbox/oidcbox/applets/token"
@@ -64,6 +65,7 @@ func All() []cli.Role {
 			Name: "mytoken", Upstream: []string{"mytoken"}, Plain: true,
 			Sum: "get mytokens, and access tokens for them, from a mytoken server", New: mytoken.New,
 		},
+		{Name: "mytoken-server", Sum: "serve mytokens", New: mytokenserver.New},
 		{Name: "verifier", Sum: "say yes or no to a token", New: verifier.New},
 		{Name: "issuer", Sum: "development provider on loopback", New: issuer.New},
 		{Name: "demo", Sum: "walk through the main job on loopback", New: demo.New},

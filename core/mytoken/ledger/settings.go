@@ -37,6 +37,25 @@ func (l *Ledger) User(ctx context.Context, id string) (u User, err error) {
 	return u, nil
 }
 
+// Users returns everybody who is known here, in no particular order. It reads a record for each.
+func (l *Ledger) Users(ctx context.Context) (list []User, err error) {
+	keys, err := l.keys(ctx, tableUsers)
+	if err != nil {
+		return nil, fmt.Errorf("list the people: %w", err)
+	}
+	for _, key := range keys {
+		u, err := l.User(ctx, key[0])
+		if errors.Is(err, ErrUnknown) { // erased meanwhile
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, u)
+	}
+	return list, nil
+}
+
 // settingRecord is one setting of a person: what it means is its owner's matter.
 type settingRecord struct {
 	Version int             `json:"v"`

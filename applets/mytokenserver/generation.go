@@ -1,0 +1,176 @@
+package mytokenserver
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/mytoken/desk"
+	"github.com/oidcbox/oidcbox/core/mytoken/geo"
+	"github.com/oidcbox/oidcbox/core/mytoken/httpapi"
+	"github.com/oidcbox/oidcbox/core/mytoken/rules"
+	"github.com/oidcbox/oidcbox/core/mytoken/upstream"
+	"github.com/oidcbox/oidcbox/core/token/dpop"
+	"github.com/oidcbox/oidcbox/core/transport/httpc"
+)
+
+// live is the generation that answers now.
+type live struct {
+	mu     sync.RWMutex
+	now    *generation
+	ending sync.WaitGroup // of those before
+}
+
+// acquire returns the generation to answer one request with, which has to be released. Requests that began under an old
+// configuration end under it.
+func (l *live) acquire() *generation {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	l.now.users.Add(1)
+	return l.now
+}
+
+func (l *live) current() *generation {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.now
+}
+
+func (l *live) swap(next *generation) {
+	l.mu.Lock()
+	old := l.now
+	l.now = next
+	l.mu.Unlock()
+	if old != nil {
+		l.ending.Go(old.end)
+	}
+}
+
+// end closes what is left when nobody asks any more.
+func (l *live) end() {
+	if g := l.current(); g != nil {
+		g.end()
+	}
+	l.ending.Wait()
+}
+
+// generation is what answers requests by one configuration.
+type generation struct {
+	providers *upstream.Registry
+	guest     *upstream.Guest // nil: there is none
+	handler   http.Handler
+	users     sync.WaitGroup
+}
+
+func (g *generation) release() { g.users.Done() }
+
+func (g *generation) end() {
+	g.users.Wait()
+	g.providers.Close()
+}
+
+// build makes what answers requests out of settings. It changes nothing that runs.
+func (d *daemon) build(s *settings) (*generation, error) {
+	guest, err := d.guest(s)
+	if err != nil {
+		return nil, err
+	}
+	r, err := upstream.New(s.providers, upstream.Options{
+		Now: d.env.Now, Log: d.log, Guest: guest,
+		HTTP: httpc.Options{CAFile: s.caFile, UserAgent: "oidcbox-mytoken-server", Getenv: d.env.Getenv},
+	})
+	if err != nil {
+		return nil, err
+	}
+	g := &generation{providers: r, guest: guest}
+	if g.handler, err = d.mount(s, g); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return g, nil
+}
+
+// mount puts desk and interfaces of a generation together.
+func (d *daemon) mount(s *settings, g *generation) (http.Handler, error) {
+	proofs, err := dpop.New(dpop.Options{Now: d.env.Now})
+	if err != nil {
+		return nil, fmt.Errorf("proofs of possession: %w", err)
+	}
+	gate := httpapi.NewGate(s.rates.limits(), d.env.Now)
+	k, err := desk.New(desk.Options{
+		Issuer: s.issuer, Ledger: d.ledger, Minter: d.signer, Upstream: g.providers, World: d.world(s),
+		Features: s.features, Limits: s.limits, DPoP: proofs, Allow: gate.Person, Audit: d.record, Now: d.env.Now, Log: d.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	api, err := httpapi.New(httpapi.Options{
+		Issuer: s.issuer, Desk: k, Keys: d.signer.Keys, Alg: d.signer.alg(), Features: s.apiFeatures(),
+		Documentation: s.operator.documentation, Version: d.env.Version, Proxies: s.proxies, UnixProxy: s.unixPeer,
+		Gate: gate, DPoP: true, Seen: d.numbers.answered, Now: d.env.Now, Log: d.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return api.Handler(), nil
+}
+
+// apiFeatures is what the interface tells of.
+func (s *settings) apiFeatures() httpapi.Features {
+	return httpapi.Features{
+		Features: s.features, Introspect: s.info.introspect, History: s.info.history, Tree: s.info.tree, List: s.info.list,
+		Revocation: s.info.revocation, Templates: true, NoExchange: !s.info.tokenExchange,
+	}
+}
+
+func (r rates) limits() httpapi.Limits {
+	return httpapi.Limits{
+		Address: httpapi.Rate{Requests: r.address.requests, Per: r.address.window},
+		Mytoken: httpapi.Rate{Requests: r.token.requests, Per: r.token.window},
+		Person:  httpapi.Rate{Requests: r.user.requests, Per: r.user.window},
+	}
+}
+
+// nameWait bounds what asking for the name of an address may take.
+const nameWait = 3 * time.Second
+
+// world is what restrictions know of addresses.
+func (d *daemon) world(s *settings) rules.World {
+	w := rules.World{Home: s.world.home}
+	if s.world.names {
+		names := rules.Confirmed(net.DefaultResolver)
+		w.Names = func(ctx context.Context, a netip.Addr) []string {
+			ctx, cancel := context.WithTimeout(ctx, nameWait)
+			defer cancel()
+			return names(ctx, a)
+		}
+	}
+	if s.world.geo != "" {
+		if d.geo == nil || d.started.world.geo != s.world.geo {
+			d.geo = geo.New(s.world.geo, geo.Options{Now: d.env.Now, Log: d.log})
+		}
+		w.Country = d.geo.Country
+	}
+	return w
+}
+
+// guest makes the provider without people, where it is switched on.
+func (d *daemon) guest(s *settings) (*upstream.Guest, error) {
+	if !s.guests {
+		return nil, nil //nolint:nilnil // there is none, which is no error
+	}
+	key, err := ownSecret(context.Background(), d.state.Engine(), "guests")
+	if err != nil {
+		return nil, err
+	}
+	return &upstream.Guest{
+		Issuer: s.issuer + upstream.GuestPath, RedirectURI: s.issuer + redirectPath, Key: key, Now: d.env.Now,
+	}, nil
+}
+
+// redirectPath is where providers send browsers back to.
+const redirectPath = "/redirect"

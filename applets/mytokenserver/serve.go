@@ -1,0 +1,205 @@
+package mytokenserver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/oidcbox/oidcbox/core/audit"
+	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/mytoken/geo"
+	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
+	"github.com/oidcbox/oidcbox/core/secret/vault"
+	"github.com/oidcbox/oidcbox/core/transport/httpd"
+	"github.com/oidcbox/oidcbox/core/transport/listen"
+	"github.com/oidcbox/oidcbox/core/transport/sock"
+)
+
+type serveCmd struct {
+	configFlag
+}
+
+// Run serves until ctx is cancelled.
+func (c *serveCmd) Run(ctx context.Context, env *cli.Env) error {
+	hup := onHangup(ctx) // first of all: until then the signal ends the process
+	s, err := c.read(env)
+	if err != nil {
+		return err
+	}
+	d, err := newDaemon(ctx, env, s)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	return d.run(ctx, hup)
+}
+
+// daemon is a running server.
+type daemon struct {
+	env *cli.Env
+	log *slog.Logger
+
+	state   *state
+	signer  *signer
+	ledger  *ledger.Ledger
+	geo     *geo.DB
+	numbers *numbers
+	audit   *audit.Log
+	sockets *listen.Set
+	others  *others // metrics and the control socket
+
+	started settings // what cannot change without a restart is judged by this
+	live    live
+	reach   reach
+}
+
+// newDaemon does everything that can fail before anybody is told that there is a server.
+func newDaemon(ctx context.Context, env *cli.Env, s *settings) (d *daemon, err error) {
+	d = &daemon{env: env, log: env.Log, started: *s}
+	defer func() {
+		if err != nil {
+			d.close()
+			d = nil
+		}
+	}()
+	tuneMemory(env)
+	if err := vault.HardenProcess(); err != nil {
+		d.log.Warn("this process can be looked into by others", "err", err)
+	}
+	keys, err := loadKeys(s.keys.dir)
+	if err != nil {
+		return d, keysError(err)
+	}
+	if d.signer, err = newSigner(s.issuer, keys); err != nil {
+		return d, cli.Fail(cli.No, err, "")
+	}
+	if w := mintWarning(s.issuer, keys[0]); w != "" {
+		d.log.Warn(w, "op", "start")
+	}
+	if d.state, err = openState(ctx, env, s.state); err != nil {
+		return d, err
+	}
+	d.numbers = newNumbers(d)
+	o := audit.Options{Stdout: env.Stdout, Stderr: env.Stderr, Lost: d.numbers.auditLost.Add}
+	if d.audit, err = audit.Open(s.audit, o); err != nil {
+		return d, cli.Fail(cli.NotFound, err, "")
+	}
+	d.ledger = ledger.New(d.state.Engine(), ledger.Options{
+		Minter: d.signer, Verify: d.signer.Genuine, Now: env.Now, Log: d.log, Retention: s.retention.ended,
+		Events: s.retention.events,
+	})
+	next, err := d.build(s)
+	if err != nil {
+		return d, cli.Fail(cli.No, err, "")
+	}
+	d.live.swap(next)
+	d.numbers.loaded(env.Now(), true)
+	return d, d.open(s)
+}
+
+// open makes the sockets, which comes last: who finds one is answered.
+func (d *daemon) open(s *settings) error {
+	var err error
+	if d.sockets, err = listen.Open(s.listen, listen.Options{Getenv: d.env.Getenv, Log: d.log}); err == nil {
+		d.others, err = d.openOthers(s)
+	}
+	if err != nil {
+		return cli.Fail(cli.NotFound, err, listen.Hint(err))
+	}
+	return nil
+}
+
+// Memory of a server: what lives is small, and each request leaves some garbage. The limit, above which it is collected
+// more often, keeps the looser setting from multiplying a burst.
+const (
+	gcPercent   = 300
+	memoryLimit = 512 << 20
+)
+
+// tuneMemory leaves alone what the operator has set.
+func tuneMemory(env *cli.Env) {
+	if env.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	if env.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+}
+
+// run answers until ctx ends or a socket breaks.
+func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var background sync.WaitGroup
+	defer background.Wait()
+	defer stop()
+	background.Go(func() { d.reloads(ctx, hup) })
+	background.Go(func() { d.sweeps(ctx) })
+	g, serving := errgroup.WithContext(ctx)
+	for _, s := range d.sockets.List {
+		h := d.front()
+		g.Go(func() error { return httpd.Serve(serving, s, h, d.serverOptions()) })
+		d.log.Info("listening", "op", "listen", "addr", s.Name, "for", "requests")
+	}
+	for _, o := range d.others.list {
+		g.Go(func() error { return httpd.Serve(serving, o.Listener, o.handler, httpd.Options{Log: d.log}) })
+		d.log.Info("listening", "op", "listen", "addr", o.name, "for", o.what)
+	}
+	for _, n := range d.started.notes {
+		d.log.Warn(n.String(), "op", "configure")
+	}
+	d.notify("READY=1\nSTATUS=serving " + d.started.issuer)
+	background.Go(func() { <-serving.Done(); d.notify("STOPPING=1") })
+	if err := g.Wait(); err != nil {
+		return cli.Fail(cli.No, err, "")
+	}
+	d.log.Info("stopped", "op", "stop")
+	return nil
+}
+
+func (d *daemon) serverOptions() httpd.Options {
+	return httpd.Options{Log: d.log, Grace: d.started.grace, MaxConns: d.started.conns, MaxHeader: maxHeader}
+}
+
+// maxHeader has room for a mytoken of any size that is made, and for what a browser and a proxy send along.
+const maxHeader = 64 << 10
+
+// notify tells systemd how we are; where that fails we go on.
+func (d *daemon) notify(state string) {
+	if err := sock.Notify(d.env.Getenv, state); err != nil {
+		d.log.Warn("the service manager was not told", "err", err)
+	}
+}
+
+// closing is how long what is under way may take at the end: a refresh token that was rotated has to be saved.
+const closing = 30 * time.Second
+
+// close ends everything, in the order in which things stand on each other. No request is under way any more.
+func (d *daemon) close() {
+	if d.sockets != nil {
+		d.sockets.Close()
+	}
+	if d.others != nil {
+		d.others.close()
+	}
+	d.live.end()
+	if d.ledger != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closing)
+		defer cancel()
+		if err := d.ledger.Close(ctx); err != nil {
+			d.log.Error("a refresh token may be lost", "op", "stop", "err", err)
+		}
+	}
+	if err := d.state.Close(); err != nil && !errors.Is(err, context.Canceled) {
+		d.log.Error("the state was not closed well", "op", "stop", "err", err)
+	}
+	if d.audit != nil {
+		d.audit.Close()
+	}
+}

@@ -1,0 +1,156 @@
+package mytokenserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/cli/term"
+)
+
+// setupCmd makes a new server. What is not given as a flag is asked for on a terminal.
+type setupCmd struct {
+	configFlag
+	Issuer           string `placeholder:"URL" help:"Address of the server as clients have it: https://mytoken.example.org."`
+	Listen           string `placeholder:"ADDR" help:"Where it listens: 127.0.0.1:8000, or unix:PATH."`
+	Operator         string `placeholder:"NAME" help:"Who runs it, for its pages."`
+	Contact          string `placeholder:"ADDR" help:"Mail address of who runs it."`
+	StateDir         string `default:"/var/lib/oidcbox/mytoken" placeholder:"DIR" help:"Where state and keys go (${default})."`
+	Provider         string `placeholder:"NAME" help:"Short name of the first provider."`
+	ProviderIssuer   string `placeholder:"URL" help:"Its issuer."`
+	ClientID         string `placeholder:"ID" help:"As the server is registered there."`
+	ClientSecretFile string `placeholder:"FILE" help:"File with the client secret; it is copied. None: a public client."`
+	Guests           bool   `help:"Let everybody in as a guest, to try the server out."`
+	StateOnly        bool   `help:"Make only keys and state, by a configuration that is there."`
+	Yes              bool   `help:"Ask nothing: what is missing is an error."`
+}
+
+// Run writes what is not there, and overwrites nothing.
+func (c *setupCmd) Run(ctx context.Context, env *cli.Env) error {
+	file := within(env, c.Config)
+	if !c.StateOnly {
+		if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
+			return cli.Fail(cli.No, fmt.Errorf("setup: there is a configuration already: %s", file),
+				"--state-only makes keys and state by it; --config names another file")
+		}
+		if err := c.complete(ctx); err != nil {
+			return err
+		}
+		text := c.configuration(env)
+		// What is wrong with the answers is said before anything is written.
+		if _, err := parseSettings(file, []byte(text)); err != nil && !onlyMissingSecret(err) {
+			return configError(err)
+		}
+		if err := c.write(env, file, text); err != nil {
+			return cli.Fail(cli.No, fmt.Errorf("setup: %w", err), "run it as root, or as the user of the server with --config and --state-dir of its own")
+		}
+	}
+	s, err := readSettings(file)
+	if err != nil {
+		return configError(err)
+	}
+	if err := makeAll(ctx, env, s); err != nil {
+		return err
+	}
+	c.next(env, s)
+	return nil
+}
+
+// onlyMissingSecret reports whether all that is wrong is that the copy of the client secret is not there yet.
+func onlyMissingSecret(err error) bool {
+	for _, f := range faultsOf(err) {
+		if !strings.HasSuffix(f.Key, ".client_secret_file") {
+			return false
+		}
+	}
+	return faultsOf(err) != nil
+}
+
+// question is one thing that the setup has to know.
+type question struct {
+	to       *string
+	flag     string
+	text     string
+	without  func() string // what is taken when nothing is said; nil: something has to be said
+	provider bool          // not asked with --guests
+}
+
+func (c *setupCmd) questions() []question {
+	is := func(s string) func() string { return func() string { return s } }
+	return []question{
+		{&c.Issuer, "issuer", "Address of the server as clients will have it (https://mytoken.example.org)", nil, false},
+		{&c.Listen, "listen", "Where it listens, behind a reverse proxy", is("127.0.0.1:8000"), false},
+		{&c.Operator, "operator", "Who runs it, for its pages", nil, false},
+		{&c.Contact, "contact", "Mail address of who runs it", nil, false},
+		{&c.ProviderIssuer, "provider-issuer", "Issuer of the first OpenID provider", nil, true},
+		{&c.Provider, "provider", "Short name of that provider", func() string { return nameOf(c.ProviderIssuer) }, true},
+		{&c.ClientID, "client-id", "Client id of the server there", nil, true},
+		{&c.ClientSecretFile, "client-secret-file", "File with the client secret there", is(noFile), true},
+	}
+}
+
+// noFile is the answer that there is no client secret.
+const noFile = "none"
+
+// complete asks for what no flag says.
+func (c *setupCmd) complete(ctx context.Context) error {
+	for _, q := range c.questions() {
+		if *q.to != "" || q.provider && c.Guests {
+			continue
+		}
+		without := ""
+		if q.without != nil {
+			without = q.without()
+		}
+		if c.Yes || !term.Usable() {
+			if without == "" {
+				return cli.Fail(cli.Usage, fmt.Errorf("setup: --%s is missing", q.flag), q.text)
+			}
+			*q.to = without
+			continue
+		}
+		if err := q.ask(ctx, without); err != nil {
+			return err
+		}
+	}
+	if c.ClientSecretFile == noFile {
+		c.ClientSecretFile = ""
+	}
+	return nil
+}
+
+// ask asks until something is said.
+func (q question) ask(ctx context.Context, without string) error {
+	prompt := q.text + ": "
+	if without != "" {
+		prompt = q.text + " [" + without + "]: "
+	}
+	for *q.to == "" {
+		line, err := term.Line(ctx, prompt)
+		if err != nil {
+			return fmt.Errorf("setup: %w", err)
+		}
+		if *q.to = strings.TrimSpace(line); *q.to == "" {
+			*q.to = without
+		}
+	}
+	return nil
+}
+
+// nameOf proposes a short name for a provider: the part of its host that people know it by.
+func nameOf(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil || u.Hostname() == "" {
+		return "provider"
+	}
+	parts := strings.Split(u.Hostname(), ".")
+	if onThisMachine(u.Hostname()) || len(parts) < 2 {
+		return "provider"
+	}
+	return parts[len(parts)-2]
+}
