@@ -60,6 +60,7 @@ type setup struct {
 	up     func(*upstream.Config)
 	desk   func(*desk.Options)
 	ledger ledger.Options
+	eng    store.Engine // nil: in memory
 }
 
 func newBed(t testing.TB, s setup) *bed {
@@ -80,7 +81,10 @@ func newBed(t testing.TB, s setup) *bed {
 	if err := reg.Settled(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	b.keep(s.ledger)
+	if s.eng == nil {
+		s.eng = memstore.NewAt(b.clock.now)
+	}
+	b.keep(s.eng, s.ledger)
 	b.o = desk.Options{
 		Issuer: server, Ledger: b.ledger, Minter: b.minter, Upstream: reg, Now: b.clock.now,
 		Features: desk.Features{Polling: true, Web: true, Device: true, Subtokens: true, Transfer: true, Short: true},
@@ -115,7 +119,7 @@ func (b *bed) another() *desk.Desk {
 	return d
 }
 
-func (b *bed) keep(o ledger.Options) {
+func (b *bed) keep(inner store.Engine, o ledger.Options) {
 	b.t.Helper()
 	key, err := jose.GenerateKey(jose.ES384, "")
 	if err != nil {
@@ -134,7 +138,7 @@ func (b *bed) keep(o ledger.Options) {
 		b.t.Fatal(err)
 	}
 	o.Minter, o.Verify, o.Now = b.minter, mint.NewChecker(server, jose.NewKeySet(key.Public())).Genuine, b.clock.now
-	b.eng, b.ledgerOptions = sealed.New(memstore.NewAt(b.clock.now), sealer), o
+	b.eng, b.ledgerOptions = sealed.New(inner, sealer), o
 	b.ledger = ledger.New(b.eng, o)
 	b.t.Cleanup(func() {
 		if err := b.ledger.Close(context.Background()); err != nil {
