@@ -159,7 +159,7 @@ func (u *accessUse) commit(ctx context.Context, t flow.Tokens, r AccessRequest) 
 	u.b.tellUse(ctx, d, fresh, Notice{Class: ClassAccess, Event: EventAccess, Comment: comment, From: u.from})
 	a := Access{
 		Token: t.Access, Type: t.Type, Expires: t.Expires, Scope: t.Scope, Audience: u.granted.Audience,
-		Update: d.update(ctx, n, u.b.kind), Issuer: u.b.Claims.OIDCIssuer, MOMID: u.b.MOMID,
+		Update: d.update(ctx, n, u.b), Issuer: u.b.Claims.OIDCIssuer, MOMID: u.b.MOMID,
 	}
 	if a.Scope == "" {
 		a.Scope = strings.Join(u.r.Candidate.Scopes, " ")

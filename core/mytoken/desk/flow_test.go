@@ -1,6 +1,7 @@
 package desk_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -276,6 +277,7 @@ func TestBeginRefuses(t *testing.T) {
 		"too many clauses":         {"restrictions": many(17)},
 		"a long scope":             {"restrictions": []map[string]any{{"scope": strings.Repeat("y", 600)}}},
 		"a name that is a number":  {"name": 7},
+		"more than a header holds": {"restrictions": []map[string]any{{"audience": wide(100)}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := b.Begin(t.Context(), b.ask(q), desk.Caller{Origin: home()})
@@ -297,6 +299,13 @@ func TestBeginRefuses(t *testing.T) {
 func many(n int) (list []map[string]any) {
 	for i := range n {
 		list = append(list, map[string]any{"usages_AT": i + 1})
+	}
+	return list
+}
+
+func wide(n int) (list []string) {
+	for i := range n {
+		list = append(list, fmt.Sprintf("https://%0100d.example.org", i))
 	}
 	return list
 }
@@ -400,4 +409,28 @@ func TestWeb(t *testing.T) {
 		}
 		land(t, desk.Redirect{URL: begun.AuthorizationURI, Binding: begun.Binding}, server+"/home")
 	})
+}
+
+func TestPurpose(t *testing.T) {
+	b := newBed(t, setup{})
+	ctx := t.Context()
+	p := desk.Purpose{Kind: "ssh", Data: []byte(`{"key":"fingerprint"}`)}
+	begun, err := b.BeginFor(ctx, b.ask(nil), desk.Caller{Origin: home()}, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err := b.land(b.agree(begun), "alice"); err != nil || l.Purpose != "ssh" {
+		t.Fatal(l, err)
+	}
+	_, err = b.Poll(ctx, begun.PollingCode, home())
+	refused(t, err, http.StatusUnauthorized, desk.CodeToken)
+	_, err = b.FinishFor(ctx, begun.PollingCode, "other", home())
+	refused(t, err, http.StatusUnauthorized, desk.CodeToken)
+	l, err := b.FinishFor(ctx, begun.PollingCode, "ssh", home())
+	if err != nil || string(l.Purpose.Data) != `{"key":"fingerprint"}` || l.User != b.find(l.Claims.MOMID()).User {
+		t.Fatal(l, err)
+	}
+	if _, err := b.access(&desk.Issued{Token: l.JWT}, desk.AccessRequest{}); err != nil {
+		t.Error(err)
+	}
 }

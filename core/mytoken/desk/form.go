@@ -2,7 +2,9 @@ package desk
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
@@ -17,15 +19,28 @@ func (d *Desk) issued(jwt secret.Text, c mytoken.Claims) *Issued {
 	}
 }
 
+// replacedFor is how long a short token that was replaced is known: its use is told apart from that of one that never
+// was, and ends the mytoken where its rotation says so.
+const replacedFor = 24 * time.Hour
+
 // update is what a mytoken that was used is from now on, in the form it was used in; nil where it did not change. A
 // mytoken is never lost over its form: where no short one can be made it is the JWT.
-func (d *Desk) update(ctx context.Context, n *ledger.Newest, kind string) *Issued {
+func (d *Desk) update(ctx context.Context, n *ledger.Newest, b *bearer) *Issued {
 	if n == nil {
 		return nil
 	}
 	i := d.issued(n.JWT, n.Claims)
-	if err := d.reshape(ctx, i, kind); err != nil {
+	if b.kind != mytoken.KindShortToken {
+		return i
+	}
+	err := d.reshape(ctx, i, b.kind)
+	if err != nil {
 		d.o.Log.WarnContext(ctx, "a replaced mytoken is answered with as a JWT", "err", err)
+	}
+	// Short tokens go with their mytoken; one that rotates for years would leave a row of each behind.
+	err = d.o.Ledger.RetireCode(ctx, ledger.ShortToken, b.text, d.now().Add(replacedFor))
+	if err != nil && !errors.Is(err, ledger.ErrUnknown) {
+		d.o.Log.WarnContext(ctx, "a short token that was replaced stays with its mytoken", "err", err)
 	}
 	return i
 }

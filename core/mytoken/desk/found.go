@@ -102,6 +102,9 @@ func (d *Desk) mintFirst(ctx context.Context, a *order, p ProviderInfo, auth Aut
 	e := ledger.Event{Comment: "Used grant_type oidc_flow authorization_code", From: a.From}
 	t, err := d.o.Ledger.Begin(ctx, ledger.Login{Refresh: auth.Refresh, Habit: auth.Habit},
 		ledger.Grant{JWT: jwt, Claims: claims, Event: e})
+	if errors.Is(err, ledger.ErrErased) {
+		err = refuse(http.StatusForbidden, CodeDenied, ledger.ErrErased.Error(), err)
+	}
 	if err != nil {
 		jwt.Wipe()
 		return nil, err

@@ -84,7 +84,7 @@ func (d *Desk) identify(ctx context.Context, c Caller) (*bearer, error) {
 	if err != nil {
 		return nil, presentError(err)
 	}
-	return &bearer{p, kind}, nil
+	return &bearer{p, kind, c.Mytoken}, nil
 }
 
 func introspection(b *bearer) (Introspection, error) {

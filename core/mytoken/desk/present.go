@@ -18,7 +18,8 @@ import (
 // bearer is a mytoken that somebody came with, and the form it came in.
 type bearer struct {
 	*ledger.Presented
-	kind string // mytoken.KindToken or mytoken.KindShortToken
+	kind string      // mytoken.KindToken or mytoken.KindShortToken
+	text secret.Text // as it came; the caller's
 }
 
 // present looks up the mytoken of a caller, and has the key proved that it is bound to.
@@ -42,7 +43,7 @@ func (d *Desk) present(ctx context.Context, c Caller) (*bearer, error) {
 		p.Close()
 		return nil, err
 	}
-	return &bearer{p, kind}, nil
+	return &bearer{p, kind, c.Mytoken}, nil
 }
 
 // allow bounds how often a person makes requests.

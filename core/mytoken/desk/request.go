@@ -23,7 +23,9 @@ const (
 	maxMembers = 4000
 	maxURI     = 2048
 	maxValue   = 512 // one scope, audience, host or capability
-	thumbprint = 43  // characters of an RFC 7638 thumbprint
+	// maxLimits bounds what a mytoken carries of capabilities, restrictions and rotation, as JSON: it travels in a header.
+	maxLimits  = 8 << 10
+	thumbprint = 43 // characters of an RFC 7638 thumbprint
 )
 
 // order is what is asked for: with a login, or of another mytoken. It is kept under the codes of a login as it is, so
@@ -159,7 +161,7 @@ func (d *Desk) bound(a *order) error {
 		return errors.New("dpop_jkt is no thumbprint of a key")
 	case len(a.Restrictions) > l.Clauses:
 		return fmt.Errorf("more than %d clauses", l.Clauses)
-	case len(a.Wishes.Subscribe)+len(a.Wishes.Tags) > l.Request/4:
+	case len(a.Wishes.Subscribe)+len(a.Wishes.Tags) > maxLimits:
 		return errors.New("too many subscriptions or tags")
 	}
 	if err := boundList("capabilities", a.Capabilities, l.Items); err != nil {
@@ -174,6 +176,20 @@ func (d *Desk) bound(a *order) error {
 				return fmt.Errorf("clause %d: %w", i+1, err)
 			}
 		}
+	}
+	return boundSize(a.Capabilities, a.Restrictions)
+}
+
+func boundSize(cs mytoken.Capabilities, rs mytoken.Restrictions) error {
+	b, err := json.Marshal(struct {
+		C mytoken.Capabilities
+		R mytoken.Restrictions
+	}{cs, rs})
+	if err != nil {
+		return err
+	}
+	if len(b) > maxLimits {
+		return errors.New("capabilities and restrictions are more than a mytoken can carry")
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func (d *Desk) endJWT(ctx context.Context, jwt secret.Text, from Origin, r Revoc
 		return endedAlready(err)
 	}
 	if !done.Already {
-		d.notice(ctx, &bearer{p, mytoken.KindToken}, Notice{Class: ClassRevoked, Event: ledger.EventRevoked, From: from})
+		d.notice(ctx, &bearer{Presented: p, kind: mytoken.KindToken}, Notice{Class: ClassRevoked, Event: ledger.EventRevoked, From: from})
 	}
 	return d.afterwards(ctx, done, p.Claims.OIDCIssuer, p.MOMID)
 }

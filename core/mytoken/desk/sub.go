@@ -121,8 +121,8 @@ func (d *Desk) mintSub(ctx context.Context, a *order, v *Visit) (*minted, *ledge
 		if err != nil {
 			return nil, nil, tightenError(err)
 		}
-		if len(tight.Restrictions) > d.o.Limits.Clauses && len(tight.Restrictions) > len(v.Claims().Restrictions) {
-			return nil, nil, badRequest("too many clauses", nil)
+		if err := boundSize(a.Capabilities, tight.Restrictions); err != nil {
+			return nil, nil, badRequest(err.Error(), err)
 		}
 		n, newest, err := d.keepSub(ctx, a, v, tight)
 		if errors.Is(err, rules.ErrUsedUp) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/mytoken/desk"
+	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
 	"github.com/oidcbox/oidcbox/core/mytoken/upstream"
 	"github.com/oidcbox/oidcbox/core/secret"
 )
@@ -169,7 +170,13 @@ func TestForms(t *testing.T) {
 		b.clock.move(time.Minute)
 		_, err = b.access(short, desk.AccessRequest{})
 		refused(t, err, http.StatusUnauthorized, desk.CodeToken)
+		old := short
 		short = a.Update
+		b.clock.move(25 * time.Hour)
+		_, err = b.ledger.LookCode(ctx, ledger.ShortToken, old.Token)
+		if !errors.Is(err, ledger.ErrUnknown) {
+			t.Errorf("what was replaced stays for ever: %v", err)
+		}
 		if a, err = b.access(short, desk.AccessRequest{}); err != nil {
 			t.Fatal(err)
 		}

@@ -65,6 +65,9 @@ func (d *Desk) admit(ctx context.Context, c Caller, capability string) (*bearer,
 
 // reserve takes one use.
 func (d *Desk) reserve(ctx context.Context, b *bearer, use rules.Use, from Origin) (*ledger.Reservation, error) {
+	// A use that is reserved by nobody who knows of it would count until it lapses.
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), finishFor)
+	defer stop()
 	r, err := b.Reserve(ctx, use, d.o.World)
 	if err == nil {
 		return r, nil
@@ -137,7 +140,7 @@ func (v *Visit) settled(ctx context.Context, n *ledger.Newest, fresh bool) *Issu
 	if fresh {
 		v.d.notice(ctx, v.b, Notice{Class: ClassIPs, From: v.from})
 	}
-	return v.d.update(ctx, n, v.b.kind)
+	return v.d.update(ctx, n, v.b)
 }
 
 // Cancel ends a visit that came to nothing: its use is given back. It is seen through although the client went away.

@@ -288,6 +288,32 @@ func (l *Ledger) EditCode(
 	return nil
 }
 
+// RetireCode lets a code end at a time, if it would live longer. ErrUnknown when it was taken or is over.
+func (l *Ledger) RetireCode(ctx context.Context, kind CodeKind, code secret.Text, at time.Time) error {
+	h, err := l.handle(ctx, kind, code)
+	h.Key.Wipe()
+	if err == nil {
+		err = l.eng.Update(ctx, func(tx store.WTx) error {
+			rec, err := readForUpdate[codeRecord](tx, tableCodes, string(kind), h.ID)
+			if err != nil || !rec.Expires.IsZero() && !rec.Expires.After(at) {
+				return err
+			}
+			rec.Expires = at
+			if rec.Owner != "" {
+				a := aliasRecord{recordVersion, kind}
+				if err := write(tx, tableAliases, a, at, rec.Owner, h.ID); err != nil {
+					return err
+				}
+			}
+			return write(tx, tableCodes, rec, at, string(kind), h.ID)
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("let a code end: %w", err)
+	}
+	return nil
+}
+
 // DropCode removes a code. That it is not there is no error.
 func (l *Ledger) DropCode(ctx context.Context, kind CodeKind, code secret.Text) error {
 	c, err := l.TakeCode(ctx, kind, code)
