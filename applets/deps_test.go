@@ -49,7 +49,7 @@ func tiers() [][]string {
 		{"core/token/forward"},
 		{"core/oidc/issuer/issuertest", "core/oidc/custody", "core/mytoken", "core/token/remote"},
 		{"core/mytoken/mytokentest", "core/mytoken/rules"},
-		{"core/mytoken/mint", "core/mytoken/profiles"},
+		{"core/mytoken/escrow", "core/mytoken/mint", "core/mytoken/profiles"},
 		{"core/mytoken/ledger"},
 		{"core/mytoken/geo"},
 		{"core/mytoken/geo/geotest"},

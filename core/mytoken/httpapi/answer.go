@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -29,9 +28,8 @@ type Answer struct {
 	Body any
 	// Update is the mytoken that replaced the used one. It is written into the object, and wiped.
 	Update *desk.Issued
-	// Cookies are set beside it, and Header: Location, where the status wants one.
+	// Cookies are set beside it.
 	Cookies []*http.Cookie
-	Header  http.Header
 
 	wipe func() // of what Body is made from, when it was written
 }
@@ -59,7 +57,6 @@ func (a *API) send(w http.ResponseWriter, c *Call, out Answer) error {
 		http.SetCookie(w, a.cookie(out.Update))
 	}
 	h := w.Header()
-	maps.Copy(h, out.Header)
 	switch {
 	case b == nil && out.Status == http.StatusCreated:
 		h.Set("Content-Type", typeText)

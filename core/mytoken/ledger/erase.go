@@ -13,8 +13,8 @@ import (
 // settings, and the person. It is marked first, so that nothing new begins, and finished by Sweep should the process
 // die. ErrUnknown for a person who is not known.
 //
-// The refresh tokens live on at the provider: nobody can read them without a mytoken in hand. Revoke with one first
-// where that matters.
+// The refresh tokens live on at the provider: nobody can read them without a mytoken in hand, and what lies in escrow is
+// removed too. Revoke first where that matters.
 func (l *Ledger) Erase(ctx context.Context, user string) error {
 	err := l.eng.Update(ctx, func(tx store.WTx) error {
 		u, err := readForUpdate[userRecord](tx, tableUsers, user)
@@ -54,7 +54,8 @@ func (l *Ledger) erase(ctx context.Context, user string) error {
 		if err := l.forget(ctx, login); err != nil {
 			return err
 		}
-		if err := l.delete(ctx, []row{{tableLogins, store.Key{login}}}); err != nil {
+		rows := []row{{tableEscrow, store.Key{login}}, {tableLogins, store.Key{login}}}
+		if err := l.delete(ctx, rows); err != nil {
 			return err
 		}
 	}

@@ -44,6 +44,9 @@ func (l *Ledger) Begin(ctx context.Context, lg Login, g Grant) (Token, error) {
 	if err != nil {
 		return Token{}, err
 	}
+	if n.escrow, err = l.seal(login, g.Claims, lg.Refresh); err != nil {
+		return Token{}, err
+	}
 	pending := loginRecord{Version: recordVersion, User: user, Created: l.now(), Pending: true}
 	err = l.eng.Update(ctx, func(tx store.WTx) error {
 		if err := l.enter(tx, user, g.Claims); err != nil {
@@ -80,6 +83,11 @@ func (l *Ledger) arrive(tx store.WTx, n *issued, c mytoken.Claims) error {
 	kept.Pending = false
 	if err := write(tx, tableLogins, kept, time.Time{}, n.token.Login); err != nil {
 		return err
+	}
+	if n.escrow != nil {
+		if err := write(tx, tableEscrow, n.escrow, time.Time{}, n.token.Login); err != nil {
+			return err
+		}
 	}
 	return l.keep(tx, n, EventCreated)
 }
@@ -135,6 +143,8 @@ type issued struct {
 	token *tokenRecord
 	state *stateRecord
 	event Event
+	// escrow is the copy of the refresh token, with the first mytoken of a login where there is an escrow.
+	escrow *escrowRecord
 }
 
 // prepare makes the records of a mytoken, with the key of its login wrapped for it.

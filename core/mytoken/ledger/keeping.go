@@ -20,7 +20,7 @@ type keeping struct {
 	*custody.Keeper
 	key   secret.Text
 	login string
-	calls atomic.Int64 // to the provider, as they began
+	calls atomic.Int64 // to the provider, that it can have seen
 	users int          // guarded by Ledger.mu
 }
 

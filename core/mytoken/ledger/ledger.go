@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/mytoken"
+	"github.com/oidcbox/oidcbox/core/mytoken/escrow"
 	"github.com/oidcbox/oidcbox/core/oidc/custody"
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/store"
@@ -54,6 +55,9 @@ type Options struct {
 	// Custody is for the keepers of refresh tokens. Now and Log are taken from above where they are not set; when a
 	// login was last used is kept with its mytokens, so custody writes nothing of it where Precision is 0.
 	Custody custody.Options
+	// Escrow is the public half of a key of the operator's: a copy of each refresh token is kept that only the other half
+	// opens, which is not on the server. nil: there is none.
+	Escrow *escrow.Recipient
 }
 
 func (o Options) withDefaults() Options {

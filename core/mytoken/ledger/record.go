@@ -27,6 +27,7 @@ const (
 	tableCodes    = "mytoken.codes"
 	tableAliases  = "mytoken.aliases"
 	tableSettings = "mytoken.settings"
+	tableEscrow   = "mytoken.escrow"
 )
 
 func table(name string) store.Table { return store.Table{Name: name, HideKeys: true} }

@@ -12,6 +12,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/oidc/custody"
 	"github.com/oidcbox/oidcbox/core/oidc/flow"
 	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/transport/httpc"
 	"github.com/oidcbox/oidcbox/store"
 )
 
@@ -125,6 +126,9 @@ func (r *Reservation) Refresh(ctx context.Context, ref custody.Refresher, req fl
 	}
 	defer r.p.l.release(ctx, k)
 	before := k.calls.Load()
+	if r.p.l.o.Escrow != nil {
+		ref = depositing{ref, r.p}
+	}
 	t, err := k.Refresh(ctx, r.p.Login, calling{ref, &k.calls}, req)
 	// Callers who ask for the same share one call, so a call of anybody counts as one for this use.
 	if err == nil || k.calls.Load() != before || ctx.Err() != nil {
@@ -136,15 +140,18 @@ func (r *Reservation) Refresh(ctx context.Context, ref custody.Refresher, req fl
 	return t, err
 }
 
-// calling counts calls to the provider as they begin.
+// calling counts calls to the provider that it can have seen. Refresh returns after them, unless its context has ended.
 type calling struct {
 	custody.Refresher
 	calls *atomic.Int64
 }
 
 func (c calling) Refresh(ctx context.Context, rt secret.Text, r flow.Request) (flow.Tokens, error) {
-	c.calls.Add(1)
-	return c.Refresher.Refresh(ctx, rt, r)
+	t, err := c.Refresher.Refresh(ctx, rt, r)
+	if !httpc.Unsent(err) {
+		c.calls.Add(1)
+	}
+	return t, err
 }
 
 // GiveBack ends a use that never began. It fails with ErrCalled when the provider was called.

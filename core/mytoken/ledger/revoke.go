@@ -227,7 +227,8 @@ func (l *Ledger) markEnded(ctx context.Context, login string) (first bool, err e
 	return true, l.forget(ctx, login)
 }
 
-// RevokedAtProvider notes that the refresh token of an ended login was revoked at its provider too.
+// RevokedAtProvider notes that the refresh token of an ended login was revoked at its provider too, and removes what lies
+// in escrow of it.
 func (l *Ledger) RevokedAtProvider(ctx context.Context, login string) error {
 	err := l.eng.Update(ctx, func(tx store.WTx) error {
 		lg, err := readForUpdate[loginRecord](tx, tableLogins, login)
@@ -235,7 +236,10 @@ func (l *Ledger) RevokedAtProvider(ctx context.Context, login string) error {
 			return err
 		}
 		lg.AtProvider = true
-		return write(tx, tableLogins, lg, time.Time{}, login)
+		if err := write(tx, tableLogins, lg, time.Time{}, login); err != nil {
+			return err
+		}
+		return tx.Delete(table(tableEscrow), store.Key{login})
 	})
 	if err != nil {
 		return fmt.Errorf("note a revocation at the provider: %w", err)

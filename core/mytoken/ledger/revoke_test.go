@@ -177,7 +177,7 @@ func (b *bed) empty() {
 	b.t.Helper()
 	for _, name := range []string{
 		tableUsers, tableLogins, tableTokens, tableStates, tableMarks, tableOwned, tableEvents, tableCodes, tableAliases,
-		tableSettings,
+		tableSettings, tableEscrow,
 	} {
 		if keys, err := b.keys(b.t.Context(), name); err != nil || len(keys) > 0 {
 			b.t.Errorf("%s has %q, %v", name, keys, err)
