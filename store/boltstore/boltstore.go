@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -188,6 +189,30 @@ func (e *Engine) View(ctx context.Context, fn func(store.Tx) error) error {
 	}
 	defer t.rollback()
 	return fn(t)
+}
+
+// Tables returns the names of all tables that have a row, sorted.
+func (e *Engine) Tables(ctx context.Context) ([]string, error) {
+	t, err := e.beginRead(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer t.rollback()
+	var names []string
+	for _, bucket := range t.buckets() { // in the order of their names
+		name, ours := strings.CutPrefix(bucket, tablePrefix)
+		if !ours {
+			continue
+		}
+		first, err := (&cursor{tx: t, bucket: bucket}).next()
+		if err != nil {
+			return nil, err
+		}
+		if first.key != nil {
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
 
 func (e *Engine) beginRead(ctx context.Context) (*tx, error) {

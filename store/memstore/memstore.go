@@ -10,6 +10,7 @@ package memstore
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,6 +60,25 @@ func (e *Engine) View(ctx context.Context, fn func(store.Tx) error) error {
 	t := &tx{state: s, now: e.now()}
 	defer t.end()
 	return fn(t)
+}
+
+// Tables returns the names of all tables that have a row, sorted.
+func (e *Engine) Tables(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s, err := e.load()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for name, rows := range s.tables {
+		if len(rows) > 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 // Update runs fn, one at a time.

@@ -12,7 +12,7 @@ import (
 type statements struct {
 	beginView, beginUpdate                  []string
 	get, lock, hold, put, remove, unhold    string
-	scan, scanAll                           string
+	scan, scanAll, tables                   string
 	leaseTake, leaseKeep, leaseLeft         string
 	leaseGive, leaseHeld, sweep, metaSelect string
 }
@@ -38,6 +38,11 @@ func (o Options) texts(pooled, lazy bool) statements {
 			and (until = 0 or until > $4) order by key limit $5`),
 		scanAll: in(`select key, value, until from {s}.records where tab = $1 and key >= $2
 			and (until = 0 or until > $3) order by key limit $4`),
+
+		// From one name to the next, not over all rows.
+		tables: in(`with recursive t as ((select tab from {s}.records order by tab limit 1) union all
+			select (select r.tab from {s}.records r where r.tab > t.tab order by r.tab limit 1) from t where t.tab is not null)
+			select tab from t where tab is not null`),
 
 		// A taker who lost the answer and asks again is known by owner.
 		leaseTake: in(`insert into {s}.leases as l (name, fence, until, owner) values ($1, 1, $2, $3)

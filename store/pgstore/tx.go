@@ -226,6 +226,26 @@ func (t *tx) GetForUpdate(tab store.Table, key store.Key) (store.Record, error) 
 	return store.Record{}, t.fail("lock", &failure{err: store.ErrConflict, again: true})
 }
 
+// Tables returns the names of all tables that have a row, sorted.
+func (e *Engine) Tables(ctx context.Context) (names []string, err error) {
+	err = e.again(ctx, func() error {
+		t, err := e.begin(ctx, e.sql.beginView)
+		if err != nil {
+			return err
+		}
+		defer t.end()
+		names = nil
+		_, err = t.ask(func(r pgx.Rows) error {
+			var name []byte
+			err := r.Scan(&name)
+			names = append(names, string(name))
+			return err
+		}, e.sql.tables)
+		return t.outcome(t.fail("list tables", err))
+	})
+	return names, err
+}
+
 func (t *tx) Scan(tab store.Table, prefix store.Key) iter.Seq2[store.Record, error] {
 	return func(yield func(store.Record, error) bool) {
 		from, err := store.CheckPrefix(tab, prefix)

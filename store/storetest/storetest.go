@@ -42,6 +42,7 @@ func (s suite) run(t *testing.T) {
 		{"Expiry", expiryFacts},
 		{"Leases", leaseFacts},
 		{"Concurrency", concurrencyFacts},
+		{"Tables", tableFacts},
 		{"Close", closeFacts},
 	}
 	for _, g := range groups {

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -178,6 +179,34 @@ var expiryFacts = []fact{
 			}
 			return nil
 		})
+	}},
+}
+
+// lister is implemented by engines that can be copied.
+type lister interface {
+	Tables(ctx context.Context) ([]string, error)
+}
+
+// tableFacts are for engines that are one.
+var tableFacts = []fact{
+	{name: "tables_with_rows_are_listed", test: func(h harness) {
+		e, ok := h.e.(lister)
+		if !ok {
+			h.Skip("the engine does not list its tables")
+		}
+		want := func(names ...string) {
+			h.Helper()
+			if got, err := e.Tables(h.Context()); err != nil || !slices.Equal(got, names) {
+				h.Errorf("%q, %v, want %q", got, err, names)
+			}
+		}
+		want()
+		h.put(things, "v", "a")
+		h.put(plain, "v", "a")
+		h.put(plain, "v", "b")
+		want("plain", "things")
+		h.update(func(w store.WTx) error { return w.Delete(things, store.Key{"a"}) })
+		want("plain")
 	}},
 }
 

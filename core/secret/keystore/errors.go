@@ -7,6 +7,8 @@ var (
 	ErrNoHeader = errors.New("no keystore has been created here")
 	// ErrExists is returned by Create when there is a keystore already.
 	ErrExists = errors.New("there is a keystore already")
+	// ErrHalfCopy is returned for a store into which another one was not copied to the end: copy it again.
+	ErrHalfCopy = errors.New("this is half a copy of a keystore")
 	// ErrWrongPassphrase is returned by Open when a passphrase opens no slot.
 	ErrWrongPassphrase = errors.New("wrong passphrase")
 	// ErrWrongKey is returned by Open when a key file, credential or keyring entry opens no slot.

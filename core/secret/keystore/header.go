@@ -160,6 +160,9 @@ func parsePrefix(b []byte) (e era, stale uint32, err error) {
 
 // parseHeader is strict: what it accepts encodes to the same bytes again.
 func parseHeader(b []byte) (*header, error) {
+	if string(b) == halfCopy {
+		return nil, ErrHalfCopy
+	}
 	era, stale, err := parsePrefix(b)
 	if err != nil {
 		return nil, err

@@ -18,6 +18,8 @@ func Refusal(err error) error {
 	case errors.Is(err, ErrWrongPassphrase), errors.Is(err, ErrWrongKey):
 		return cli.Fail(cli.Denied, err, "nobody can open a keystore without one of its keys; its slots: "+
 			"oidcbox self keystore info")
+	case errors.Is(err, ErrHalfCopy):
+		return cli.Fail(cli.No, err, "copy it again: what is there of it is cleared first")
 	case errors.Is(err, ErrNoSlot):
 		return cli.Fail(cli.NotFound, err, "list them with: oidcbox self keystore slot list")
 	case errors.Is(err, store.ErrUnsafe):

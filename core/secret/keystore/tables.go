@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/oidcbox/oidcbox/store"
+	"github.com/oidcbox/oidcbox/store/clone"
 )
 
 // Rows of the plain table and of the inner table.
@@ -22,6 +23,15 @@ func plainTable() store.Table { return store.Table{Name: "keystore", Plain: true
 func innerTable() store.Table { return store.Table{Name: "keystore.inner"} }
 
 func headerKey() store.Key { return store.Key{partHeader} }
+
+// halfCopy is in the place of the header while a store is half a copy of another.
+const halfCopy = "half a copy of a keystore\n"
+
+// CopyMark is for store/clone: a keystore that is half a copy of another has no header that could be opened, and none
+// can be created in its place.
+func CopyMark() clone.Mark {
+	return clone.Mark{Table: plainTable(), Key: headerKey(), Value: []byte(halfCopy)}
+}
 
 // physicalAt is the table that holds t's rows under the data key of an epoch. Plain tables have no epoch.
 func physicalAt(t store.Table, epoch uint32) store.Table {
