@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -28,8 +29,9 @@ type Answer struct {
 	Body any
 	// Update is the mytoken that replaced the used one. It is written into the object, and wiped.
 	Update *desk.Issued
-	// Cookies are set beside it.
+	// Cookies are set beside it, and Header: Location, where the status wants one.
 	Cookies []*http.Cookie
+	Header  http.Header
 
 	wipe func() // of what Body is made from, when it was written
 }
@@ -57,6 +59,7 @@ func (a *API) send(w http.ResponseWriter, c *Call, out Answer) error {
 		http.SetCookie(w, a.cookie(out.Update))
 	}
 	h := w.Header()
+	maps.Copy(h, out.Header)
 	switch {
 	case b == nil && out.Status == http.StatusCreated:
 		h.Set("Content-Type", typeText)
@@ -162,11 +165,12 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if e.Status == http.StatusInternalServerError {
 		log.ErrorContext(r.Context(), "request failed", "err", err)
 	} else {
-		log.DebugContext(r.Context(), "request refused", "status", e.Status, "err", err)
+		// Not the description: it may repeat the request, and what stands in a wrong place of that may be a secret.
+		log.DebugContext(r.Context(), "request refused", "status", e.Status, "code", e.Code, "err", e.Err)
 	}
 	h := w.Header()
 	if e.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
+		h.Set("Retry-After", strconv.Itoa(wholeSeconds(e.RetryAfter)))
 	}
 	if e.Nonce != "" {
 		h.Set("DPoP-Nonce", e.Nonce)
@@ -183,6 +187,9 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	w.WriteHeader(e.Status)
 	_, _ = w.Write(b)
 }
+
+// wholeSeconds rounds up: who comes back then is let in.
+func wholeSeconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
 
 // challengeOf is the WWW-Authenticate of a refusal (RFC 6750 section 3, RFC 9449 section 7.1).
 func challengeOf(e *desk.Error) string {

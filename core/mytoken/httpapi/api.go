@@ -67,6 +67,8 @@ type Options struct {
 	// Pages serve every other path, the redirect of logins and the forms of the consent page among them. nil: there are
 	// no pages; a login ends with a line of text.
 	Pages http.Handler
+	// ErrorPage shows a refusal to a person: where there is no such page, and of who asks too often. nil: a line of text.
+	ErrorPage func(w http.ResponseWriter, r *http.Request, err error)
 	// DPoP says that the desk takes mytokens that are bound to a key.
 	DPoP bool
 	// Seen is told of every request that was answered, for metrics. op names the route. It must not block. nil: nobody is.

@@ -36,9 +36,17 @@ func (a *API) native(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("Success: the program that asked has its mytoken. This page can be closed.\n"))
 }
 
-// bindingName is the cookie that ties a login to the browser that agreed to it. It has to come along when a provider on
-// another site sends the browser back.
-const bindingName = "mytoken-login"
+// bindingName is the cookie that ties a login to the browser that agreed to it, the same as that of the pages. It has to
+// come along when a provider on another site sends the browser back.
+func (a *API) bindingName() string {
+	if a.secure() {
+		return "__Host-mytoken-login"
+	}
+	return "mytoken-login"
+}
+
+// secure reports whether browsers reach the server over TLS.
+func (a *API) secure() bool { return strings.HasPrefix(a.base, "https://") }
 
 // transferName is the cookie with a transfer code.
 const transferName = "mytoken-transfercode"
@@ -104,8 +112,8 @@ const bindingLife = time.Hour
 
 func (a *API) loginCookie(value string, maxAge int) *http.Cookie {
 	return &http.Cookie{
-		Name: bindingName, Value: value, Path: pathRedirect, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-		Secure: strings.HasPrefix(a.base, "https://"), MaxAge: maxAge,
+		Name: a.bindingName(), Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: a.secure(),
+		MaxAge: maxAge,
 	}
 }
 
@@ -119,7 +127,7 @@ func (a *API) bind(binding secret.Text) []*http.Cookie {
 // redirect answers GET /redirect: a browser that comes back from the provider.
 func (a *API) redirect(w http.ResponseWriter, r *http.Request) {
 	in := desk.Arrival{Query: r.URL.Query(), From: OriginOf(r.Context())}
-	if k, err := r.Cookie(bindingName); err == nil {
+	if k, err := r.Cookie(a.bindingName()); err == nil {
 		in.Binding = secret.FromString(k.Value)
 		defer in.Binding.Wipe()
 	}

@@ -10,7 +10,7 @@ import (
 func (a *API) headers(h http.Header, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	if strings.HasPrefix(a.base, "https://") {
+	if a.secure() {
 		h.Set("Strict-Transport-Security", "max-age=15552000")
 	}
 	if shared(r.URL.Path) {

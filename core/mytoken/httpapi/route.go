@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/oidcbox/oidcbox/core/mytoken/desk"
@@ -83,11 +84,15 @@ func (a *API) outermost(mux *http.ServeMux) http.Handler {
 		case below(r.URL.Path, pathAPI) && path.Clean(r.URL.EscapedPath()) != r.URL.EscapedPath():
 			a.unknown(seen, r)
 		default:
-			if err := a.o.Gate.address(r); err != nil {
+			err := a.o.Gate.address(r)
+			switch {
+			case err == nil:
+				mux.ServeHTTP(seen, r)
+			case person(r):
+				a.errorPage(seen, r, refusal(err))
+			default:
 				a.fail(seen, r, err)
-				break
 			}
-			mux.ServeHTTP(seen, r)
 		}
 		if a.o.Seen != nil {
 			a.o.Seen(r.Context(), opOf(r), seen.code, a.o.Now().Sub(start))
@@ -149,8 +154,20 @@ func (a *API) nowhere(w http.ResponseWriter, r *http.Request) {
 	a.errorPage(w, r, refuse(http.StatusNotFound, desk.CodeNotFound, "there is no such page"))
 }
 
-// errorPage tells a person of a refusal where there are no pages.
+// person reports whether a browser asks for a page, and no program for an answer.
+func person(r *http.Request) bool {
+	return !shared(r.URL.Path) && strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+// errorPage tells a person of a refusal.
 func (a *API) errorPage(w http.ResponseWriter, r *http.Request, e *desk.Error) {
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(wholeSeconds(e.RetryAfter)))
+	}
+	if a.o.ErrorPage != nil {
+		a.o.ErrorPage(w, r, e)
+		return
+	}
 	w.Header().Set("Content-Type", typeText)
 	w.WriteHeader(e.Status)
 	text := e.Code
