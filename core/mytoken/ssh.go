@@ -152,15 +152,8 @@ func (r Ran) read(action string) (status int, body []byte, err error) {
 			if len(text) == 0 || bytes.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
 				return errSSHText
 			}
-			member := "access_token"
-			if action == SSHMytoken {
-				member = "mytoken"
-				if len(text) < minToken {
-					member = "transfer_code"
-				}
-			}
 			status = http.StatusOK
-			body, err = json.Marshal(map[string]string{member: string(text)})
+			body, err = json.Marshal(bareAnswer(action, text))
 			return err
 		case len(text) == 0 || string(text) == "OK":
 			status = http.StatusNoContent
@@ -172,6 +165,19 @@ func (r Ran) read(action string) (status int, body []byte, err error) {
 		return nil
 	})
 	return status, body, err
+}
+
+// bareAnswer is the object for what is printed alone.
+func bareAnswer(action string, text []byte) map[string]string {
+	switch {
+	case action == SSHAccessToken:
+		return map[string]string{"access_token": string(text)}
+	case len(text) < minToken:
+		return map[string]string{"transfer_code": string(text)}
+	case bytes.Count(text, []byte(".")) == 2:
+		return map[string]string{"mytoken": string(text), "mytoken_type": KindToken}
+	}
+	return map[string]string{"mytoken": string(text), "mytoken_type": KindShortToken}
 }
 
 // refusedOverSSH reads "code: description".
