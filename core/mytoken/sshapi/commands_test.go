@@ -14,7 +14,9 @@ func TestCommands(t *testing.T) {
 	b := newBed(t)
 	key := newSigner(t)
 	user := b.add(b.login(), key, mytoken.SSHKeyRequest{Name: "laptop", Capabilities: all()})
-	b64 := func(s string) string { return "application/json;base64 " + base64.StdEncoding.EncodeToString([]byte(s)) }
+	b64 := func(s string) string {
+		return "application/json;base64 " + base64.StdEncoding.EncodeToString([]byte(s))
+	}
 
 	t.Run("access_token_alone_on_a_line", func(t *testing.T) {
 		o := b.run(user, key, "AT")

@@ -325,7 +325,7 @@ func TestProxy(t *testing.T) {
 	}
 	v2 := "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc6\x33\x64\x07\xc0\x00\x02\x01\x30\x39\x00\x16"
 	for header, want := range map[string]string{
-		"PROXY TCP4 198.51.100.7 192.0.2.1 12345 22\r\n": "198.51.100.7",
+		"PROXY TCP4 198.51.100.7 192.0.2.1 12345 22\r\n":  "198.51.100.7",
 		"PROXY TCP6 2001:db8::7 2001:db8::1 12345 22\r\n": "2001:db8::7",
 		"PROXY UNKNOWN\r\n": "127.0.0.1",
 		v2:                  "198.51.100.7",
