@@ -15,8 +15,8 @@ import (
 func providerKeys() []string {
 	return []string{
 		"issuer", "kind", "client_id", "client_secret_file", "client_key_file", "client_auth", "scopes", "max_lifetime",
-		"audience", "offline_scope", "parameters", "extra_audiences", "fixed_scopes", "assertions_for", "refresh_tokens", "par",
-		"claim_sources", "enforced", "ca_file",
+		"audience", "offline_scope", "parameters", "extra_audiences", "extra_scopes", "refresh_scopes", "fixed_scopes",
+		"assertions_for", "refresh_tokens", "par", "claim_sources", "enforced", "ca_file",
 	}
 }
 
@@ -113,6 +113,12 @@ func (r settingsReader) quirks(f config.Fields, c *upstream.Config) {
 	if f["extra_audiences"].Present() {
 		c.Extra = r.Texts(f["extra_audiences"])
 	}
+	if f["extra_scopes"].Present() {
+		c.ExtraScopes = r.Texts(f["extra_scopes"])
+	}
+	if f["refresh_scopes"].Present() {
+		c.Again = r.Texts(f["refresh_scopes"])
+	}
 	if f["fixed_scopes"].Present() {
 		fixed := r.Bool(f["fixed_scopes"], false)
 		c.Fixed = &fixed
@@ -169,7 +175,7 @@ func (r settingsReader) clientKey(a config.At) *jose.PrivateKey {
 	var key *jose.PrivateKey
 	var err error
 	_ = text.Use(func(b []byte) error {
-		key, err = parsePrivate(b)
+		key, err = jose.ReadPrivateKey(b, "")
 		return nil
 	})
 	if err != nil {

@@ -54,13 +54,15 @@ type Config struct {
 	CAFile string
 
 	// What follows overrules the kind.
-	Offline    *string // scope; "" asks for none
-	Parameters url.Values
-	Audience   Style
-	Extra      []string
-	Fixed      *bool
-	Assertion  flow.AssertionAudience
-	Habit      custody.Habit
+	Offline     *string // scope; "" asks for none
+	Parameters  url.Values
+	Audience    Style
+	Extra       []string
+	ExtraScopes []string
+	Again       []string
+	Fixed       *bool
+	Assertion   flow.AssertionAudience
+	Habit       custody.Habit
 	// Push authorization requests: "" wherever the provider offers it.
 	Push flow.Pushing
 }
@@ -103,6 +105,12 @@ func (c Config) quirks() (Quirks, error) {
 	}
 	if c.Extra != nil {
 		q.Extra = c.Extra
+	}
+	if c.ExtraScopes != nil {
+		q.ExtraScopes = c.ExtraScopes
+	}
+	if c.Again != nil {
+		q.Again = c.Again
 	}
 	if c.Fixed != nil {
 		q.Fixed = *c.Fixed
@@ -147,7 +155,7 @@ func (c Config) Check() error {
 	if err := c.checkMethod(); err != nil {
 		fault("%w", err)
 	}
-	for _, s := range c.Scopes {
+	for _, s := range slices.Concat(c.Scopes, c.ExtraScopes, c.Again) {
 		if s == "" || strings.ContainsAny(s, " \t\r\n\"\\") {
 			fault("scope %q is not one scope", s)
 		}

@@ -142,6 +142,8 @@ func TestHostileAccess(t *testing.T) {
 			f.tokens = map[string]any{"scope": nil}
 			f.at = map[string]any{"scope": []string{"compute.read", "compute.create"}}
 		}, candidate("compute.read"), rules.ErrExcess},
+		{"scopes_the_provider_always_adds", func(f *fake) { f.tokens = map[string]any{"scope": "compute.read profile openid"} }, candidate("compute.read"), nil},
+		{"one_it_always_adds_was_asked_for_and_is_missing", func(f *fake) { f.tokens = map[string]any{"scope": "compute.read"} }, candidate("compute.read profile"), rules.ErrWithheld},
 		{"another_audience", func(f *fake) { f.at = map[string]any{"aud": "https://evil.example"} }, candidate("", se), rules.ErrExcess},
 		{"one_audience_more", func(f *fake) { f.at = map[string]any{"aud": []string{se, "https://evil.example"}} }, candidate("", se), rules.ErrExcess},
 		{"no_audience", func(f *fake) { f.at = map[string]any{"aud": nil} }, candidate("", se), rules.ErrWithheld},
@@ -154,7 +156,7 @@ func TestHostileAccess(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFake(t)
-			p := f.provider(func(c *upstream.Config) { c.Extra = []string{"account"} })
+			p := f.provider(func(c *upstream.Config) { c.Extra, c.ExtraScopes = []string{"account"}, []string{"profile"} })
 			c.set(f)
 			req, err := p.Ask(c.asked)
 			if err != nil {

@@ -207,7 +207,7 @@ func (p *Provider) Status() Status {
 // protocol are scopes that belong to a login and not to what a person may do with it: an access token may have them or
 // not.
 func (p *Provider) protocol() []string {
-	list := append([]string{scopeOpenID}, p.quirks.Again...)
+	list := slices.Concat([]string{scopeOpenID}, p.quirks.Again)
 	if p.quirks.Offline != "" {
 		list = append(list, p.quirks.Offline)
 	}

@@ -50,10 +50,12 @@ type Quirks struct {
 	Audience   Style
 	// Extra are audiences that the provider adds to every access token, asked for or not.
 	Extra []string
+	// ExtraScopes are scopes that the provider adds to every access token, asked for or not.
+	ExtraScopes []string
 	// Fixed says that an access token has all scopes of its login, whatever a refresh asks for. Restrictions on scope are
 	// then possible only where all clauses have the same.
 	Fixed bool
-	// Again are scopes sent with every refresh that asks for some: without them the provider ends the refresh token.
+	// Again are scopes sent with every refresh that asks for some: without them the provider refuses it.
 	Again []string
 	// Assertion is for whom assertions of private_key_jwt are.
 	Assertion flow.AssertionAudience
@@ -82,7 +84,10 @@ func Kinds() []Kind {
 		},
 		{
 			Name: "keycloak", About: "Keycloak and what is made of it",
-			Quirks: Quirks{Offline: offline, Audience: None, Extra: []string{"account"}},
+			Quirks: Quirks{
+				Offline: offline, Audience: None, Extra: []string{"account"}, ExtraScopes: []string{"profile", "email"},
+				Again: []string{offline},
+			},
 		},
 		{
 			Name: "iam", About: "INDIGO IAM, also as the token issuer of a WLCG community",
@@ -93,7 +98,10 @@ func Kinds() []Kind {
 		{
 			Name: "egi", About: "EGI Check-in",
 			Issuers: []string{"https://aai.egi.eu/auth/realms/egi"},
-			Quirks:  Quirks{Offline: offline, Audience: Audience, Extra: []string{"account"}},
+			Quirks: Quirks{
+				Offline: offline, Audience: Audience, Extra: []string{"account"}, ExtraScopes: []string{"profile", "email"},
+				Again: []string{offline},
+			},
 		},
 		{
 			Name: "google", About: "Google accounts",

@@ -55,8 +55,12 @@ func (p *Provider) Refresh(ctx context.Context, rt secret.Text, r flow.Request) 
 // Both the provider's answer and, where the access token is a JWT, the token itself are believed only in so far as they
 // say that it can do no more than was asked for, and no less.
 func (p *Provider) Check(asked rules.Candidate, t flow.Tokens) (rules.Granted, error) {
+	// What is always there is no excess; where it was asked for it has to be there.
+	tolerated := slices.DeleteFunc(slices.Concat(p.protocol(), p.quirks.ExtraScopes), func(s string) bool {
+		return slices.Contains(p.quirks.ExtraScopes, s) && slices.Contains(asked.Scopes, s)
+	})
 	for _, g := range p.statements(asked, t) {
-		if err := rules.Check(asked, g, p.protocol()...); err != nil {
+		if err := rules.Check(asked, g, tolerated...); err != nil {
 			return rules.Granted{}, fmt.Errorf("access token of %s: %w", p.conf.Issuer, err)
 		}
 	}

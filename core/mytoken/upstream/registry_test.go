@@ -189,7 +189,7 @@ func TestConfig(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			conf := good
 			c.edit(&conf)
-			_, err := upstream.New([]upstream.Config{conf, {}}, upstream.Options{})
+			_, err := upstream.New([]upstream.Config{conf, {}}, nowhere())
 			if !errors.Is(err, upstream.ErrConfig) || !strings.Contains(err.Error(), c.says) {
 				t.Fatalf("got %v", err)
 			}
@@ -201,7 +201,7 @@ func TestConfig(t *testing.T) {
 	t.Run("twice", func(t *testing.T) {
 		again := good
 		again.Issuer += "/"
-		if _, err := upstream.New([]upstream.Config{good, again}, upstream.Options{}); !errors.Is(err, upstream.ErrConfig) {
+		if _, err := upstream.New([]upstream.Config{good, again}, nowhere()); !errors.Is(err, upstream.ErrConfig) {
 			t.Fatalf("got %v", err)
 		}
 	})
