@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"text/tabwriter"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
+	"github.com/oidcbox/oidcbox/core/mytoken/notices"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
 
@@ -42,7 +45,18 @@ func openOffice(ctx context.Context, env *cli.Env, s *settings) (office, func() 
 	}
 	l := ledger.New(st.Engine(), ledger.Options{Minter: sig, Verify: sig.Genuine, Now: env.Now, Log: env.Log})
 	end := func() error { return errors.Join(l.Close(context.WithoutCancel(ctx)), st.Close()) }
-	return ownOffice{ledger: l, raw: st.raw}, end, nil
+	n, err := notices.New(notices.Options{
+		Issuer: s.issuer, Engine: st.Engine(), Tokens: l, Enter: nobodyEnters, Now: env.Now, Log: env.Log,
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, end())
+	}
+	return ownOffice{ledger: l, raw: st.raw, notices: n}, end, nil
+}
+
+// nobodyEnters is for notices without a server around them.
+func nobodyEnters(context.Context, desk.Caller, desk.Need) (notices.Visit, error) {
+	return nil, &desk.Error{Status: http.StatusServiceUnavailable, Code: desk.CodeInternal}
 }
 
 // inOffice runs fn with an office, and gives errors their exit codes.

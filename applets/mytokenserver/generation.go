@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/mytoken/geo"
 	"github.com/oidcbox/oidcbox/core/mytoken/httpapi"
 	"github.com/oidcbox/oidcbox/core/mytoken/rules"
+	"github.com/oidcbox/oidcbox/core/mytoken/sshapi"
 	"github.com/oidcbox/oidcbox/core/mytoken/upstream"
 	"github.com/oidcbox/oidcbox/core/token/dpop"
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
@@ -62,6 +65,8 @@ func (l *live) end() {
 type generation struct {
 	providers *upstream.Registry
 	guest     *upstream.Guest // nil: there is none
+	desk      *desk.Desk
+	keys      *desk.SSHKeys // nil: there is no ssh server
 	handler   http.Handler
 	users     sync.WaitGroup
 }
@@ -87,43 +92,83 @@ func (d *daemon) build(s *settings) (*generation, error) {
 		return nil, err
 	}
 	g := &generation{providers: r, guest: guest}
-	if g.handler, err = d.mount(s, g); err != nil {
+	if err := d.mount(s, g); err != nil {
 		r.Close()
 		return nil, err
 	}
 	return g, nil
 }
 
-// mount puts desk and interfaces of a generation together.
-func (d *daemon) mount(s *settings, g *generation) (http.Handler, error) {
+// mount puts desk, pages and interfaces of a generation together.
+func (d *daemon) mount(s *settings, g *generation) error {
 	proofs, err := dpop.New(dpop.Options{Now: d.env.Now})
 	if err != nil {
-		return nil, fmt.Errorf("proofs of possession: %w", err)
+		return fmt.Errorf("proofs of possession: %w", err)
 	}
 	gate := httpapi.NewGate(s.rates.limits(), d.env.Now)
-	k, err := desk.New(desk.Options{
-		Issuer: s.issuer, Ledger: d.ledger, Minter: d.signer, Upstream: g.providers, World: d.world(s),
-		Features: s.features, Limits: s.limits, DPoP: proofs, Allow: gate.Person, Audit: d.record, Now: d.env.Now, Log: d.log,
+	templates := desk.NewTemplates(d.ledger, d.env.Now, d.log)
+	g.desk, err = desk.New(desk.Options{
+		Issuer: s.issuer, Ledger: d.ledger, Minter: d.signer, Upstream: g.providers, World: d.world(s), Features: s.deskFeatures(),
+		Templates: templates.Lookup, Limits: s.limits, DPoP: proofs, Allow: gate.Person, Notify: d.notices.Notice,
+		Audit: d.record, Now: d.env.Now, Log: d.log,
 	})
 	if err != nil {
-		return nil, err
+		return err
+	}
+	routes := d.notices.Routes()
+	if s.ssh.listen != "" {
+		g.keys = g.desk.SSHKeys(s.ssh.host, s.ssh.port)
+		routes = append(routes, httpapi.SSHRoutes(g.keys)...)
+	}
+	web, err := d.openPages(s, g)
+	if err != nil {
+		return err
 	}
 	api, err := httpapi.New(httpapi.Options{
-		Issuer: s.issuer, Desk: k, Keys: d.signer.Keys, Alg: d.signer.alg(), Features: s.apiFeatures(),
-		Documentation: s.operator.documentation, Version: d.env.Version, Proxies: s.proxies, UnixProxy: s.unixPeer,
-		Gate: gate, DPoP: true, Seen: d.numbers.answered, Now: d.env.Now, Log: d.log,
+		Issuer: s.issuer, Desk: g.desk, Templates: templates, Keys: d.signer.Keys, Alg: d.signer.alg(), Features: s.apiFeatures(),
+		SSHKeys: d.fingerprints(), Documentation: s.operator.documentation, Version: d.env.Version, Groups: s.groups,
+		Clients: s.askers, Proxies: s.proxies, UnixProxy: s.unixPeer, Gate: gate, CookieLife: s.pages.session, Mount: routes,
+		About: d.notices.About, Pages: web, DPoP: true, Seen: d.numbers.answered, Now: d.env.Now, Log: d.log,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return api.Handler(), nil
+	g.handler = api.Handler()
+	return nil
+}
+
+// deskFeatures are those of the configuration. The pages of this server skip the consent page: who is there has just said
+// what they want.
+func (s *settings) deskFeatures() desk.Features {
+	f := s.features
+	trusted := f.Trusted
+	f.Trusted = func(uri string) bool {
+		path, ours := strings.CutPrefix(uri, s.issuer)
+		return ours && (path == "/home" || path == "/settings" || path == "/create") || trusted != nil && trusted(uri)
+	}
+	return f
+}
+
+// supported are the keys of clauses that are looked at.
+func (s *settings) supported() []string {
+	return slices.DeleteFunc(rules.Keys(), func(k string) bool { return slices.Contains(s.features.Unsupported, k) })
+}
+
+// fingerprints name the host keys of the ssh server.
+func (d *daemon) fingerprints() []httpapi.HostKey {
+	var list []httpapi.HostKey
+	for _, k := range sshapi.HostKeysOf(d.hostKeys) {
+		list = append(list, httpapi.HostKey{Type: k.Type, Fingerprint: k.Fingerprint})
+	}
+	return list
 }
 
 // apiFeatures is what the interface tells of.
 func (s *settings) apiFeatures() httpapi.Features {
 	return httpapi.Features{
-		Features: s.features, Introspect: s.info.introspect, History: s.info.history, Tree: s.info.tree, List: s.info.list,
-		Revocation: s.info.revocation, Templates: true, NoExchange: !s.info.tokenExchange,
+		Features: s.deskFeatures(), Introspect: s.info.introspect, History: s.info.history, Tree: s.info.tree, List: s.info.list,
+		Revocation: s.info.revocation, Templates: true, Notifications: true, SSH: s.ssh.listen != "",
+		NoExchange: !s.info.tokenExchange,
 	}
 }
 

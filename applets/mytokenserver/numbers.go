@@ -21,6 +21,8 @@ type numbers struct {
 	auditLost *metrics.Counter
 	reloads   *metrics.Counters
 	removed   *metrics.Counters
+	mails     *metrics.Counters
+	commands  *metrics.Counters
 
 	loadedAt atomic.Int64 // Unix time of the last configuration that was taken over
 	sweptAt  atomic.Int64
@@ -42,6 +44,8 @@ func newNumbers(d *daemon) *numbers {
 	n.reloads = n.set.Counters(namePrefix+"reloads_total", "Configurations read, by result.", "result")
 	n.reloads.With("ok")
 	n.reloads.With("failed")
+	n.mails = n.set.Counters(namePrefix+"mails_total", "What became of mails.", "outcome")
+	n.commands = n.set.Counters(namePrefix+"ssh_commands_total", "Commands over ssh, by action and outcome.", "action", "outcome")
 	n.removed = n.set.Counters(namePrefix+"swept_total", "What was removed because its time is over.", "kind")
 	n.set.Gauge(namePrefix+"config_loaded_timestamp_seconds", "When the configuration in use was read.", nil,
 		func(e emit) { e(float64(n.loadedAt.Load())) })
@@ -71,6 +75,13 @@ func truth(b bool) float64 {
 func (n *numbers) answered(_ context.Context, route string, status int, took time.Duration) {
 	n.requests.With(route, strconv.Itoa(status)).Add(1)
 	n.seconds.With(route).Observe(took)
+}
+
+// mailed counts what became of a mail, commanded a command over ssh.
+func (n *numbers) mailed(outcome string) { n.mails.With(outcome).Add(1) }
+
+func (n *numbers) commanded(_ context.Context, action, outcome string, _ time.Duration) {
+	n.commands.With(action, outcome).Add(1)
 }
 
 func (n *numbers) loaded(at time.Time, ok bool) {

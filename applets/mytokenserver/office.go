@@ -20,13 +20,19 @@ type snapshotter interface {
 
 // ownOffice works on a state that is open in this process.
 type ownOffice struct {
-	ledger *ledger.Ledger
-	raw    store.Engine
-	// erase removes what other parts of the server keep of a person.
-	erase []func(ctx context.Context, user string) error
+	ledger  *ledger.Ledger
+	raw     store.Engine
+	notices eraser
 }
 
-func (d *daemon) office() office { return ownOffice{ledger: d.ledger, raw: d.state.raw} }
+// eraser removes what it keeps of a person; *notices.Notices is one.
+type eraser interface {
+	Erase(ctx context.Context, user string) error
+}
+
+func (d *daemon) office() office {
+	return ownOffice{ledger: d.ledger, raw: d.state.raw, notices: d.notices}
+}
 
 // Users is part of office.
 func (o ownOffice) Users(ctx context.Context) ([]userView, error) {
@@ -69,10 +75,8 @@ func (o ownOffice) Revoke(ctx context.Context, order revokeOrder) (revokedView, 
 
 // Erase is part of office.
 func (o ownOffice) Erase(ctx context.Context, user string) error {
-	for _, erase := range o.erase {
-		if err := erase(ctx, user); err != nil {
-			return err
-		}
+	if err := o.notices.Erase(ctx, user); err != nil {
+		return err
 	}
 	return o.ledger.Erase(ctx, user)
 }

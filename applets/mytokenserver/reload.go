@@ -105,6 +105,8 @@ func (d *daemon) restartNeeded(s *settings) []config.Fault {
 	note("state", d.started.state == s.state)
 	note("audit", d.started.audit == s.audit)
 	note("metrics", d.started.metrics == s.metrics)
+	note("ssh", reflect.DeepEqual(d.started.ssh, s.ssh))
+	note("mail", sameMail(d.started.mail, s.mail))
 	note("retention", d.started.retention == s.retention)
 	note("limits", d.started.conns == s.conns && d.started.grace == s.grace)
 	return list
@@ -112,3 +114,9 @@ func (d *daemon) restartNeeded(s *settings) []config.Fault {
 
 // oneCell is oneLine for a cell of a table.
 func oneCell(s string) string { return strings.ReplaceAll(oneLine(s), "\t", " ") }
+
+// sameMail compares all but the certificates, which are not comparable.
+func sameMail(a, b mailPlace) bool {
+	return a.open == b.open && a.Host == b.Host && a.Port == b.Port && a.Security == b.Security && a.User == b.User &&
+		a.Password.Equal(b.Password) && a.From == b.From && a.FromName == b.FromName
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -15,6 +16,8 @@ import (
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/mytoken/geo"
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
+	"github.com/oidcbox/oidcbox/core/mytoken/notices"
+	"github.com/oidcbox/oidcbox/core/mytoken/sshapi"
 	"github.com/oidcbox/oidcbox/core/secret/vault"
 	"github.com/oidcbox/oidcbox/core/transport/httpd"
 	"github.com/oidcbox/oidcbox/core/transport/listen"
@@ -45,14 +48,18 @@ type daemon struct {
 	env *cli.Env
 	log *slog.Logger
 
-	state   *state
-	signer  *signer
-	ledger  *ledger.Ledger
-	geo     *geo.DB
-	numbers *numbers
-	audit   *audit.Log
-	sockets *listen.Set
-	others  *others // metrics and the control socket
+	state    *state
+	signer   *signer
+	ledger   *ledger.Ledger
+	notices  *notices.Notices
+	geo      *geo.DB
+	numbers  *numbers
+	audit    *audit.Log
+	sockets  *listen.Set
+	others   *others // metrics and the control socket
+	ssh      *sshapi.Server
+	sshPlace net.Listener
+	hostKeys []sshapi.Signer
 
 	started settings // what cannot change without a restart is judged by this
 	live    live
@@ -94,6 +101,12 @@ func newDaemon(ctx context.Context, env *cli.Env, s *settings) (d *daemon, err e
 		Minter: d.signer, Verify: d.signer.Genuine, Now: env.Now, Log: d.log, Retention: s.retention.ended,
 		Events: s.retention.events,
 	})
+	if d.hostKeys, err = readHostKeys(s); err != nil {
+		return d, cli.Fail(cli.NotFound, err, "ssh-keygen -t ed25519 -N '' -f FILE makes one (ssh.host_key_files)")
+	}
+	if d.notices, err = d.openNotices(s); err != nil {
+		return d, cli.Fail(cli.No, err, "")
+	}
 	next, err := d.build(s)
 	if err != nil {
 		return d, cli.Fail(cli.No, err, "")
@@ -108,6 +121,9 @@ func (d *daemon) open(s *settings) error {
 	var err error
 	if d.sockets, err = listen.Open(s.listen, listen.Options{Getenv: d.env.Getenv, Log: d.log}); err == nil {
 		d.others, err = d.openOthers(s)
+	}
+	if err == nil {
+		d.ssh, d.sshPlace, err = d.openSSH(s)
 	}
 	if err != nil {
 		return cli.Fail(cli.NotFound, err, listen.Hint(err))
@@ -141,6 +157,7 @@ func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) error {
 	defer stop()
 	background.Go(func() { d.reloads(ctx, hup) })
 	background.Go(func() { d.sweeps(ctx) })
+	background.Go(func() { d.notices.Run(ctx) })
 	g, serving := errgroup.WithContext(ctx)
 	for _, s := range d.sockets.List {
 		h := d.front()
@@ -150,6 +167,10 @@ func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) error {
 	for _, o := range d.others.list {
 		g.Go(func() error { return httpd.Serve(serving, o.Listener, o.handler, httpd.Options{Log: d.log}) })
 		d.log.Info("listening", "op", "listen", "addr", o.name, "for", o.what)
+	}
+	if d.ssh != nil {
+		g.Go(func() error { return d.ssh.Serve(serving, d.sshPlace) })
+		d.log.Info("listening", "op", "listen", "addr", "tcp:"+d.sshPlace.Addr().String(), "for", "ssh")
 	}
 	for _, n := range d.started.notes {
 		d.log.Warn(n.String(), "op", "configure")
@@ -187,6 +208,9 @@ func (d *daemon) close() {
 	}
 	if d.others != nil {
 		d.others.close()
+	}
+	if d.sshPlace != nil {
+		_ = d.sshPlace.Close()
 	}
 	d.live.end()
 	if d.ledger != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/mytoken/mint"
 	"github.com/oidcbox/oidcbox/core/mytoken/upstream"
+	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/transport/listen"
 )
@@ -44,6 +45,11 @@ type settings struct {
 	audit     string
 	metrics   metricsPlace
 	caFile    string
+	pages     pagesPlace
+	ssh       sshPlace
+	mail      mailPlace
+	groups    map[string]secret.Text // passwords of those who keep templates
+	askers    map[string]secret.Text // who may introspect any mytoken
 
 	notes []config.Fault
 }
@@ -92,7 +98,8 @@ const controlOff = "off"
 func topKeys() []string {
 	return []string{
 		"version", "issuer", "listen", "proxies", "control", "operator", "state", "keys", "providers", "guests", "features",
-		"limits", "addresses", "retention", "audit", "metrics", "ca_file",
+		"limits", "addresses", "retention", "audit", "metrics", "ca_file", "pages", "ssh", "mail", "profile_groups",
+		"introspection_clients",
 	}
 }
 
@@ -156,6 +163,11 @@ func (r settingsReader) top(top config.At) {
 		r.s.audit, _ = r.Path(f["audit"])
 	}
 	r.s.metrics.listen = listen.Address(r.Reader, f["metrics"])
+	r.pages(f["pages"])
+	r.ssh(f["ssh"])
+	r.mail(f["mail"])
+	r.s.groups = r.secrets(f["profile_groups"], "password_file", minGroupSecret)
+	r.s.askers = r.secrets(f["introspection_clients"], "secret_file", minAskerSecret)
 	if len(r.s.providers) == 0 && !r.s.guests && r.Err() == nil {
 		r.Fault(top, "there is no provider: nobody could log in (providers, or guests: true to try things out)")
 	}
@@ -196,11 +208,16 @@ func (r settingsReader) reachable(a config.At, p listen.Place) {
 const unixPeers = "unix"
 
 func (r settingsReader) proxies(a config.At) {
-	if !a.Present() {
-		return
+	if a.Present() {
+		r.s.proxies = r.networks(a, true)
 	}
+}
+
+// networks reads addresses and networks, and whether unix is among them where that may be.
+func (r settingsReader) networks(a config.At, mayBeUnix bool) []netip.Prefix {
+	var list []netip.Prefix
 	for _, s := range r.Texts(a) {
-		if s == unixPeers {
+		if s == unixPeers && mayBeUnix {
 			r.s.unixPeer = true
 			continue
 		}
@@ -208,13 +225,14 @@ func (r settingsReader) proxies(a config.At) {
 		if err != nil {
 			ip, ipErr := netip.ParseAddr(s)
 			if ipErr != nil {
-				r.Fault(a, "%q is no address, no network (10.0.0.0/8), and not %s", s, unixPeers)
+				r.Fault(a, "%q is no address and no network (10.0.0.0/8)", s)
 				continue
 			}
 			p = netip.PrefixFrom(ip.Unmap(), ip.Unmap().BitLen())
 		}
-		r.s.proxies = append(r.s.proxies, p.Masked())
+		list = append(list, p.Masked())
 	}
+	return list
 }
 
 func (r settingsReader) operator(a config.At) {

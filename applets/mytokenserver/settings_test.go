@@ -32,6 +32,7 @@ func TestExample(t *testing.T) {
 		for _, keys := range [][]string{
 			topKeys(), operatorKeys(), keysKeys(), addressKeys(), retentionKeys(), stateKeys(), postgresKeys(), providerKeys(),
 			sourceKeys(), enforcedKeys(), mappingKeys(), featureKeys(), infoKeys(), limitKeys(),
+			pagesKeys(), sshKeys(), mailKeys(), groupKeys(), askerKeys(),
 		} {
 			for _, key := range keys {
 				if !strings.Contains(example, key+":") {
@@ -55,6 +56,7 @@ func TestExample(t *testing.T) {
 			{"info", s.info, all.info},
 			{"grace", s.grace, all.grace},
 			{"conns", s.conns, all.conns},
+			{"pages", s.pages, all.pages},
 			{"memory", s.state.memory, all.state.memory},
 			{"alg", s.keys.alg, all.keys.alg},
 		}
@@ -69,15 +71,17 @@ func TestExample(t *testing.T) {
 // uncommented takes the blocks that show defaults out of their comments.
 func uncommented(text string) string {
 	var out []string
+	inside := false
 	for line := range strings.SplitSeq(text, "\n") {
-		for _, key := range []string{"retention", "locked_memory", "alg", "limits"} {
+		if rest, ok := strings.CutPrefix(line, "#   "); ok && inside {
+			line = "  " + rest
+		} else {
+			inside = false
+		}
+		for _, key := range []string{"retention", "locked_memory", "alg", "limits", "pages"} {
 			if rest, ok := strings.CutPrefix(strings.TrimLeft(line, " "), "# "+key+":"); ok {
 				line = line[:strings.Index(line, "#")] + key + ":" + rest
-			}
-		}
-		for _, key := range limitKeys() {
-			if strings.HasPrefix(line, "#   "+key+":") {
-				line = strings.TrimPrefix(line, "# ")
+				inside = key == "limits"
 			}
 		}
 		out = append(out, line)

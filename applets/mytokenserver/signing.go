@@ -112,7 +112,7 @@ func loadKey(path string) (signingKey, error) {
 		return signingKey{}, err
 	}
 	defer clear(b)
-	key, err := parsePrivate(b)
+	key, err := jose.ParsePrivateKey(bytes.TrimSpace(b))
 	if err != nil {
 		return signingKey{}, err
 	}

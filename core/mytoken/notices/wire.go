@@ -16,9 +16,10 @@ import (
 // links in mails.
 func (n *Notices) Routes() []httpapi.Route {
 	const (
-		one = pathNotify + "/{code}"
-		cal = pathNotify + "/calendars"
-		kal = cal + "/{calendar}"
+		one  = pathNotify + "/{code}"
+		part = one + "/{part}"
+		cal  = pathNotify + "/calendars"
+		kal  = cal + "/{calendar}"
 	)
 	api := func(method, path string, e httpapi.Endpoint) httpapi.Route {
 		return httpapi.Route{Method: method, Path: path, API: e, Forms: true}
@@ -27,8 +28,8 @@ func (n *Notices) Routes() []httpapi.Route {
 	return []httpapi.Route{
 		api(get, pathNotify, n.list), api(post, pathNotify, n.create),
 		api(get, one, n.show), api(del, one, n.endOne),
-		api(post, one+"/nc", n.setNC), api(put, one+"/nc", n.setNC),
-		api(post, one+"/token", n.tokenAdded), api(del, one+"/token", n.tokenRemoved),
+		api(post, part, parts{"nc": n.setNC, "token": n.tokenAdded}.answer), api(put, part, parts{"nc": n.setNC}.answer),
+		api(del, part, parts{"token": n.tokenRemoved}.answer),
 		api(get, cal, n.listCalendars), api(post, cal, n.createCalendar),
 		api(get, kal, n.showCalendar), api(post, kal, n.enterCalendar), api(put, kal, n.editCalendar),
 		api(del, kal, n.leaveCalendar),
@@ -36,6 +37,20 @@ func (n *Notices) Routes() []httpapi.Route {
 		{Method: get, Path: PathFeed + "/{id}", Page: httpd.Handle(n.o.Log, n.serveFeed)},
 		{Path: PathActions, Page: httpd.Handle(n.o.Log, n.serveAction)},
 	}
+}
+
+// parts are the endpoints below a notification, by their last word. It is no part of the pattern: for http.ServeMux a code
+// with a word behind it and calendars with a name behind it would be two patterns of which neither comes first.
+type parts map[string]httpapi.Endpoint
+
+func (p parts) answer(c *httpapi.Call) (httpapi.Answer, error) {
+	e, ok := p[c.PathValue("part")]
+	if !ok {
+		return httpapi.Answer{}, &desk.Error{
+			Status: http.StatusNotFound, Code: desk.CodeNotFound, Description: c.Request.URL.Path,
+		}
+	}
+	return e(c)
 }
 
 // notificationJSON is a notification on the wire.

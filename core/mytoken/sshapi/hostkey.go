@@ -35,6 +35,9 @@ func NewHostKey() ([]byte, error) {
 	return pem.EncodeToMemory(block), nil
 }
 
+// Signer is a host key, for who may not import the library.
+type Signer = ssh.Signer
+
 // ReadHostKeys reads host keys without passphrase, as ssh-keygen makes them. The error wraps ErrHostKey.
 func ReadHostKeys(paths ...string) ([]ssh.Signer, error) {
 	var out []ssh.Signer
