@@ -3,7 +3,6 @@ package notices
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"strings"
@@ -25,16 +24,19 @@ const (
 	forUnsubscribe purpose = "unsubscribe"
 )
 
-// Lengths of codes in characters, of 6 bits each.
+// Lengths of codes in characters, of 5 bits each.
 const (
 	codeLength       = 32
 	managementLength = 64
 )
 
+// randomCode returns letters and digits only: a code can stand in a URL, and as an argument of a command.
 func randomCode(length int) string {
-	b := make([]byte, length*3/4)
-	_, _ = rand.Read(b) // never fails
-	return base64.RawURLEncoding.EncodeToString(b)
+	var b strings.Builder
+	for b.Len() < length {
+		b.WriteString(rand.Text())
+	}
+	return b.String()[:length]
 }
 
 func hashOf(s string) string {
@@ -44,8 +46,8 @@ func hashOf(s string) string {
 
 // likeCode reports whether a text can be a code, before anything is looked up.
 func likeCode(s string) bool {
-	return (len(s) == codeLength || len(s) == managementLength) && strings.Trim(s,
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+	return (len(s) == codeLength || len(s) == managementLength) &&
+		strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
 // keepCode puts a code down for a person; it is found by the code, and by the person for erasing.

@@ -23,7 +23,7 @@ func (n *Notices) deliver(ctx context.Context, held store.Lease, c Session, w wa
 	}
 	// A mail under way is seen through although the server stops: else nobody knows what became of it.
 	err = c.Send(context.WithoutCancel(ctx), mail.Message{
-		ID: w.name + "." + "mytoken@" + n.o.From.Domain(), Date: w.out.Created, To: to, Subject: b.Subject,
+		ID: "mytoken." + w.name + "@" + n.o.From.Domain(), Date: w.out.Created, To: to, Subject: b.Subject,
 		Text: b.Text, HTML: b.HTML, Invitation: b.Invitation, Unsubscribe: b.Unsubscribe,
 	})
 	var failed *mail.Error

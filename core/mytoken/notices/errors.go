@@ -1,6 +1,9 @@
 package notices
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 var (
 	// ErrOptions is returned by New for options that do not go together.
@@ -28,9 +31,6 @@ var (
 )
 
 // LaterError is returned where somebody has had as many mails as they may have for now.
-type LaterError struct{ After Seconds }
-
-// Seconds is a number of them.
-type Seconds int
+type LaterError struct{ After time.Duration }
 
 func (e *LaterError) Error() string { return "too many mails for now" }

@@ -98,7 +98,7 @@ func (n *Notices) setAddress(tx store.WTx, user string, p *personRecord, to mail
 	}
 	err = n.enqueue(tx, user, p, n.confirmation(p, n.link(forConfirming, code), end))
 	if errors.Is(err, errNoRoom) {
-		return &LaterError{Seconds(time.Hour / time.Second)}
+		return &LaterError{time.Hour}
 	}
 	if err != nil || before == "" || !changed {
 		return err
@@ -139,9 +139,7 @@ func count(times []time.Time, now time.Time, limit int) ([]time.Time, bool) {
 	return append(times, now), true
 }
 
-func retry(times []time.Time, now time.Time) Seconds {
-	return Seconds(time.Hour-now.Sub(times[0]))/Seconds(time.Second) + 1
-}
+func retry(times []time.Time, now time.Time) time.Duration { return max(time.Second, time.Hour-now.Sub(times[0])) }
 
 // Learn takes the address that the provider of a person tells, for one who has none. Only where the provider says that
 // it confirmed it mails go there at once.

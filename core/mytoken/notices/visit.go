@@ -51,11 +51,10 @@ func refusal(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &later):
-		e := &desk.Error{
-			Status: http.StatusTooManyRequests, Code: desk.CodeTooMany, Description: "too many mails for now", Err: err,
+		return &desk.Error{
+			Status: http.StatusTooManyRequests, Code: desk.CodeTooMany, Description: "too many mails for now",
+			RetryAfter: later.After, Err: err,
 		}
-		e.RetryAfter = time.Duration(later.After) * time.Second
-		return e
 	case errors.Is(err, ErrUnknown):
 		return refuse(http.StatusNotFound, desk.CodeNotFound, "not found")
 	case errors.Is(err, ErrMailRequired):
@@ -257,7 +256,7 @@ func (n *Notices) invite(ctx context.Context, user, momID string, r mytoken.Noti
 		return savePerson(tx, user, p)
 	})
 	if errors.Is(err, errNoRoom) {
-		return &LaterError{Seconds(time.Hour / time.Second)}
+		return &LaterError{time.Hour}
 	}
 	if err == nil {
 		n.stir()
