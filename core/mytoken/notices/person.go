@@ -139,7 +139,9 @@ func count(times []time.Time, now time.Time, limit int) ([]time.Time, bool) {
 	return append(times, now), true
 }
 
-func retry(times []time.Time, now time.Time) time.Duration { return max(time.Second, time.Hour-now.Sub(times[0])) }
+func retry(times []time.Time, now time.Time) time.Duration {
+	return max(time.Second, time.Hour-now.Sub(times[0]))
+}
 
 // Learn takes the address that the provider of a person tells, for one who has none. Only where the provider says that
 // it confirmed it mails go there at once.

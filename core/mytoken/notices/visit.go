@@ -275,16 +275,19 @@ func (n *Notices) Notification(ctx context.Context, code secret.Text) (mytoken.N
 
 // SetClasses changes what a notification tells.
 func (n *Notices) SetClasses(ctx context.Context, code secret.Text, classes []string) error {
-	return n.setClasses(ctx, code.Expose(), classes, nil)
-}
-
-func (n *Notices) setClasses(ctx context.Context, code string, classes, tags []string) error {
 	classes, err := checkClasses(classes)
 	if err != nil {
 		return refusal(err)
 	}
+	return n.setClasses(ctx, code.Expose(), classes, nil)
+}
+
+// setClasses changes classes, which were checked, and tags, where they are not nil.
+func (n *Notices) setClasses(ctx context.Context, code string, classes, tags []string) error {
 	return codeRefusal(n.change(ctx, code, func(_ string, r *subRecord) error {
-		r.Classes = classes
+		if classes != nil {
+			r.Classes = classes
+		}
 		if tags != nil {
 			r.Tags = tags
 		}

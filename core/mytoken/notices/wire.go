@@ -205,13 +205,15 @@ func (n *Notices) endOne(c *httpapi.Call) (httpapi.Answer, error) {
 }
 
 func (n *Notices) setNC(c *httpapi.Call) (httpapi.Answer, error) {
-	classes, err := readClasses(c.Body)
-	if err != nil {
-		return httpapi.Answer{}, err
-	}
+	var classes []string
 	tags, err := readTags(c.Body)
+	if err == nil && (tags == nil || c.Body.Has("notification_classes")) {
+		if classes, err = readClasses(c.Body); err == nil {
+			classes, err = checkClasses(classes)
+		}
+	}
 	if err != nil {
-		return httpapi.Answer{}, err
+		return httpapi.Answer{}, refusal(err)
 	}
 	return httpapi.Answer{}, n.setClasses(c.Context(), c.PathValue("code"), classes, tags)
 }

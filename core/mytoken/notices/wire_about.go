@@ -15,17 +15,11 @@ const (
 	eventInfoOther = "tokeninfo_notifications_other_token"
 )
 
-// aboutJSON is what is subscribed for mytokens.
+// aboutJSON is what is subscribed for mytokens; with several of them also for each.
 type aboutJSON struct {
-	Notifications []notificationJSON `json:"notifications,omitempty"`
-	Calendars     []calendarJSON     `json:"calendars,omitempty"`
-	Mapping       map[string]*mapped `json:"mom_id_mapping,omitempty"`
-}
-
-// mapped is what is about one mytoken of several.
-type mapped struct {
-	Notifications []int    `json:"notifications,omitempty"`
-	Calendars     []string `json:"calendars,omitempty"`
+	Notifications []notificationJSON    `json:"notifications,omitempty"`
+	Calendars     []calendarJSON        `json:"calendars,omitempty"`
+	Mapping       map[string]*aboutJSON `json:"mom_id_mapping,omitempty"`
 }
 
 // maxAsked is how many mytokens one request asks about.
@@ -93,15 +87,15 @@ func (n *Notices) subscribedFor(ctx context.Context, user string, paths map[stri
 	if err != nil {
 		return out, err
 	}
-	all := make(map[string]*mapped, len(paths))
+	all := make(map[string]*aboutJSON, len(paths))
 	for m := range paths {
-		all[m] = &mapped{}
+		all[m] = &aboutJSON{}
 	}
 	for i := range subs {
 		var found bool
 		for m, path := range paths {
 			if _, ok := subs[i].concerns(m, path); ok {
-				found, all[m].Notifications = true, append(all[m].Notifications, subs[i].ID)
+				found, all[m].Notifications = true, append(all[m].Notifications, subs[i].json())
 			}
 		}
 		if found {
@@ -112,7 +106,7 @@ func (n *Notices) subscribedFor(ctx context.Context, user string, paths map[stri
 		var found bool
 		for _, a := range k.Tokens {
 			if to := all[a.MOMID]; to != nil {
-				found, to.Calendars = true, append(to.Calendars, k.ID)
+				found, to.Calendars = true, append(to.Calendars, n.calendarJSON(k))
 			}
 		}
 		if found {
