@@ -41,29 +41,8 @@ func (d *Desk) BeginFor(ctx context.Context, request []byte, c Caller, p Purpose
 }
 
 func (d *Desk) begin(ctx context.Context, a *order, c Caller) (Begun, error) {
-	if err := d.mayBegin(a); err != nil {
-		return Begun{}, err
-	}
-	p, err := d.provider(a.Issuer)
+	p, err := d.prepare(a, c)
 	if err != nil {
-		return Begun{}, err
-	}
-	info := p.Info()
-	a.Issuer, a.From = info.Issuer, c.Origin
-	asked := len(a.Capabilities) > 0
-	if err := d.settle(a, p, c.Origin); err != nil {
-		return Begun{}, err
-	}
-	if err := d.limitLife(a, info); err != nil {
-		return Begun{}, err
-	}
-	if !asked {
-		a.Capabilities = rules.DefaultCapabilities()
-	}
-	if len(a.Capabilities) == 0 {
-		return Begun{}, badRequest(rules.ErrNoCapability.Error(), rules.ErrNoCapability)
-	}
-	if err := d.bind(a, c); err != nil {
 		return Begun{}, err
 	}
 	a.Created = d.now().UTC()
@@ -81,6 +60,31 @@ func (d *Desk) begin(ctx context.Context, a *order, c Caller) (Begun, error) {
 	defer code.Wipe()
 	b.ConsentURI = d.page("/c/" + code.Expose())
 	return b, nil
+}
+
+// prepare settles what is asked for with a login, and finds the provider.
+func (d *Desk) prepare(a *order, c Caller) (Provider, error) {
+	if err := d.mayBegin(a); err != nil {
+		return nil, err
+	}
+	p, err := d.provider(a.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	a.Issuer, a.From = p.Info().Issuer, c.Origin
+	if len(a.Capabilities) == 0 {
+		a.Capabilities = rules.DefaultCapabilities()
+	}
+	if err := d.settle(a, p, c.Origin); err != nil {
+		return nil, err
+	}
+	if err := d.limitLife(a, p.Info()); err != nil {
+		return nil, err
+	}
+	if len(a.Capabilities) == 0 {
+		return nil, badRequest(rules.ErrNoCapability.Error(), rules.ErrNoCapability)
+	}
+	return p, d.bind(a, c)
 }
 
 // mayBegin says whether the flow is one that is switched on.

@@ -197,6 +197,10 @@ func (l *Limits) settle() error {
 			*n.to = n.without
 		}
 	}
+	return l.check()
+}
+
+func (l *Limits) check() error {
 	switch {
 	case l.Interval < time.Second || l.Interval > 15*time.Second:
 		return errors.New("the interval of polls is not between 1 and 15 s")

@@ -20,7 +20,9 @@ func TestLogin(t *testing.T) {
 		b := newBed(t, setup{})
 		ctx := t.Context()
 		begun, err := b.Begin(ctx, b.ask(map[string]any{
-			"restrictions": []map[string]any{{"scope": "storage.read:/vo", "audience": []string{"https://se.example.org"}, "exp": "+1d"}},
+			"restrictions": []map[string]any{
+				{"scope": "storage.read:/vo", "audience": []string{"https://se.example.org"}, "exp": "+1d"},
+			},
 			"capabilities": []string{"AT", "tokeninfo", "nonsense"}, "application_name": "a job",
 		}), desk.Caller{Origin: home()})
 		if err != nil {
@@ -35,7 +37,8 @@ func TestLogin(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a.Application != "a job" || !slices.Equal(a.Capabilities, []string{"AT", "tokeninfo"}) || a.From.Client != home().Client {
+		if a.Application != "a job" || !slices.Equal(a.Capabilities, []string{"AT", "tokeninfo"}) ||
+			a.From.Client != home().Client {
 			t.Errorf("asked: %+v", a)
 		}
 		l, err := b.land(b.agree(begun), "alice")
@@ -56,7 +59,8 @@ func TestLogin(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if at.Scope != "storage.read:/vo/run7" || !slices.Equal(at.Audience, []string{"https://se.example.org"}) || at.Update != nil {
+		if at.Scope != "storage.read:/vo/run7" || at.Update != nil ||
+			!slices.Equal(at.Audience, []string{"https://se.example.org"}) {
 			t.Errorf("access token: %q %q", at.Scope, at.Audience)
 		}
 		if got := b.events(i.MOMID); !slices.Equal(got, []string{"AT_created", "created"}) {
@@ -68,6 +72,9 @@ func TestLogin(t *testing.T) {
 			t.Errorf("notices %q", got)
 		}
 	})
+}
+
+func TestPollAgain(t *testing.T) {
 	t.Run("a code is good once, and again for who lost the answer", func(t *testing.T) {
 		b := newBed(t, setup{})
 		ctx := t.Context()
@@ -92,6 +99,9 @@ func TestLogin(t *testing.T) {
 		_, err = b.Poll(ctx, begun.PollingCode, home())
 		refused(t, err, http.StatusUnauthorized, desk.CodeToken)
 	})
+}
+
+func TestLoginDeclined(t *testing.T) {
 	t.Run("declined", func(t *testing.T) {
 		b := newBed(t, setup{})
 		ctx := t.Context()
@@ -129,6 +139,9 @@ func TestLogin(t *testing.T) {
 		_, err = b.Poll(ctx, begun.PollingCode, home())
 		refused(t, err, http.StatusUnauthorized, desk.CodeDenied)
 	})
+}
+
+func TestLoginHostile(t *testing.T) {
 	t.Run("two ways to the provider end in one mytoken", func(t *testing.T) {
 		b := newBed(t, setup{})
 		ctx := t.Context()
@@ -180,6 +193,9 @@ func TestLogin(t *testing.T) {
 			refused(t, err, http.StatusBadRequest, desk.CodeRequest)
 		}
 	})
+}
+
+func TestLoginTooLate(t *testing.T) {
 	t.Run("too late", func(t *testing.T) {
 		b := newBed(t, setup{})
 		begun, err := b.Begin(t.Context(), b.ask(nil), desk.Caller{Origin: home()})
@@ -202,7 +218,8 @@ func TestAccept(t *testing.T) {
 	b := newBed(t, setup{})
 	ctx := t.Context()
 	begun, err := b.Begin(ctx, b.ask(map[string]any{
-		"restrictions": []map[string]any{{"hosts": []string{"this"}, "usages_AT": 3}}, "rotation": map[string]any{"on_AT": true},
+		"restrictions": []map[string]any{{"hosts": []string{"this"}, "usages_AT": 3}},
+		"rotation":     map[string]any{"on_AT": true},
 	}), desk.Caller{Origin: from("203.0.113.5")})
 	if err != nil {
 		t.Fatal(err)
@@ -343,6 +360,22 @@ func TestProviderFaults(t *testing.T) {
 			t.Errorf("the refresh token was revoked %d times", n)
 		}
 	})
+	t.Run("a part of the scopes", func(t *testing.T) {
+		b := newBed(t, setup{})
+		q := map[string]any{"restrictions": []map[string]any{{"scope": "compute.cancel storage.read:/"}}}
+		begun, in := start(t, b, q)
+		if _, err := b.LandIn(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+		i, err := b.Poll(t.Context(), begun.PollingCode, home())
+		if err != nil || i.Restrictions[0].Scope != "storage.read:/" {
+			t.Errorf("%v %v", i.Restrictions, err)
+		}
+		q["error_on_restrictions"] = true
+		_, in = start(t, b, q)
+		_, err = b.LandIn(t.Context(), in)
+		refused(t, err, http.StatusBadRequest, desk.CodeRequest)
+	})
 	t.Run("the store fails when the login is there", func(t *testing.T) {
 		b := newBed(t, setup{})
 		_, q := start(t, b, nil)
@@ -358,12 +391,15 @@ func TestProviderFaults(t *testing.T) {
 
 func TestWeb(t *testing.T) {
 	trusted := func(o *desk.Options) {
-		o.Features.Trusted = func(uri string) bool { return uri == "https://portal.example.org/back" || uri == server+"/home" }
+		o.Features.Trusted = func(uri string) bool {
+			return uri == "https://portal.example.org/back" || uri == server+"/home"
+		}
 	}
 	b := newBed(t, setup{desk: trusted})
 	ctx := t.Context()
 	begin := func(t *testing.T, uri string) desk.Begun {
-		begun, err := b.Begin(ctx, b.ask(map[string]any{"client_type": "web", "redirect_uri": uri}), desk.Caller{Origin: home()})
+		q := b.ask(map[string]any{"client_type": "web", "redirect_uri": uri})
+		begun, err := b.Begin(ctx, q, desk.Caller{Origin: home()})
 		if err != nil {
 			t.Fatal(err)
 		}

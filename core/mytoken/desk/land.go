@@ -12,8 +12,8 @@ import (
 	"github.com/oidcbox/oidcbox/core/secret"
 )
 
-// LandIn takes the redirect of a browser that comes back from the provider, with the binding that Accept or Begin gave to
-// it. An error has the status of the page that the person sees. Whoever polls for the mytoken is told as well.
+// LandIn takes the redirect of a browser that comes back from the provider, with the binding that Accept or Begin gave
+// to it. An error has the status of the page that the person sees. Whoever polls for the mytoken is told as well.
 //
 // A login that began on the consent page ends in the browser that showed it: who agrees to his own request and sends
 // somebody else the provider's URL would get that person's mytoken else.

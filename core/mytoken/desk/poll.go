@@ -160,7 +160,9 @@ func (d *Desk) FinishFor(ctx context.Context, code secret.Text, kind string, fro
 }
 
 // fetch takes the mytoken from under a polling code. The caller wipes it.
-func (d *Desk) fetch(ctx context.Context, code secret.Text, kind string, from Origin) (secret.Text, *pollRecord, error) {
+func (d *Desk) fetch(ctx context.Context, code secret.Text, kind string, from Origin) (
+	secret.Text, *pollRecord, error,
+) {
 	c, err := d.o.Ledger.LookCode(ctx, ledger.PollingCode, code)
 	defer c.Handle.Key.Wipe()
 	if err != nil {

@@ -133,7 +133,9 @@ func (d *Desk) mintSub(ctx context.Context, a *order, v *Visit) (*minted, *ledge
 	return nil, nil, tooMany(rules.ErrUsedUp)
 }
 
-func (d *Desk) keepSub(ctx context.Context, a *order, v *Visit, tight rules.Tightened) (*minted, *ledger.Newest, error) {
+func (d *Desk) keepSub(ctx context.Context, a *order, v *Visit, tight rules.Tightened) (
+	*minted, *ledger.Newest, error,
+) {
 	parent := v.Claims()
 	jwt, claims, err := d.o.Minter.Issue(mint.Order{
 		Name: a.Name, OIDCIssuer: parent.OIDCIssuer, OIDCSubject: parent.OIDCSubject, Capabilities: a.Capabilities,

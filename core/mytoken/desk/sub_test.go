@@ -58,6 +58,9 @@ func TestSub(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
+}
+
+func TestSubIsCharged(t *testing.T) {
 	t.Run("an allowance is taken from the parent", func(t *testing.T) {
 		f := &fake{}
 		b := faked(t, f, setup{})
@@ -87,6 +90,9 @@ func TestSub(t *testing.T) {
 			t.Errorf("%d access tokens with 5 allowed", given.Load())
 		}
 	})
+}
+
+func TestSubRefused(t *testing.T) {
 	t.Run("what is refused counts nothing", func(t *testing.T) {
 		b := newBed(t, setup{})
 		i := b.login(parent(map[string]any{"scope": "storage.read:/vo", "usages_other": 1}))
@@ -112,6 +118,9 @@ func TestSub(t *testing.T) {
 		_, err = b.sub(i, nil)
 		refused(t, err, http.StatusForbidden, desk.CodeRestricted)
 	})
+}
+
+func TestSubOfRotating(t *testing.T) {
 	t.Run("a parent that rotates", func(t *testing.T) {
 		b := newBed(t, setup{})
 		q := parent()
@@ -273,6 +282,18 @@ func TestEnforced(t *testing.T) {
 		i := b.login(map[string]any{"restrictions": []map[string]any{{"exp": "+3d"}}})
 		if n := i.ExpiresIn(); n < 86000 || n > 86401 {
 			t.Errorf("%d s", n)
+		}
+	})
+	t.Run("a template without an end", func(t *testing.T) {
+		s := templates(upstream.Enforced{Default: "ip-this"})
+		claims := s.up
+		s.up = func(c *upstream.Config) {
+			claims(c)
+			c.MaxLifetime = time.Hour
+		}
+		i := newBed(t, s).login(nil)
+		if n := i.ExpiresIn(); n < 3590 || n > 3601 || !slices.Equal(i.Restrictions[0].Hosts, []string{"192.0.2.7"}) {
+			t.Errorf("%d s, %v", n, i.Restrictions)
 		}
 	})
 	t.Run("nobody else", func(t *testing.T) {

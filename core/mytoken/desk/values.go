@@ -40,7 +40,8 @@ type Begun struct {
 	PollingCode secret.Text // empty for the web flow
 	Expires     time.Time
 	Interval    time.Duration // between polls, whole seconds from 1 to 15
-	// AuthorizationURI is where a browser is sent at once: the web flow of a page that is trusted. Binding is as in Redirect.
+	// AuthorizationURI is where a browser is sent at once: the web flow of a page that is trusted. Binding is as in
+	// Redirect.
 	AuthorizationURI string
 	Binding          secret.Text
 	Device           *DeviceInfo
