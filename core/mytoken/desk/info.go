@@ -329,12 +329,35 @@ func (d *Desk) listing(ctx context.Context, v *Visit, trees []ledger.Node, event
 // Tags are the marks on a mytoken of the listing, its own and those it has from what it was made from.
 func (l Listing) Tags(t ledger.Token) []MarkedTag { return l.tags.on(t) }
 
-// Restrictions are those of the mytoken in hand, for making one from it that has less. Nothing is counted or written.
-func (d *Desk) Restrictions(ctx context.Context, c Caller) (mytoken.Restrictions, error) {
+// Remaining are the restrictions of the mytoken in hand with what is left of its uses, for making one from it that has
+// less: that is a use itself. Nothing is counted or written.
+func (d *Desk) Remaining(ctx context.Context, c Caller) (mytoken.Restrictions, error) {
 	b, err := d.identify(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	defer b.Close()
-	return b.Claims.Restrictions, nil
+	var out mytoken.Restrictions
+	for _, r := range b.Claims.Restrictions {
+		key := rules.KeyOf(r)
+		r.UsagesAT = leftOf(b.Counters, key, rules.Access, r.UsagesAT, 0)
+		r.UsagesOther = leftOf(b.Counters, key, rules.Other, r.UsagesOther, 1)
+		if r.UsagesAT == nil || r.UsagesOther == nil || *r.UsagesAT > 0 || *r.UsagesOther > 0 {
+			out = append(out, r)
+		}
+	}
+	if len(out) == 0 && len(b.Claims.Restrictions) > 0 {
+		return nil, refuse(http.StatusForbidden, CodeRestricted, textRestricted, rules.ErrNothingLeft)
+	}
+	return out, nil
+}
+
+// leftOf is how many uses there are when taken more are gone; nil where there is no limit.
+func leftOf(all rules.Counters, key rules.Key, kind rules.Kind, limit *int64, taken int64) *int64 {
+	n, limited := all[rules.CounterKey{Clause: key, Kind: kind}].Left(limit)
+	if !limited {
+		return nil
+	}
+	n = max(0, n-taken)
+	return &n
 }

@@ -151,7 +151,7 @@ func (a *API) narrowed(c *Call, q exchangeRequest, who desk.Caller) ([]byte, err
 		if c.Body.Has("restrictions") {
 			return nil, badRequest("scope and audience stand in the restrictions where there are any")
 		}
-		held, err := a.o.Desk.Restrictions(c.Context(), who)
+		held, err := a.o.Desk.Remaining(c.Context(), who)
 		if err != nil {
 			return nil, err
 		}
