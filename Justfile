@@ -45,6 +45,10 @@ bench-agent:
 bench-verify *args:
     .ci/bench-verify {{args}}
 
+# a mytoken server: access tokens and introspections per second, its start, its bytes on disk
+bench-mytoken *args:
+    .ci/bench-mytoken {{args}}
+
 # the PostgreSQL store beside the same statements by hand
 bench-pgstore:
     go test -run '^$' -bench BesideRaw -benchtime 1x ./store/pgstore
