@@ -70,6 +70,11 @@ func wordsOfCode(e *desk.Error) errorWords {
 			Text:  "Your login here, or the mytoken you used, may not do this.",
 			Do:    "Log out and in again, or use a mytoken with more capabilities.", Home: true,
 		}
+	case desk.CodeMail:
+		return errorWords{
+			Title: "No mail address", Text: "There is no mail address that mails can go to.",
+			Do: "Set and confirm your mail address first.",
+		}
 	case desk.CodeRestricted:
 		return errorWords{
 			Title: "Not allowed now, or not from here",

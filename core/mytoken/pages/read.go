@@ -121,9 +121,13 @@ func (d *reader) clause(i int) mytoken.Restriction {
 	return r
 }
 
-// words are separated by blanks or commas.
+// words are separated by blanks or commas; none is nil, which limits nothing.
 func (d *reader) words(name string) []string {
-	return strings.FieldsFunc(d.text(name, maxField), func(r rune) bool { return r == ' ' || r == ',' })
+	all := strings.FieldsFunc(d.text(name, maxField), func(r rune) bool { return r == ' ' || r == ',' })
+	if len(all) == 0 {
+		return nil
+	}
+	return all
 }
 
 // moment reads what the element input sends, and what people write where it is a plain field.

@@ -28,7 +28,9 @@ func whenOf(t, now time.Time) when {
 		w.Text = t.Format("2 Jan 2006, 15:04 UTC")
 	}
 	switch d := t.Sub(now); {
-	case d >= 0:
+	case d > -time.Second && d < time.Second:
+		w.Away = "now"
+	case d > 0:
 		w.Away = "in " + inWords(d)
 	default:
 		w.Away = inWords(-d) + " ago"
