@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -55,6 +56,15 @@ func newBed(tb testing.TB, change ...func(*pages.Options)) *bed {
 		to := b.url + "/redirect?" + url.Values{"state": {r.FormValue("state")}, "code": {"c"}}.Encode()
 		http.Redirect(w, r, to, http.StatusFound)
 	})
+	mux.HandleFunc("GET /evil/form", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(w, `<form method="post" action="%s"><input type="hidden" name="%s" value="%s"><button>win</button></form>`,
+			b.url+r.FormValue("to"), r.FormValue("name"), r.FormValue("value"))
+	})
+	mux.HandleFunc("GET /evil/frame", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(w, `<iframe src="%s/home"></iframe>`, b.url)
+	})
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		tb.Fatal(err)
@@ -69,6 +79,16 @@ func (b *bed) login() {
 	u, _ := url.Parse(b.url)
 	b.hc.Jar.SetCookies(u, []*http.Cookie{{Name: "mytoken-session", Value: sessionToken(), Path: "/"}})
 }
+
+// foreign is a page of another site with a form for a path of ours.
+func (b *bed) foreign(path, name, value string) string {
+	return b.otherSite() + "/evil/form?" + url.Values{"to": {path}, "name": {name}, "value": {value}}.Encode()
+}
+
+// frame is a page of our site that frames ours: not even that may.
+func (b *bed) frame() string { return b.url + "/evil/frame" }
+
+func (b *bed) otherSite() string { return strings.Replace(b.url, "127.0.0.1", "localhost", 1) }
 
 // answer is what a browser got.
 type answer struct {
