@@ -167,7 +167,7 @@ func (t *Tab) Goto(url string) int {
 	return r.Status
 }
 
-// Click clicks the first element that a selector of playwright finds, and follows where that leads.
+// Click clicks the first element that a selector of playwright finds, and follows where a link or a button leads.
 func (t *Tab) Click(find string) {
 	t.tb.Helper()
 	t.do("click", map[string]any{"find": find}, nil)
@@ -185,7 +185,7 @@ func (t *Tab) Check(find string, on bool) {
 	t.do("check", map[string]any{"find": find, "on": on}, nil)
 }
 
-// Press presses keys, such as "Tab" or "Enter".
+// Press presses keys, such as "Tab"; "Enter" is followed where it leads.
 func (t *Tab) Press(keys string) {
 	t.tb.Helper()
 	t.do("press", map[string]any{"keys": keys}, nil)

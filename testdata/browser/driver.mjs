@@ -47,8 +47,9 @@ const commands = {
 	},
 	async click({ page, find }) {
 		const p = pages.get(page).page;
-		await p.locator(find).first().click();
-		await settle(p);
+		const target = p.locator(find).first();
+		const leads = await target.evaluate((e) => e.matches("button:not([type=button]), a[href]"));
+		await (leads ? follow(p, () => target.click()) : target.click());
 	},
 	async fill({ page, find, text }) {
 		await pages.get(page).page.locator(find).first().fill(text);
@@ -57,7 +58,8 @@ const commands = {
 		await pages.get(page).page.locator(find).first().setChecked(on);
 	},
 	async press({ page, keys }) {
-		await pages.get(page).page.keyboard.press(keys);
+		const p = pages.get(page).page;
+		await (keys === "Enter" ? follow(p, () => p.keyboard.press(keys)) : p.keyboard.press(keys));
 	},
 	async eval({ page, text }) {
 		return { value: await pages.get(page).page.evaluate(text) };
@@ -73,6 +75,15 @@ const commands = {
 		await pages.get(page).page.screenshot({ path, fullPage: full, type: "png" });
 	},
 };
+
+// follow does what leads to another page, and waits for that page.
+async function follow(page, act) {
+	const there = page.waitForEvent("framenavigated", { predicate: (f) => f === page.mainFrame(), timeout: wait });
+	there.catch(() => {}); // when act fails before
+	await act();
+	await there;
+	await settle(page);
+}
 
 async function settle(page) {
 	for (let i = 0; i < 50; i++) {

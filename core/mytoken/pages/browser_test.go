@@ -2,8 +2,6 @@ package pages_test
 
 import (
 	"flag"
-	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -317,27 +315,5 @@ func browseKeyboard(t *testing.T, tab *browser.Tab) {
 	tab.Want("What you would allow")
 	if len(b.accepted) != 0 || len(b.declined) != 0 {
 		t.Error("the Enter key decides")
-	}
-}
-
-// takePictures makes the pictures of docs/images.
-func takePictures(t *testing.T, br *browser.Browser) {
-	b := newBed(t)
-	b.grant, b.asked["hostile"] = true, someAsked()
-	b.trees[0].Children[0].Token.Name = "sub-job 1"
-	for name, look := range map[string]browser.Look{
-		"desktop": {Width: 900, Height: 760}, "phone-dark": {Dark: true, Width: 390, Height: 760},
-	} {
-		tab := br.Open(t, look)
-		tab.Cookie(b.url, "mytoken-session", sessionToken())
-		for _, page := range []struct{ name, path string }{
-			{"front", "/"}, {"consent", "/c/ordinary"}, {"home", "/home"}, {"create", "/create"}, {"settings", "/settings"},
-		} {
-			if name == "phone-dark" && page.name != "consent" && page.name != "home" {
-				continue
-			}
-			tab.Goto(b.url + page.path)
-			tab.Shot(filepath.Join(*shots, fmt.Sprintf("mytoken-%s-%s.png", page.name, name)), false)
-		}
 	}
 }

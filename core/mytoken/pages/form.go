@@ -39,6 +39,8 @@ type termsForm struct {
 	Issuer       input
 	Name         input
 	Capabilities []box
+	Parts        []box // capabilities that are a part of one of those
+	PartsOpen    bool
 	CapError     string
 	Clauses      []clauseForm
 	Rotation     []box
@@ -78,10 +80,11 @@ func (b builder) form(t desk.Terms) termsForm {
 			Name: "name", Label: "Name", Value: t.Name, Max: maxName, Off: true,
 			Hint: "to find it again in your list; optional",
 		}),
-		Capabilities: capabilityBoxes(t.Capabilities), CapError: b.errs["cap"],
-		Count: len(t.Restrictions), Faults: b.faults[0], Wrong: len(b.errs) + len(b.faults),
+		CapError: b.errs["cap"],
+		Count:    len(t.Restrictions), Faults: b.faults[0], Wrong: len(b.errs) + len(b.faults),
 		Full: len(t.Restrictions) >= ledger.MaxClauses,
 	}
+	f.capabilities(t.Capabilities)
 	for i, r := range t.Restrictions {
 		f.Clauses = append(f.Clauses, b.clause(i, r))
 	}
@@ -124,15 +127,19 @@ func providerName(p desk.ProviderInfo) string {
 	return text
 }
 
-// capabilityBoxes has a box for each capability there is, and for those that are asked for and are none.
-func capabilityBoxes(held mytoken.Capabilities) []box {
-	var out []box
+// capabilities makes a box for each capability there is, and for those that are asked for and are none. Parts of others
+// are apart, so that the list is short for those who do not need them.
+func (f *termsForm) capabilities(held mytoken.Capabilities) {
 	add := func(name string) {
-		_, below, deep := strings.Cut(name, ":")
-		out = append(out, box{
-			Name: "cap", Value: name, Code: name, Label: capabilityMeans(name),
-			Checked: slices.Contains(held, name), Deep: deep && below != "",
-		})
+		x := box{
+			Name: "cap", Value: name, Code: name, Label: capabilityMeans(name), Checked: slices.Contains(held, name),
+		}
+		if rules.Known(name) && (strings.Contains(name, ":") || strings.HasPrefix(name, rules.ReadOnly)) {
+			f.Parts = append(f.Parts, x)
+			f.PartsOpen = f.PartsOpen || x.Checked
+			return
+		}
+		f.Capabilities = append(f.Capabilities, x)
 	}
 	for _, c := range rules.KnownCapabilities() {
 		add(c.Name)
@@ -145,7 +152,6 @@ func capabilityBoxes(held mytoken.Capabilities) []box {
 			add(name)
 		}
 	}
-	return out
 }
 
 // clause shows the clause with the number i, 0 is the first, in the fields of the keys that the server looks at.
