@@ -56,7 +56,7 @@ func (c *createCmd) check(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.limits.request(s, cl.Server())
+	r, err := c.request(s, cl.Server())
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func (s *Server) info(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	capability, known := map[string]string{
 		"introspect": "tokeninfo:introspect", "event_history": "tokeninfo:history", "subtokens": "tokeninfo:subtokens",
-		"list_mytokens": "manage_mytokens:list",
+		"list_mytokens": "manage_mytokens:list", "notifications": "tokeninfo:notify",
 	}[q.Action]
 	if !known {
 		refuse(w, http.StatusBadRequest, "invalid_request", "value '"+q.Action+"' not valid for TokeninfoAction")
@@ -45,6 +45,8 @@ func (s *Server) info(w http.ResponseWriter, r *http.Request) {
 		answer["events"] = events
 	case "subtokens":
 		answer["mytokens"] = s.tree(t)
+	case "notifications":
+		answer = map[string]any{"notifications": s.person.notifications, "calendars": s.person.calendars}
 	case "list_mytokens":
 		list := []any{}
 		for _, t := range s.tokens {

@@ -38,12 +38,15 @@ type notification struct {
 	UserWide bool     `json:"user_wide"`
 	Classes  []string `json:"notification_classes"`
 	Tokens   []string `json:"subscribed_tokens,omitempty"`
+	Tags     []string `json:"tags,omitempty"`
 }
 
 type calendar struct {
+	ID     string   `json:"id"`
 	Name   string   `json:"name"`
 	Path   string   `json:"ics_path"`
 	Tokens []string `json:"subscribed_tokens,omitempty"`
+	Tags   []string `json:"tags,omitempty"`
 }
 
 // managing is everything a request about settings, notifications and calendars may hold.
@@ -67,6 +70,7 @@ type managing struct {
 	UserWide     bool            `json:"user_wide"`
 	Comment      string          `json:"comment"`
 	Description  string          `json:"description"`
+	Tags         []string        `json:"tags"`
 }
 
 func (s *Server) manages(path string) bool {
@@ -277,18 +281,30 @@ func (s *Server) tag(method, name string, q managing) (int, map[string]any) {
 
 func (s *Server) calendar(method, name string, q managing, t *token) (int, map[string]any) {
 	p := &s.person
-	at := slices.IndexFunc(p.calendars, func(c *calendar) bool { return c.Name == name })
+	at := slices.IndexFunc(p.calendars, func(c *calendar) bool { return c.Name == name || c.ID == name })
 	switch {
 	case name == "" && method == http.MethodGet:
 		return 0, map[string]any{"calendars": p.calendars}
 	case name == "" && method == http.MethodPost:
-		c := &calendar{Name: q.Name, Path: s.URL + "/calendars/" + rand.Text()}
+		c := &calendar{ID: rand.Text(), Name: q.Name, Tags: q.Tags}
+		c.Path = s.URL + "/calendars/" + c.ID
 		p.calendars = append(p.calendars, c)
-		return http.StatusCreated, map[string]any{"name": c.Name, "ics_path": c.Path}
+		return http.StatusCreated, map[string]any{"id": c.ID, "name": c.Name, "ics_path": c.Path}
 	case at < 0:
 		return refusal(http.StatusNotFound, "not_found", "no such calendar")
+	case method == http.MethodDelete && q.MOMID != "":
+		p.calendars[at].Tokens = slices.DeleteFunc(p.calendars[at].Tokens, func(id string) bool { return id == q.MOMID })
+		return 0, map[string]any{}
 	case method == http.MethodDelete:
 		p.calendars = slices.Delete(p.calendars, at, at+1)
+		return 0, map[string]any{}
+	case method == http.MethodPut:
+		if q.Description != "" {
+			p.calendars[at].Name = q.Description
+		}
+		if q.Tags != nil {
+			p.calendars[at].Tags = q.Tags
+		}
 		return 0, map[string]any{}
 	}
 	id := q.MOMID
@@ -314,6 +330,7 @@ func (s *Server) notifications(method string, q managing, t *token) (int, map[st
 	}
 	n := &notification{
 		ID: len(p.notifications) + 1, Type: q.Type, Code: rand.Text() + rand.Text(), UserWide: q.UserWide, Classes: q.Classes,
+		Tags: q.Tags,
 	}
 	if !q.UserWide {
 		n.Tokens = []string{q.MOMID}
@@ -332,10 +349,18 @@ func (s *Server) notification(w http.ResponseWriter, what string, at int, q mana
 		q.MOMID = momID(jti)
 	}
 	switch what {
+	case "GET ":
+		answerJSON(w, http.StatusOK, n)
+		return
 	case "DELETE ":
 		s.person.notifications = slices.Delete(s.person.notifications, at, at+1)
 	case "PUT nc":
-		n.Classes = q.Classes
+		if q.Classes != nil {
+			n.Classes = q.Classes
+		}
+		if q.Tags != nil {
+			n.Tags = q.Tags
+		}
 	case "POST token":
 		n.Tokens = append(n.Tokens, q.MOMID)
 	case "DELETE token":
