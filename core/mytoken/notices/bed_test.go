@@ -309,3 +309,9 @@ func refused(t *testing.T, err error, status int, code string) {
 		t.Errorf("%v, want %d %s", err, status, code)
 	}
 }
+
+func asMytokenError(err error) (*mytoken.Error, bool) {
+	var e *mytoken.Error
+	ok := errors.As(err, &e)
+	return e, ok
+}

@@ -46,10 +46,13 @@ func refusal(err error) error {
 	refuse := func(status int, code, text string) error {
 		return &desk.Error{Status: status, Code: code, Description: text, Err: err}
 	}
-	var later *LaterError
+	var (
+		later *LaterError
+		said  *desk.Error
+	)
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.As(err, &said):
+		return err
 	case errors.As(err, &later):
 		return &desk.Error{
 			Status: http.StatusTooManyRequests, Code: desk.CodeTooMany, Description: "too many mails for now",
