@@ -32,6 +32,7 @@ func (d *Desk) found(ctx context.Context, a *order, p Provider, auth Authenticat
 		d.abandon(ctx, p, auth.Refresh)
 		return nil, err
 	}
+	d.tagNew(ctx, n, a.Wishes.Tags)
 	d.tell(ctx, Notice{
 		User: n.user, MOMID: n.claims.MOMID(), Name: n.claims.Name, Class: ClassCreated, Event: ledger.EventCreated,
 		From: a.From, Expires: n.claims.Expires, Wishes: &a.Wishes, Email: auth.Email, EmailVerified: auth.Verified,

@@ -164,6 +164,9 @@ func (d *Desk) bound(a *order) error {
 	case len(a.Wishes.Subscribe)+len(a.Wishes.Tags) > maxLimits:
 		return errors.New("too many subscriptions or tags")
 	}
+	if _, err := wishedTags(a.Wishes.Tags); err != nil {
+		return err
+	}
 	if err := boundList("capabilities", a.Capabilities, l.Items); err != nil {
 		return err
 	}

@@ -57,6 +57,7 @@ func (d *Desk) sub(ctx context.Context, request []byte, c Caller) (*Issued, *Vis
 	d.notice(ctx, v.b, Notice{
 		Class: ClassSubtoken, Event: ledger.EventMTCreated, Comment: "Created MT " + a.Name, From: c.Origin,
 	})
+	d.tagNew(ctx, n, a.Wishes.Tags)
 	d.tell(ctx, Notice{
 		User: n.user, MOMID: n.claims.MOMID(), Name: n.claims.Name, Class: ClassCreated, Event: ledger.EventCreated,
 		From: c.Origin, Expires: n.claims.Expires, Wishes: &a.Wishes, Parent: v.MOMID(),

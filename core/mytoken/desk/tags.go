@@ -365,3 +365,49 @@ func tagEvent(remove, own bool) string {
 	}
 	return eventTaggedOther
 }
+
+// maxWishedTags is how many tags a new mytoken can be asked for with.
+const maxWishedTags = 20
+
+// wishedTags reads the tags that a new mytoken is to have: [{"tag", "include_children"}].
+func wishedTags(raw json.RawMessage) ([]mytoken.Tagging, error) {
+	if len(raw) == 0 {
+		return nil, nil
+	}
+	var all []struct {
+		Tag      string `json:"tag"`
+		Children bool   `json:"include_children"`
+	}
+	if err := json.Unmarshal(raw, &all); err != nil {
+		return nil, errors.New("tags is no array of objects with a tag in each")
+	}
+	if len(all) > maxWishedTags {
+		return nil, fmt.Errorf("more than %d tags", maxWishedTags)
+	}
+	out := make([]mytoken.Tagging, 0, len(all))
+	for _, t := range all {
+		if err := checkTag(t.Tag, ""); err != nil {
+			return nil, errors.New("a tag is empty, too long or cannot be shown")
+		}
+		out = append(out, mytoken.Tagging{Tag: t.Tag, IncludeChildren: t.Children})
+	}
+	return out, nil
+}
+
+// tagNew gives a new mytoken the tags it was asked for with. It is there without them, too.
+func (d *Desk) tagNew(ctx context.Context, n *minted, raw json.RawMessage) {
+	wanted, err := wishedTags(raw)
+	if err == nil && len(wanted) > 0 {
+		err = d.editTags(context.WithoutCancel(ctx), n.user, func(r *tagRecord) error {
+			for _, t := range wanted {
+				if err := r.apply(t, []string{n.claims.MOMID()}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		d.o.Log.WarnContext(ctx, "a new mytoken has not the tags it was asked for with", "err", err)
+	}
+}

@@ -251,6 +251,10 @@ func TestRotation(t *testing.T) {
 	if got := r.members(t); got != "token_update" {
 		t.Errorf("204 with an update has %s", got)
 	}
+	next := r.obj(t)["token_update"].(m)["mytoken"].(string)
+	if got := strings.Join(b.events(next), " "); !strings.Contains(got, "token_rotated settings_grant_disabled") {
+		t.Errorf("events %s", got)
+	}
 	short := b.login(m{"rotation": m{"on_AT": true}, "response_type": "short_token"})["mytoken"]
 	r = b.want(200, b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": short}))
 	if u := r.obj(t)["token_update"].(m); u["mytoken_type"] != "short_token" || u["mytoken"] == short {

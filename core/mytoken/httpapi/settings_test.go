@@ -84,6 +84,25 @@ func TestTags(t *testing.T) {
 	}
 }
 
+// TestTagsOfNew: a request can say with which tags a mytoken begins.
+func TestTagsOfNew(t *testing.T) {
+	b := start(t)
+	mt := b.token(m{"tags": []m{{"tag": "a", "include_children": true}}})
+	kid, _ := b.child(mt, m{"tags": []m{{"tag": "b"}}})
+	r := b.want(200, b.post(pathInfo, m{"action": "subtokens", "mytoken": kid}))
+	got, _ := json.Marshal(r.obj(t)["mytokens"].(m)["token"].(m)["tags"])
+	const want = `[{"color":"#6c757d","include_children":true,"tag":"a"},{"color":"#6c757d","include_children":false,"tag":"b"}]`
+	if string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	for _, bad := range []any{"x", []any{1}, []m{{"tag": ""}}, []m{{"tag": "a/b"}}, make([]m, 21)} {
+		r := b.post(pathMytoken, m{"grant_type": "mytoken", "mytoken": mt, "tags": bad})
+		if r.status != 400 || r.obj(t)["error"] != "invalid_request" {
+			t.Errorf("%v: %d %s", bad, r.status, r.body)
+		}
+	}
+}
+
 // TestTagsAreBounded: a person cannot grow the record without end.
 func TestTagsAreBounded(t *testing.T) {
 	b := start(t)

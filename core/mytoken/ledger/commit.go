@@ -114,6 +114,11 @@ func (r *Reservation) settle(ctx context.Context, e Event, more extra) (*Newest,
 		if err := l.note(tx, p.MOMID, s, e, now); err != nil {
 			return err
 		}
+		if replaced {
+			if err := l.note(tx, p.MOMID, s, Event{Name: EventRotated, From: e.From}, now); err != nil {
+				return err
+			}
+		}
 		return write(tx, tableStates, s, time.Time{}, p.MOMID)
 	})
 	if err != nil {

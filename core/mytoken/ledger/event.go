@@ -18,7 +18,7 @@ const (
 	EventCreated   = "created"
 	EventInherited = "inherited_RT"
 	EventMTCreated = "MT_created"
-	EventRotated   = "rotated"
+	EventRotated   = "token_rotated"
 	EventRevoked   = "revoked"
 	EventUnknown   = "unknown"
 )

@@ -380,7 +380,7 @@ func eventWords(name string) string {
 		return "a transfer code was made"
 	case "transfer_code_used":
 		return "a transfer code was used"
-	case "token_rotated", ledger.EventRotated:
+	case ledger.EventRotated:
 		return "replaced by a new one"
 	case ledger.EventRevoked:
 		return "revoked"
