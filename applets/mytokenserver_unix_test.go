@@ -80,6 +80,12 @@ func (s *mytokenSite) serve(t *testing.T) {
 	t.Helper()
 	s.server = s.background("server", "mytoken-server", "serve", "--config", "server.yaml")
 	answers(t, "tcp", strings.TrimPrefix(s.url, "http://"))
+	s.isReady(t)
+}
+
+// isReady waits until the server has found its provider.
+func (s *mytokenSite) isReady(t *testing.T) {
+	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		if _, body := s.get(t, "/ready"); strings.Contains(body, `"status":"ready"`) {
 			return
