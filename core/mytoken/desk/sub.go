@@ -39,12 +39,19 @@ func (d *Desk) sub(ctx context.Context, request []byte, c Caller) (*Issued, *Vis
 	if err != nil {
 		return nil, nil, err
 	}
-	v, err := d.Enter(ctx, c, Need{Capability: rules.CreateMytoken})
+	// The use is reserved when nothing else is left to refuse: what is refused writes nothing.
+	v, err := d.Enter(ctx, c, Need{Capability: rules.CreateMytoken, Free: true})
 	if err != nil {
 		return nil, nil, err
 	}
 	defer v.Cancel(ctx)
 	if err := d.prepareSub(a, v, c); err != nil {
+		return nil, v, err
+	}
+	if _, err := d.tighten(a, v, v.Counters()); err != nil {
+		return nil, v, err
+	}
+	if v.r, err = d.reserve(ctx, v.b, rules.Use{Kind: rules.Other, Client: c.Origin.Client}, c.Origin); err != nil {
 		return nil, v, err
 	}
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), d.o.Limits.Work)
@@ -113,17 +120,9 @@ func (d *Desk) mintSub(ctx context.Context, a *order, v *Visit) (*minted, *ledge
 		if err != nil {
 			return nil, nil, err
 		}
-		tight, err := rules.Tighten(rules.Parent{
-			Restrictions: v.Claims().Restrictions, Counters: counters, Now: d.now(),
-		}, a.Restrictions)
-		if err == nil && a.Strict {
-			err = tight.Strict()
-		}
+		tight, err := d.tighten(a, v, counters)
 		if err != nil {
-			return nil, nil, tightenError(err)
-		}
-		if err := boundSize(a.Capabilities, tight.Restrictions); err != nil {
-			return nil, nil, badRequest(err.Error(), err)
+			return nil, nil, err
 		}
 		n, newest, err := d.keepSub(ctx, a, v, tight)
 		if errors.Is(err, rules.ErrUsedUp) {
@@ -132,6 +131,23 @@ func (d *Desk) mintSub(ctx context.Context, a *order, v *Visit) (*minted, *ledge
 		return n, newest, err
 	}
 	return nil, nil, tooMany(rules.ErrUsedUp)
+}
+
+// tighten keeps what is asked for inside what is left of the parent.
+func (d *Desk) tighten(a *order, v *Visit, left rules.Counters) (rules.Tightened, error) {
+	tight, err := rules.Tighten(rules.Parent{
+		Restrictions: v.Claims().Restrictions, Counters: left, Now: d.now(),
+	}, a.Restrictions)
+	if err == nil && a.Strict {
+		err = tight.Strict()
+	}
+	if err != nil {
+		return tight, tightenError(err)
+	}
+	if err := boundSize(a.Capabilities, tight.Restrictions); err != nil {
+		return tight, badRequest(err.Error(), err)
+	}
+	return tight, nil
 }
 
 func (d *Desk) keepSub(ctx context.Context, a *order, v *Visit, tight rules.Tightened) (

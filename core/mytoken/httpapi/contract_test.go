@@ -319,3 +319,60 @@ func TestSub(t *testing.T) {
 		b.refused(b.post(pathMytoken, m{"grant_type": g, "mytoken": mt}), 400, "invalid_grant", "Unsupported grant_type")
 	}
 }
+
+// TestRefusedChangesNothing: whatever is refused counts nothing, rotates nothing and writes nothing.
+func TestRefusedChangesNothing(t *testing.T) {
+	b := start(t)
+	got := b.login(m{
+		"capabilities": []string{"AT", "create_mytoken", "tokeninfo:introspect", "read@settings"},
+		"rotation":     m{"on_AT": true, "on_other": true, "auto_revoke": true},
+		"restrictions": []m{{"usages_AT": 5, "usages_other": 5, "scope": "openid"}},
+	})
+	mt, momID := got["mytoken"].(string), got["mom_id"].(string)
+	state := func() string {
+		t.Helper()
+		found, err := b.ledger.Find(t.Context(), momID)
+		must(t, err)
+		events, err := b.ledger.Events(t.Context(), momID, 0)
+		must(t, err)
+		all, err := b.ledger.List(t.Context(), found.User)
+		must(t, err)
+		return fmt.Sprintf("%d %v %v %d events, %d mytokens", found.SeqNo, found.Counters, found.LastUse, len(events), len(all))
+	}
+	before := state()
+	auth := []string{"Authorization", "Bearer " + mt}
+	for name, r := range map[string]reply{
+		"AT, scope beyond":     b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": mt, "scope": "profile"}),
+		"AT, other issuer":     b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": mt, "oidc_issuer": "https://x"}),
+		"AT, bad grant":        b.post(pathAccess, m{"grant_type": "x", "mytoken": mt}),
+		"sub, beyond":          b.post(pathMytoken, m{"grant_type": "mytoken", "mytoken": mt, "restrictions": []m{{"usages_AT": 9, "scope": "openid"}}, "error_on_restrictions": true}),
+		"sub, no capability":   b.post(pathMytoken, m{"grant_type": "mytoken", "mytoken": mt, "capabilities": []string{"settings"}}),
+		"sub, dead clause":     b.post(pathMytoken, m{"grant_type": "mytoken", "mytoken": mt, "restrictions": []m{{"exp": 1}}}),
+		"sub, template":        b.post(pathMytoken, m{"grant_type": "mytoken", "mytoken": mt, "include": "nothing"}),
+		"sub, other issuer":    b.post(pathMytoken, m{"grant_type": "mytoken", "mytoken": mt, "oidc_issuer": "https://x"}),
+		"history":              b.post(pathInfo, m{"action": "event_history", "mytoken": mt}),
+		"subtokens":            b.post(pathInfo, m{"action": "subtokens", "mytoken": mt}),
+		"list":                 b.post(pathInfo, m{"action": "list_mytokens", "mytoken": mt}),
+		"no action":            b.post(pathInfo, m{"mytoken": mt}),
+		"revoke another":       b.post(pathRevoke, m{"token": mt, "mom_id": "x"}),
+		"revoke, other issuer": b.post(pathRevoke, m{"token": mt, "oidc_issuer": "https://x"}),
+		"grant":                b.post(pathGrants, m{"grant_type": "ssh", "mytoken": mt}),
+		"unknown grant":        b.send("DELETE", pathGrants, `{"grant_type":"x"}`, auth...),
+		"tag":                  b.post(pathTagList+"/x", m{"mytoken": mt}),
+		"tag of a mytoken":     b.post(pathTags, m{"mytoken": mt, "tag": "x"}),
+		"exchange":             b.form(pathAccess, exchangeForm(mt, url.Values{"scope": {"profile"}})),
+		"narrowed":             b.form(pathAccess, exchangeForm(mt, url.Values{"scope": {"profile"}, "requested_token_type": {typeMytoken}})),
+		"introspection":        b.form(pathIntrospection, url.Values{"token": {mt}}),
+	} {
+		if r.status < 400 || r.status >= 500 {
+			t.Errorf("%s: %d %s", name, r.status, r.body)
+		}
+	}
+	if after := state(); after != before {
+		t.Errorf("before %s\nafter  %s", before, after)
+	}
+	b.want(200, b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": mt}))
+	if b.op.calls != 1 {
+		t.Errorf("the provider was asked %d times, want once", b.op.calls)
+	}
+}
