@@ -1,0 +1,194 @@
+//go:build unix
+
+package applets
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	chromium "github.com/oidcbox/oidcbox/testdata/browser"
+)
+
+// TestMytokenServerPages goes through the pages of a real server in a real browser, with the issuer as provider and the
+// client as a process.
+func TestMytokenServerPages(t *testing.T) {
+	br := chromium.Start(t)
+	s := newMytokenSite(t, "")
+	t.Run("consent", func(t *testing.T) { s.pageConsent(t, br.Open(t, chromium.Look{})) })
+	t.Run("consent_without_script", func(t *testing.T) { s.pageConsent(t, br.Open(t, chromium.Look{NoScript: true, Width: 390, Height: 800})) })
+	t.Run("decline", func(t *testing.T) { s.pageDecline(t, br.Open(t, chromium.Look{NoScript: true})) })
+	t.Run("swapped_login", func(t *testing.T) { s.pageSwapped(t, br.Open(t, chromium.Look{})) })
+	t.Run("own_page", func(t *testing.T) { s.pageHome(t, br.Open(t, chromium.Look{NoScript: true})) })
+}
+
+// asking is a client that waits for a person.
+type asking struct {
+	cmd  *exec.Cmd
+	out  bytes.Buffer
+	link string
+	said strings.Builder
+	done chan struct{} // closed when all that it says was read
+}
+
+// ask starts the client, and returns when it has a link for the person.
+func (s *mytokenSite) ask(t *testing.T, args ...string) *asking {
+	t.Helper()
+	a := &asking{cmd: exec.Command(s.bin, append([]string{"mytoken", "MT", "--url", s.url, "--oidc", "-i", s.issuer}, args...)...)}
+	a.cmd.Env, a.cmd.Dir, a.cmd.Stdout = s.environ(), s.dir, &a.out
+	pipe, err := a.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	a.done = make(chan struct{})
+	found := make(chan string, 1)
+	link := regexp.MustCompile(regexp.QuoteMeta(s.url) + `/c/\S+`)
+	go func() {
+		defer close(a.done)
+		for lines := bufio.NewScanner(pipe); lines.Scan(); {
+			fmt.Fprintln(&a.said, lines.Text())
+			if u := link.FindString(lines.Text()); u != "" {
+				select {
+				case found <- u:
+				default:
+				}
+			}
+		}
+	}()
+	t.Cleanup(func() { _ = a.cmd.Process.Kill() })
+	select {
+	case a.link = <-found:
+	case <-time.After(60 * time.Second):
+		t.Fatal("the client has no link")
+	}
+	return a
+}
+
+// wait returns the mytoken that the client prints.
+func (a *asking) wait() (string, error) {
+	end := time.AfterFunc(60*time.Second, func() { _ = a.cmd.Process.Kill() })
+	defer end.Stop()
+	<-a.done
+	err := a.cmd.Wait()
+	return strings.TrimSpace(a.out.String()), err
+}
+
+func (s *mytokenSite) pageConsent(t *testing.T, tab *chromium.Tab) {
+	a := s.ask(t, "--capability", "AT", "--usages-AT", "5", "--exp", "+1d", "-n", "<script>window.hacked=1</script>")
+	if status := tab.Goto(a.link); status != http.StatusOK {
+		t.Fatalf("status %d", status)
+	}
+	tab.Want("mytoken client on", "at most 5 access tokens", "the address of your browser, too", "<script>window.hacked=1</script>")
+	tab.Click("summary:has-text('Change it before')")
+	tab.Fill("[name='c0.usages_AT']", "1")
+	tab.Click("button[value=accept]")
+	tab.Want("gets the mytoken now")
+	mt, err := a.wait()
+	if err != nil || strings.Count(mt, ".") != 2 {
+		t.Fatalf("the client says %q, %v\n%s", mt, err, a.said.String())
+	}
+	for i, want := range []bool{true, false} {
+		if o := s.client(mt, "AT"); (o.code == 0) != want {
+			t.Errorf("access token %d of the one that the person left: %+v", i+1, o)
+		}
+	}
+	tab.Goto(a.link) // it was answered
+	tab.Want("This request is not there any more")
+	tab.Quiet("status of 404")
+}
+
+func (s *mytokenSite) pageDecline(t *testing.T, tab *chromium.Tab) {
+	a := s.ask(t)
+	tab.Goto(a.link)
+	tab.Click("button[value=decline]")
+	tab.Want("gets no mytoken")
+	if mt, err := a.wait(); err == nil || mt != "" {
+		t.Errorf("the client says %q, %v", mt, err)
+	}
+	tab.Quiet()
+}
+
+// pageSwapped has somebody allow his own request, and send the link to the provider to somebody else.
+func (s *mytokenSite) pageSwapped(t *testing.T, tab *chromium.Tab) {
+	a := s.ask(t)
+	body, err := json.Marshal(map[string]any{"oidc_issuer": s.issuer, "capabilities": []string{"AT"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Post(a.link, "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var to struct {
+		URI string `json:"authorization_uri"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&to); err != nil || to.URI == "" {
+		t.Fatalf("%s, %v", resp.Status, err)
+	}
+	if status := tab.Goto(to.URI); status != http.StatusBadRequest {
+		t.Errorf("status %d", status)
+	}
+	tab.Want("This login was not begun in this browser")
+}
+
+func (s *mytokenSite) pageHome(t *testing.T, tab *chromium.Tab) {
+	tab.Goto(s.url + "/home")
+	tab.Click(".providers button")
+	tab.Want("Your mytokens", "this session", "<script>window.hacked=1</script>")
+	tab.Click("text=New mytoken")
+	tab.Fill("[name=name]", "from the page")
+	tab.Fill("[name='c0.usages_AT']", "2")
+	tab.Fill("[name='c0.scope']", "storage.read:/vo")
+	tab.Check("[name=cap][value=create_mytoken]", true)
+	tab.Click("button[value=create]")
+	tab.Click("button:has-text('Show it')")
+	var mt string
+	tab.Eval("document.querySelector('textarea.secret').value", &mt)
+	if o := s.client(mt, "AT", "-s", "storage.read:/vo/run7"); o.code != 0 {
+		t.Fatalf("AT with the mytoken of the page: %+v", o)
+	}
+	if o := s.client(mt, "AT", "-s", "compute.read"); o.code == 0 {
+		t.Errorf("another scope: %+v", o)
+	}
+	tab.Goto(s.url + "/create")
+	tab.Check("[name=from][value=mytoken]", true)
+	tab.Fill("[name=mytoken]", mt)
+	tab.Fill("[name=name]", "sub-job")
+	tab.Fill("[name='c0.scope']", "storage.read:/vo/run7")
+	tab.Fill("[name='c0.usages_AT']", "1")
+	tab.Check("[name=kind][value=transfer_code]", true)
+	tab.Click("button[value=create]")
+	tab.Want("Your transfer code", "good once")
+	tab.Goto(s.url + "/home")
+	tab.Want("at most 2 access tokens, 0 left", "sub-job")
+	tab.Click("article:has-text('from the page') >> text=History")
+	tab.Want("an access token was got", "made")
+	tab.Goto(s.url + "/settings")
+	tab.Want("Settings")
+	tab.Goto(s.url + "/home")
+	tab.Click("article:has-text('from the page') >> text=End it")
+	tab.Click("main button:has-text('End it')")
+	tab.Want("The mytoken has ended")
+	if o := s.client(mt, "AT", "-s", "storage.read:/vo/run7"); o.code == 0 {
+		t.Errorf("AT after the end: %+v", o)
+	}
+	tab.Click("button:has-text('Log out')")
+	tab.Want("You are logged out")
+	var hacked bool
+	tab.Eval("window.hacked !== undefined", &hacked)
+	if hacked {
+		t.Error("a name runs as a script")
+	}
+	tab.Quiet()
+}
