@@ -23,7 +23,9 @@ func TestMytokenServerPages(t *testing.T) {
 	br := chromium.Start(t)
 	s := newMytokenSite(t, "")
 	t.Run("consent", func(t *testing.T) { s.pageConsent(t, br.Open(t, chromium.Look{})) })
-	t.Run("consent_without_script", func(t *testing.T) { s.pageConsent(t, br.Open(t, chromium.Look{NoScript: true, Width: 390, Height: 800})) })
+	t.Run("consent_without_script", func(t *testing.T) {
+		s.pageConsent(t, br.Open(t, chromium.Look{NoScript: true, Width: 390, Height: 800}))
+	})
 	t.Run("decline", func(t *testing.T) { s.pageDecline(t, br.Open(t, chromium.Look{NoScript: true})) })
 	t.Run("swapped_login", func(t *testing.T) { s.pageSwapped(t, br.Open(t, chromium.Look{})) })
 	t.Run("own_page", func(t *testing.T) { s.pageHome(t, br.Open(t, chromium.Look{NoScript: true})) })

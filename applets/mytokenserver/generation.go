@@ -124,12 +124,16 @@ func (d *daemon) mount(s *settings, g *generation) error {
 	if err != nil {
 		return err
 	}
-	api, err := httpapi.New(httpapi.Options{
+	o := httpapi.Options{
 		Issuer: s.issuer, Desk: g.desk, Templates: templates, Keys: d.signer.Keys, Alg: d.signer.alg(), Features: s.apiFeatures(),
 		SSHKeys: d.fingerprints(), Documentation: s.operator.documentation, Version: d.env.Version, Groups: s.groups,
 		Clients: s.askers, Proxies: s.proxies, UnixProxy: s.unixPeer, Gate: gate, CookieLife: s.pages.session, Mount: routes,
-		About: d.notices.About, Pages: web, DPoP: true, Seen: d.numbers.answered, Now: d.env.Now, Log: d.log,
-	})
+		About: d.notices.About, DPoP: true, Seen: d.numbers.answered, Now: d.env.Now, Log: d.log,
+	}
+	if web != nil {
+		o.Pages, o.ErrorPage = web.Handler(), web.ShowError
+	}
+	api, err := httpapi.New(o)
 	if err != nil {
 		return err
 	}

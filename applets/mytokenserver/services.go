@@ -103,7 +103,7 @@ func (k liveKeys) SSHLeave(ctx context.Context, u desk.SSHUse, update secret.Tex
 }
 
 // openPages makes the pages of a generation; nil where there are none.
-func (d *daemon) openPages(s *settings, g *generation) (http.Handler, error) {
+func (d *daemon) openPages(s *settings, g *generation) (*pages.Pages, error) {
 	if !s.pages.on {
 		return nil, nil //nolint:nilnil // there are none, which is no error
 	}
@@ -121,11 +121,7 @@ func (d *daemon) openPages(s *settings, g *generation) (http.Handler, error) {
 	if s.ssh.listen != "" {
 		o.SSH = sshPages{g.desk, g.keys}
 	}
-	p, err := pages.New(o)
-	if err != nil {
-		return nil, err
-	}
-	return p.Handler(), nil
+	return pages.New(o)
 }
 
 // sshPages is what the pages have of ssh.

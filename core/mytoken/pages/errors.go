@@ -13,6 +13,7 @@ const (
 	codeForeign = "foreign_request" // the browser says that another site sent it
 	codeStale   = "stale_form"      // the form belongs to another browser, session or request
 	codeRequest = "request_gone"    // the code of a consent page is over
+	codeLanding = "login_gone"      // a browser comes back from a login that is not its own, or is over
 )
 
 func nowhere() *desk.Error {
@@ -57,6 +58,12 @@ func wordsOfCode(e *desk.Error) errorWords {
 			Title: "This request is not there any more",
 			Text:  "It has expired, was answered already, or the address is not complete.",
 			Do:    "Go back to the program that asked you to come here, and start again there.",
+		}
+	case codeLanding:
+		return errorWords{
+			Title: "This login does not belong here",
+			Text:  "This login was not begun in this browser, or it is over. Nothing was allowed.",
+			Do:    "If somebody sent you the link: it would have given him access in your name. Else begin again.", Home: true,
 		}
 	case desk.CodeOIDC:
 		return errorWords{

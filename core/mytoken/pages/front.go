@@ -139,15 +139,14 @@ func (p *Pages) land(v *visit) error {
 	if binding != "" {
 		v.setCookie(http.Cookie{Name: name, MaxAge: -1, SameSite: http.SameSiteLaxMode})
 	}
+	var e *desk.Error
+	if errors.As(err, &e) && e.Status == http.StatusBadRequest && e.Code == desk.CodeRequest {
+		return &desk.Error{Status: e.Status, Code: codeLanding, Description: e.Description, Err: err}
+	}
 	if err != nil {
 		return err
 	}
 	return v.landed(l)
-}
-
-// Landed answers a browser that has come back from the provider: it sets the cookies of a web login and goes on.
-func (p *Pages) Landed(w http.ResponseWriter, r *http.Request, l desk.Landing) error {
-	return p.enter(w, r).landed(l)
 }
 
 func (v *visit) landed(l desk.Landing) error {
