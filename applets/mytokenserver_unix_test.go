@@ -114,7 +114,13 @@ func (s *mytokenSite) get(t *testing.T, path string) (int, string) {
 // following it. terms replace what was asked for; nil: as asked.
 func (s *mytokenSite) login(args ...string) string {
 	s.tb.Helper()
-	cmd := exec.Command(s.bin, append([]string{"mytoken", "MT", "--url", s.url, "--oidc", "-i", s.issuer}, args...)...)
+	return s.follow(args, append([]string{"mytoken", "MT", "--url", s.url, "--oidc", "-i", s.issuer}, args...)...)
+}
+
+// follow runs a command that sends a person to the consent page, and agrees to what args ask for there.
+func (s *mytokenSite) follow(args []string, command ...string) string {
+	s.tb.Helper()
+	cmd := exec.Command(s.bin, command...)
 	cmd.Env, cmd.Dir = s.environ(), s.dir
 	var out bytes.Buffer
 	cmd.Stdout = &out
@@ -136,7 +142,7 @@ func (s *mytokenSite) login(args ...string) string {
 		}
 	}
 	if err := cmd.Wait(); err != nil {
-		s.tb.Fatalf("mytoken MT: %v\n%s", err, said.String())
+		s.tb.Fatalf("%q: %v\n%s", command, err, said.String())
 	}
 	return strings.TrimSpace(out.String())
 }
@@ -145,10 +151,17 @@ func (s *mytokenSite) login(args ...string) string {
 func (s *mytokenSite) consent(page string, args []string) {
 	s.tb.Helper()
 	terms := map[string]any{"oidc_issuer": s.issuer, "capabilities": []string{"AT", "tokeninfo", "create_mytoken"}}
+	var capabilities []string
 	for i, a := range args {
-		if a == "--restrictions" {
+		switch a {
+		case "--restrictions":
 			terms["restrictions"] = json.RawMessage(args[i+1])
+		case "--capability":
+			capabilities = append(capabilities, args[i+1])
 		}
+	}
+	if capabilities != nil {
+		terms["capabilities"] = capabilities
 	}
 	body, err := json.Marshal(terms)
 	if err != nil {

@@ -59,8 +59,11 @@ func (s *session) runSSH(ctx context.Context, words ...string) (mytoken.Ran, err
 		err = cli.Fail(cli.No, fmt.Errorf("ssh to %s: %w: it is too long", host, mytoken.ErrAnswer), "")
 	case errors.As(err, &ended) && ended.ExitCode() == sshFailed:
 		_, _ = io.WriteString(s.env.Stderr, cli.Printable(ran.Err))
-		err = cli.Fail(cli.Temporary, fmt.Errorf("ssh to %s failed", host),
-			"the host entry of the key comes from: mytoken settings grants ssh add KEY.pub")
+		code, hint := cli.Temporary, "see whether this works: ssh "+host+" introspect"
+		if strings.Contains(ran.Err, "Permission denied") {
+			code, hint = cli.Denied, "key and user name of the host come from: mytoken settings grants ssh add KEY.pub"
+		}
+		err = cli.Fail(code, fmt.Errorf("ssh to %s failed", host), hint)
 	case errors.As(err, &ended):
 		ran.Status, err = ended.ExitCode(), nil
 	}

@@ -25,6 +25,7 @@ type setupCmd struct {
 	ProviderIssuer   string `placeholder:"URL" help:"Its issuer."`
 	ClientID         string `placeholder:"ID" help:"As the server is registered there."`
 	ClientSecretFile string `placeholder:"FILE" help:"File with the client secret; it is copied. None: a public client."`
+	SSH              string `name:"ssh" placeholder:"ADDR" help:"Also an ssh server, for keys in the place of mytokens, there: [::]:2222."`
 	Guests           bool   `help:"Let everybody in as a guest, to try the server out."`
 	StateOnly        bool   `help:"Make only keys and state, by a configuration that is there."`
 	Yes              bool   `help:"Ask nothing: what is missing is an error."`

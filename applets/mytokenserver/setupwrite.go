@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/config"
+	"github.com/oidcbox/oidcbox/core/mytoken/sshapi"
 	"github.com/oidcbox/oidcbox/core/secret/keystore"
 	"github.com/oidcbox/oidcbox/core/transport/listen"
 )
@@ -22,6 +24,7 @@ const (
 	stateFile    = "state.keys"
 	stateKeyFile = "state-key"
 	keysDir      = "keys"
+	hostKeyFile  = "ssh_host_ed25519_key"
 )
 
 const writtenHead = `# Configuration of "oidcbox mytoken-server". "oidcbox mytoken-server config example" has all keys with what they mean.
@@ -53,6 +56,12 @@ func (c *setupCmd) configuration(env *cli.Env) string {
 	line(1, "key_file", filepath.Join(dir, stateKeyFile))
 	b.WriteString("keys:\n")
 	line(1, "dir", filepath.Join(dir, keysDir))
+	if u, err := url.Parse(c.Issuer); err == nil && c.SSH != "" {
+		b.WriteString("ssh:\n")
+		line(1, "listen", c.SSH)
+		line(1, "host", u.Hostname())
+		line(1, "host_key_files", filepath.Join(dir, hostKeyFile))
+	}
 	if c.Guests {
 		b.WriteString("guests: true\n")
 	}
@@ -151,6 +160,9 @@ func makeAll(ctx context.Context, env *cli.Env, s *settings) error {
 	} else if err != nil {
 		return keysError(err)
 	}
+	if err := makeHostKeys(s.ssh.keys); err != nil {
+		return cli.Fail(cli.No, fmt.Errorf("setup: %w", err), "")
+	}
 	if s.state.file != "" {
 		if err := makePrivateDir(filepath.Dir(s.state.file)); err != nil {
 			return cli.Fail(cli.No, fmt.Errorf("setup: %w", err), "")
@@ -165,6 +177,24 @@ func makeAll(ctx context.Context, env *cli.Env, s *settings) error {
 		return err
 	}
 	return st.Close()
+}
+
+// makeHostKeys makes the host keys of the ssh server that are not there.
+func makeHostKeys(paths []string) error {
+	for _, path := range paths {
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		key, err := sshapi.NewHostKey()
+		if err != nil {
+			return err
+		}
+		defer clear(key)
+		if err := writeNew(path, key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // next says what is to be done now.

@@ -227,6 +227,9 @@ func (t Terms) apply(a *order) error {
 	if t.Issuer != "" && !mytoken.SameIssuer(t.Issuer, a.Issuer) {
 		a.Issuer = t.Issuer
 	}
+	if a.Purpose.Kind != "" && t.Name == "" {
+		t.Name = a.Name // says what the mytoken is for
+	}
 	a.Name, a.Capabilities, a.Restrictions, a.Rotation = t.Name, t.Capabilities, t.Restrictions, t.Rotation
 	return nil
 }
