@@ -378,8 +378,13 @@ func TestRotation(t *testing.T) {
 		b.clock.move(time.Minute)
 		_, err = b.access(i, desk.AccessRequest{})
 		refused(t, err, http.StatusUnauthorized, desk.CodeToken)
-		_, err = b.access(a.Update, desk.AccessRequest{})
-		refused(t, err, http.StatusUnauthorized, desk.CodeToken)
+		for range 2 {
+			_, err = b.access(a.Update, desk.AccessRequest{})
+			refused(t, err, http.StatusUnauthorized, desk.CodeToken)
+		}
+		if n := len(slices.DeleteFunc(b.heard(), func(c string) bool { return c != desk.ClassRevoked })); n != 1 {
+			t.Errorf("the person is told %d times", n)
+		}
 	})
 	t.Run("many at once get the same new one", func(t *testing.T) {
 		b := faked(t, &fake{}, setup{})

@@ -72,6 +72,7 @@ func (d *Desk) prepare(a *order, c Caller) (Provider, error) {
 		return nil, err
 	}
 	a.Issuer, a.From = p.Info().Issuer, c.Origin
+	a.From.UserAgent = cutTo(a.From.UserAgent, maxValue)
 	if len(a.Capabilities) == 0 {
 		a.Capabilities = rules.DefaultCapabilities()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
@@ -62,7 +63,7 @@ func (d *Desk) beginDevice(ctx context.Context, a *order, p Provider) (Begun, er
 func (d *Desk) askDevice(ctx context.Context, c *ledger.Code, r *pollRecord, from Origin) (*pollRecord, error) {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), d.o.Limits.Work)
 	defer stop()
-	pending := refuse(428, CodePending, "", nil)
+	pending := refuse(http.StatusPreconditionRequired, CodePending, "", nil)
 	if err := d.claimDevice(ctx, c.Handle); err != nil {
 		if errors.Is(err, errNotYet) || errors.Is(err, errNotPending) {
 			return nil, pending
@@ -84,37 +85,35 @@ func (d *Desk) askDevice(ctx context.Context, c *ledger.Code, r *pollRecord, fro
 		}
 		return nil, pending
 	}
-	var n *minted
 	if err == nil {
-		n, err = d.found(ctx, a, p, auth)
-	} else if err = providerError(err); errors.Is(err, flow.ErrExpiredCode) {
-		err = refuse(401, CodeExpired, "polling or transfer code is expired", err)
+		return d.endDevice(ctx, c, founding{a, p, auth, c.Handle})
 	}
-	return d.settleDevice(ctx, c, n, err)
+	if err = providerError(err); errors.Is(err, flow.ErrExpiredCode) {
+		err = refuse(http.StatusUnauthorized, CodeExpired, "polling or transfer code is expired", err)
+	}
+	return nil, d.endBadly(ctx, c.Handle, err)
 }
 
-// settleDevice ends the waiting: with a mytoken under the code in the place of the device code, or with a refusal.
-func (d *Desk) settleDevice(ctx context.Context, c *ledger.Code, n *minted, why error) (*pollRecord, error) {
-	var kept *pollRecord
-	if why != nil {
-		return nil, errors.Join(why, d.editPolling(ctx, c.Handle, secret.Text{}, func(r *pollRecord) error {
-			r.failed(why)
-			return nil
-		}))
-	}
-	err := d.editPolling(ctx, c.Handle, n.jwt, func(r *pollRecord) error {
-		r.done(&r.Device.Order, n)
-		kept = r
-		return nil
-	})
+// endDevice ends the waiting with a mytoken under the code, in the place of the device code.
+func (d *Desk) endDevice(ctx context.Context, c *ledger.Code, f founding) (*pollRecord, error) {
+	n, err := d.found(ctx, f)
 	if err != nil {
-		d.discard(ctx, n)
-		n.jwt.Wipe()
-		return nil, codeError(err)
+		return nil, d.endBadly(ctx, c.Handle, err)
 	}
 	c.Secret.Wipe()
 	c.Secret = n.jwt
-	return kept, nil
+	r := new(pollRecord)
+	r.made(f.order, n)
+	return r, nil
+}
+
+// endBadly ends the waiting with a refusal, which is returned.
+func (d *Desk) endBadly(ctx context.Context, h ledger.CodeHandle, why error) error {
+	err := d.editPolling(ctx, h, secret.Text{}, func(r *pollRecord) { r.failed(why) })
+	if err != nil && !errors.Is(err, ledger.ErrUnknown) {
+		return errors.Join(why, err)
+	}
+	return why
 }
 
 // errNotYet is returned while the provider must not be asked.
@@ -140,12 +139,14 @@ func (d *Desk) claimDevice(ctx context.Context, h ledger.CodeHandle) error {
 
 // postpone sets the time of the next question.
 func (d *Desk) postpone(ctx context.Context, h ledger.CodeHandle, slow bool) error {
-	return d.editPolling(ctx, h, secret.Text{}, func(r *pollRecord) error {
+	return d.editPolling(ctx, h, secret.Text{}, func(r *pollRecord) {
+		if r.Device == nil {
+			return
+		}
 		if slow {
 			r.Device.Interval += slower
 		}
 		// A client that keeps the interval must not come a moment too early, and wait for another one.
 		r.Device.Next = d.now().Add(r.Device.Interval - r.Device.Interval/10)
-		return nil
 	})
 }

@@ -17,27 +17,65 @@ import (
 	"github.com/oidcbox/oidcbox/core/secret"
 )
 
-// minted is a mytoken that is kept.
+// minted is a mytoken with what it says.
 type minted struct {
 	jwt    secret.Text
 	claims mytoken.Claims
 	user   string
 }
 
-// found makes the first mytoken of a login that took place. Where that fails, the refresh token is of no use to
-// anybody, and is revoked at the provider.
-func (d *Desk) found(ctx context.Context, a *order, p Provider, auth Authenticated) (*minted, error) {
-	n, err := d.mintFirst(ctx, a, p.Info(), auth)
+// founding is a login that took place, and who waits for its mytoken.
+type founding struct {
+	order *order
+	p     Provider
+	auth  Authenticated
+	waits ledger.CodeHandle // of the polling code; without an ID nobody polls
+}
+
+// found makes and keeps the first mytoken of a login that took place. Where that fails, the refresh token is of no use
+// to anybody, and is revoked at the provider.
+func (d *Desk) found(ctx context.Context, f founding) (*minted, error) {
+	n, err := d.mintFirst(f.order, f.p.Info(), f.auth)
+	if err == nil {
+		err = d.keepFirst(ctx, f, n)
+	}
 	if err != nil {
-		d.abandon(ctx, p, auth.Refresh)
+		d.abandon(ctx, f.p, f.auth.Refresh)
 		return nil, err
 	}
-	d.tagNew(ctx, n, a.Wishes.Tags)
 	d.tell(ctx, Notice{
 		User: n.user, MOMID: n.claims.MOMID(), Name: n.claims.Name, Class: ClassCreated, Event: ledger.EventCreated,
-		From: a.From, Expires: n.claims.Expires, Wishes: &a.Wishes, Email: auth.Email, EmailVerified: auth.Verified,
+		From: f.order.From, Expires: n.claims.Expires, Wishes: &f.order.Wishes, Email: f.auth.Email,
+		EmailVerified: f.auth.Verified,
 	})
 	return n, nil
+}
+
+// keepFirst keeps a login with its mytoken. The mytoken lies under the polling code before it is one: a process that
+// dies in between leaves a text there that is worth nothing, and never a mytoken that nobody has.
+func (d *Desk) keepFirst(ctx context.Context, f founding, n *minted) error {
+	var err error
+	if f.waits.ID != "" {
+		err = d.editPolling(ctx, f.waits, n.jwt, func(r *pollRecord) { r.made(f.order, n) })
+	}
+	if errors.Is(err, ledger.ErrUnknown) {
+		err = refuse(http.StatusBadRequest, CodeExpired, "nobody waits for this login any more", err)
+	}
+	if err == nil {
+		comment := "Used grant_type oidc_flow authorization_code"
+		if f.order.Polling == "" && !f.order.Web {
+			comment = "Used grant_type oidc_flow device"
+		}
+		_, err = d.o.Ledger.Begin(ctx, ledger.Login{Refresh: f.auth.Refresh, Habit: f.auth.Habit},
+			ledger.Grant{JWT: n.jwt, Claims: n.claims, Event: ledger.Event{Comment: comment, From: f.order.From}})
+	}
+	if errors.Is(err, ledger.ErrErased) {
+		err = refuse(http.StatusForbidden, CodeDenied, ledger.ErrErased.Error(), err)
+	}
+	if err != nil {
+		n.jwt.Wipe()
+	}
+	return err
 }
 
 // revokeFor bounds a revocation that nobody waits for.
@@ -77,7 +115,7 @@ func (d *Desk) discard(ctx context.Context, n *minted) {
 	d.abandon(ctx, up, r.Refresh)
 }
 
-func (d *Desk) mintFirst(ctx context.Context, a *order, p ProviderInfo, auth Authenticated) (*minted, error) {
+func (d *Desk) mintFirst(a *order, p ProviderInfo, auth Authenticated) (*minted, error) {
 	if auth.Refresh.Empty() {
 		return nil, providerError(ErrNoRefresh)
 	}
@@ -100,17 +138,7 @@ func (d *Desk) mintFirst(ctx context.Context, a *order, p ProviderInfo, auth Aut
 	if err != nil {
 		return nil, fmt.Errorf("make a mytoken: %w", err)
 	}
-	e := ledger.Event{Comment: "Used grant_type oidc_flow authorization_code", From: a.From}
-	t, err := d.o.Ledger.Begin(ctx, ledger.Login{Refresh: auth.Refresh, Habit: auth.Habit},
-		ledger.Grant{JWT: jwt, Claims: claims, Event: e})
-	if errors.Is(err, ledger.ErrErased) {
-		err = refuse(http.StatusForbidden, CodeDenied, ledger.ErrErased.Error(), err)
-	}
-	if err != nil {
-		jwt.Wipe()
-		return nil, err
-	}
-	return &minted{jwt, claims, t.User}, nil
+	return &minted{jwt, claims, ledger.UserID(p.Issuer, auth.Subject)}, nil
 }
 
 // limits are the restrictions of a first mytoken: what was agreed to, inside what is enforced for the person, without

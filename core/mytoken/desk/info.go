@@ -71,22 +71,6 @@ func (d *Desk) Inspect(ctx context.Context, c Caller) (Introspection, error) {
 	return introspection(b)
 }
 
-// identify is present without a proof: for what does no more to a mytoken than look at it or end it.
-func (d *Desk) identify(ctx context.Context, c Caller) (*bearer, error) {
-	jwt, kind, err := d.unfold(ctx, c.Mytoken)
-	if err != nil {
-		return nil, err
-	}
-	if kind == mytoken.KindShortToken {
-		defer jwt.Wipe()
-	}
-	p, err := d.o.Ledger.Present(ctx, jwt, c.Origin)
-	if err != nil {
-		return nil, presentError(err)
-	}
-	return &bearer{p, kind, c.Mytoken}, nil
-}
-
 func introspection(b *bearer) (Introspection, error) {
 	out := Introspection{Kind: b.kind, MOMID: b.MOMID, User: b.User, Claims: b.Claims}
 	var err error

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
@@ -51,7 +50,7 @@ func (d *Desk) landIn(ctx context.Context, in Arrival) (Landing, landed, error) 
 	n, err := d.authenticate(ctx, a, Finish{
 		Query: in.Query, RedirectURI: d.redirectURI(), State: state, Nonce: secret.FromString(leave.Nonce),
 		Verifier: secret.FromString(leave.Verifier), From: in.From,
-	})
+	}, ledger.CodeHandle{Kind: ledger.PollingCode, ID: a.Polling, Key: c.Secret})
 	if err != nil {
 		if undo := d.fail(ctx, a, err); undo != nil {
 			err = errors.Join(err, undo)
@@ -60,8 +59,7 @@ func (d *Desk) landIn(ctx context.Context, in Arrival) (Landing, landed, error) 
 	}
 	defer n.jwt.Wipe()
 	about.user, about.momID = n.user, n.claims.MOMID()
-	l, err := d.deliver(ctx, a, n, c.Secret)
-	return l, about, err
+	return d.landing(ctx, a, n), about, nil
 }
 
 // one returns a parameter that is there exactly once, else "".
@@ -104,8 +102,8 @@ func (d *Desk) returned(ctx context.Context, state, binding secret.Text) (*order
 	return a, leave, err
 }
 
-// authenticate exchanges the redirect for a login, and makes the mytoken from it.
-func (d *Desk) authenticate(ctx context.Context, a *order, f Finish) (*minted, error) {
+// authenticate exchanges the redirect for a login, and makes the mytoken from it for who waits for it.
+func (d *Desk) authenticate(ctx context.Context, a *order, f Finish, waits ledger.CodeHandle) (*minted, error) {
 	p, err := d.provider(a.Issuer)
 	if err != nil {
 		return nil, err
@@ -116,31 +114,22 @@ func (d *Desk) authenticate(ctx context.Context, a *order, f Finish) (*minted, e
 	if err != nil {
 		return nil, providerError(err)
 	}
-	return d.found(ctx, a, p, auth)
+	return d.found(ctx, founding{a, p, auth, waits})
 }
 
-// deliver hands a new mytoken to the one who asked for it: under the polling code, or to the browser.
-func (d *Desk) deliver(ctx context.Context, a *order, n *minted, key secret.Text) (Landing, error) {
+// landing is where the browser goes on: with the mytoken, where nobody polls for it.
+func (d *Desk) landing(ctx context.Context, a *order, n *minted) Landing {
 	l := Landing{Native: !a.Web, Application: a.Application, Purpose: a.Purpose.Kind}
-	if a.Web {
-		i := d.issued(n.jwt.Clone(), n.claims)
-		if err := d.reshape(ctx, i, d.formOf(a.ResponseType, a.MaxLen, i.Token)); err != nil {
-			d.o.Log.WarnContext(ctx, "a mytoken is answered with as a JWT", "err", err)
-		}
-		l.To, l.Session = a.RedirectURI, i
-		return l, nil
+	if !a.Web {
+		l.To = nativePath("/native", a.Application)
+		return l
 	}
-	l.To = nativePath("/native", a.Application)
-	h := ledger.CodeHandle{Kind: ledger.PollingCode, ID: a.Polling, Key: key}
-	err := d.editPolling(ctx, h, n.jwt, func(r *pollRecord) error { r.done(a, n); return nil })
-	if err == nil {
-		return l, nil
+	i := d.issued(n.jwt.Clone(), n.claims)
+	if err := d.reshape(ctx, i, d.formOf(a.ResponseType, a.MaxLen, i.Token)); err != nil {
+		d.o.Log.WarnContext(ctx, "a mytoken is answered with as a JWT", "err", err)
 	}
-	d.discard(ctx, n)
-	if errors.Is(err, ledger.ErrUnknown) {
-		return Landing{}, refuse(http.StatusBadRequest, CodeExpired, "nobody waits for this login any more", err)
-	}
-	return Landing{}, err
+	l.To, l.Session = a.RedirectURI, i
+	return l
 }
 
 // fail tells the one who polls that there will be no mytoken.
@@ -148,8 +137,8 @@ func (d *Desk) fail(ctx context.Context, a *order, why error) error {
 	if a.Polling == "" {
 		return nil
 	}
-	h := ledger.CodeHandle{Kind: ledger.PollingCode, ID: a.Polling}
-	err := d.editPolling(ctx, h, secret.Text{}, func(r *pollRecord) error { r.failed(why); return nil })
+	err := d.editPolling(ctx, ledger.CodeHandle{Kind: ledger.PollingCode, ID: a.Polling}, secret.Text{},
+		func(r *pollRecord) { r.failed(why) })
 	if errors.Is(err, ledger.ErrUnknown) {
 		return nil // it is over, and nobody waits
 	}

@@ -86,7 +86,7 @@ type addresses struct {
 
 const (
 	maxTokensSeen = 20_000
-	maxPlaces     = 256
+	maxPlaces     = 32 // of one mytoken
 	// eventsRead is how far back a history is read for the addresses in it.
 	eventsRead = 200
 )
@@ -104,9 +104,13 @@ func (a *addresses) add(momID string, from netip.Addr) (remembered, known bool) 
 	if _, ok := places[from]; ok {
 		return true, true
 	}
-	if len(places) < maxPlaces {
-		places[from] = struct{}{}
+	if len(places) >= maxPlaces {
+		for p := range places { // whichever comes first
+			delete(places, p)
+			break
+		}
 	}
+	places[from] = struct{}{}
 	return true, false
 }
 

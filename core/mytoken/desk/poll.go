@@ -17,7 +17,7 @@ import (
 const (
 	statePending  = "pending"
 	stateDevice   = "device" // the provider is asked when the client asks
-	stateDone     = "done"
+	stateMade     = "made"   // the mytoken lies there, and can be fetched as soon as the ledger has it
 	stateDeclined = "refused"
 )
 
@@ -30,6 +30,7 @@ type pollRecord struct {
 	State        string      `json:"state"`
 	Kind         string      `json:"for,omitzero"`
 	Until        time.Time   `json:"until"`
+	MOMID        string      `json:"mom_id,omitzero"`
 	ResponseType string      `json:"type,omitzero"`
 	MaxLen       int64       `json:"len,omitzero"`
 	Purpose      Purpose     `json:"purpose,omitzero"`
@@ -64,8 +65,8 @@ func addressOf(o Origin) string {
 	return o.Client.Unmap().String()
 }
 
-func (r *pollRecord) done(a *order, n *minted) {
-	r.State, r.Device = stateDone, nil
+func (r *pollRecord) made(a *order, n *minted) {
+	r.State, r.Device, r.MOMID = stateMade, nil, n.claims.MOMID()
 	r.ResponseType, r.MaxLen, r.Purpose = a.ResponseType, a.MaxLen, a.Purpose
 }
 
@@ -83,19 +84,17 @@ var errNotPending = errors.New("the login has ended already")
 
 // editPolling ends the waiting under a polling code, once.
 func (d *Desk) editPolling(
-	ctx context.Context, h ledger.CodeHandle, what secret.Text, edit func(*pollRecord) error,
+	ctx context.Context, h ledger.CodeHandle, what secret.Text, edit func(*pollRecord),
 ) error {
 	return d.o.Ledger.EditCode(ctx, h, what, func(data []byte) ([]byte, error) {
 		r, err := readPolling(data)
 		if err != nil {
 			return nil, err
 		}
-		if r.State != statePending && r.State != stateDevice {
+		if r.State == stateDeclined || r.Taken != nil {
 			return nil, errNotPending
 		}
-		if err := edit(r); err != nil {
-			return nil, err
-		}
+		edit(r)
 		return json.Marshal(r)
 	})
 }
@@ -200,8 +199,16 @@ func (d *Desk) ready(ctx context.Context, c *ledger.Code, r *pollRecord, from Or
 	pending := refuse(http.StatusPreconditionRequired, CodePending, "", nil)
 	over := refuse(http.StatusUnauthorized, CodeExpired, "polling or transfer code is expired", nil)
 	switch r.State {
-	case stateDone:
-		return r, nil
+	case stateMade:
+		t, err := d.o.Ledger.Find(ctx, r.MOMID)
+		switch {
+		case err == nil && t.Condition == ledger.Live:
+			return r, nil
+		case err == nil:
+			return nil, badToken("", ledger.ErrRevoked)
+		case !errors.Is(err, ledger.ErrUnknown):
+			return nil, err
+		}
 	case stateDeclined:
 		return nil, refuse(r.Why.Status, r.Why.Code, r.Why.Description, nil)
 	}

@@ -24,6 +24,23 @@ type bearer struct {
 
 // present looks up the mytoken of a caller, and has the key proved that it is bound to.
 func (d *Desk) present(ctx context.Context, c Caller) (*bearer, error) {
+	b, err := d.identify(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	err = d.prove(c, b.Claims.KeyThumbprint)
+	if err == nil {
+		err = d.allow(b.Presented)
+	}
+	if err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// identify is present without a proof: for what does no more to a mytoken than look at it or end it.
+func (d *Desk) identify(ctx context.Context, c Caller) (*bearer, error) {
 	jwt, kind, err := d.unfold(ctx, c.Mytoken)
 	if err != nil {
 		return nil, err
@@ -33,17 +50,30 @@ func (d *Desk) present(ctx context.Context, c Caller) (*bearer, error) {
 	}
 	p, err := d.o.Ledger.Present(ctx, jwt, c.Origin)
 	if err != nil {
+		d.tellReuse(ctx, jwt, c.Origin, err)
 		return nil, presentError(err)
 	}
-	err = d.prove(c, p.Claims.KeyThumbprint)
-	if err == nil {
-		err = d.allow(p)
-	}
-	if err != nil {
-		p.Close()
-		return nil, err
-	}
 	return &bearer{p, kind, c.Mytoken}, nil
+}
+
+// tellReuse tells the person that a mytoken has ended because one that it had replaced was used. That the mytoken is
+// authentic is known from why.
+func (d *Desk) tellReuse(ctx context.Context, jwt secret.Text, from Origin, why error) {
+	if d.o.Notify == nil || !errors.Is(why, ledger.ErrReplaced) && !errors.Is(why, ledger.ErrStale) {
+		return
+	}
+	c, err := mytoken.ReadClaims(jwt)
+	if err != nil || c.Rotation == nil || !c.Rotation.AutoRevoke {
+		return
+	}
+	t, err := d.o.Ledger.Find(ctx, c.MOMID())
+	if err != nil || t.Condition != ledger.Ended {
+		return
+	}
+	d.tell(ctx, Notice{
+		User: t.User, MOMID: t.MOMID, Name: t.Name, Class: ClassRevoked, Event: ledger.EventRevoked, Comment: t.Reason,
+		From: from, Expires: t.Expires,
+	})
 }
 
 // allow bounds how often a person makes requests.
