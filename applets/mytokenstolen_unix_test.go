@@ -33,6 +33,13 @@ type witness struct {
 	*httptest.Server
 	mu      sync.Mutex
 	secrets map[string]string // secret -> what it is
+	ended   int               // requests for revocation that were answered with yes
+}
+
+func (w *witness) revoked() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ended
 }
 
 func newWitness(t *testing.T, redirect string) *witness {
@@ -82,6 +89,12 @@ func (w *witness) note(r *http.Request, body []byte, rec *httptest.ResponseRecor
 		}
 		if to, err := url.Parse(rec.Header().Get("Location")); err == nil {
 			w.add("code", to.Query().Get("code"))
+		}
+	case "/revoke":
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if rec.Code == http.StatusOK {
+			w.ended++
 		}
 	case "/token":
 		form, _ := url.ParseQuery(string(body))

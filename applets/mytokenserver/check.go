@@ -75,6 +75,7 @@ func (c *checkCmd) Run(ctx context.Context, env *cli.Env) error {
 	}
 	r.keys(env, s)
 	r.state(ctx, env, s)
+	r.escrow(s)
 	r.places(env, s)
 	if !c.Offline {
 		ctx, cancel := context.WithTimeout(ctx, checkWait)

@@ -21,6 +21,7 @@ const (
 	revokePath = "/v1/revoke"
 	erasePath  = "/v1/erase"
 	backupPath = "/v1/backup"
+	escrowPath = "/v1/escrow"
 
 	maxOrder = 8 << 10 // bytes of a request
 )
@@ -33,6 +34,10 @@ type office interface {
 	Revoke(ctx context.Context, o revokeOrder) (revokedView, error)
 	Erase(ctx context.Context, user string) error
 	Backup(ctx context.Context, w io.Writer) error
+	// Deposits lists the escrow: what is left to revoke at providers, or all of it. RevokedThere notes that a login was
+	// revoked at its provider.
+	Deposits(ctx context.Context, all bool) ([]depositView, error)
+	RevokedThere(ctx context.Context, login string) error
 }
 
 // userView is what is shown of a person.
@@ -78,6 +83,11 @@ type revokeOrder struct {
 type revokedView struct {
 	Already    bool `json:"already"`
 	LoginEnded bool `json:"login_ended"`
+}
+
+// loginOrder names a login that was revoked at its provider.
+type loginOrder struct {
+	Login string `json:"login"`
 }
 
 type eraseOrder struct {
@@ -128,6 +138,16 @@ func (d *daemon) controlHandler() http.Handler {
 			return nil, httpd.Refuse(http.StatusBadRequest, codeBad, "the body has to be an object with user")
 		}
 		return struct{}{}, o.Erase(r.Context(), order.User)
+	})
+	handle("GET "+escrowPath, func(r *http.Request, _ []byte) (any, error) {
+		return o.Deposits(r.Context(), r.URL.Query().Get("all") != "")
+	})
+	handle("POST "+escrowPath, func(r *http.Request, b []byte) (any, error) {
+		var order loginOrder
+		if json.Unmarshal(b, &order) != nil || order.Login == "" {
+			return nil, httpd.Refuse(http.StatusBadRequest, codeBad, "the body has to be an object with login")
+		}
+		return struct{}{}, o.RevokedThere(r.Context(), order.Login)
 	})
 	mux.HandleFunc("GET "+backupPath, d.sendBackup)
 	return mux

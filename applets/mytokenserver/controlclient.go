@@ -68,6 +68,20 @@ func (o remoteOffice) Erase(ctx context.Context, user string) error {
 	return o.ask(ctx, http.MethodPost, erasePath, eraseOrder{user}, &struct{}{})
 }
 
+// Deposits is part of office.
+func (o remoteOffice) Deposits(ctx context.Context, all bool) (list []depositView, err error) {
+	path := escrowPath
+	if all {
+		path += "?all=1"
+	}
+	return list, o.ask(ctx, http.MethodGet, path, nil, &list)
+}
+
+// RevokedThere is part of office.
+func (o remoteOffice) RevokedThere(ctx context.Context, login string) error {
+	return o.ask(ctx, http.MethodPost, escrowPath, loginOrder{login}, &struct{}{})
+}
+
 // Backup is part of office.
 func (o remoteOffice) Backup(ctx context.Context, w io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, backupWait)

@@ -22,6 +22,7 @@ type Cmd struct {
 	Config  configCmd  `cmd:"" help:"Print an example of the configuration."`
 	Keys    keysCmd    `cmd:"" help:"List the signing keys, or begin to sign with a new one."`
 	Admin   adminCmd   `cmd:"" help:"List people and mytokens, revoke, erase a person."`
+	Escrow  escrowCmd  `cmd:"" help:"Revoke at providers what nobody has a mytoken for, with a key that is not on the server."`
 	Backup  backupCmd  `cmd:"" help:"Copy the state of a server to a file, also while it runs."`
 	Restore restoreCmd `cmd:"" help:"Put a backup in the place of a state that is not there."`
 }

@@ -66,6 +66,18 @@ type daemon struct {
 	reach   reach
 }
 
+// newLedger makes the ledger on a state that is open.
+func (d *daemon) newLedger(s *settings) (*ledger.Ledger, error) {
+	recipient, err := readRecipient(s.state.escrow)
+	if err != nil {
+		return nil, cli.Fail(cli.NotFound, err, escrowHint)
+	}
+	return ledger.New(d.state.Engine(), ledger.Options{
+		Minter: d.signer, Verify: d.signer.Genuine, Now: d.env.Now, Log: d.log, Retention: s.retention.ended,
+		Events: s.retention.events, Escrow: recipient,
+	}), nil
+}
+
 // newDaemon does everything that can fail before anybody is told that there is a server.
 func newDaemon(ctx context.Context, env *cli.Env, s *settings) (d *daemon, err error) {
 	d = &daemon{env: env, log: env.Log, started: *s}
@@ -97,10 +109,9 @@ func newDaemon(ctx context.Context, env *cli.Env, s *settings) (d *daemon, err e
 	if d.audit, err = audit.Open(s.audit, o); err != nil {
 		return d, cli.Fail(cli.NotFound, err, "")
 	}
-	d.ledger = ledger.New(d.state.Engine(), ledger.Options{
-		Minter: d.signer, Verify: d.signer.Genuine, Now: env.Now, Log: d.log, Retention: s.retention.ended,
-		Events: s.retention.events,
-	})
+	if d.ledger, err = d.newLedger(s); err != nil {
+		return d, err
+	}
 	if d.hostKeys, err = readHostKeys(s); err != nil {
 		return d, cli.Fail(cli.NotFound, err, "ssh-keygen -t ed25519 -N '' -f FILE makes one (ssh.host_key_files)")
 	}

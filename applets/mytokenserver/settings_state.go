@@ -13,6 +13,7 @@ type statePlace struct {
 	// keyFile or credential opens it.
 	keyFile    string
 	credential string
+	escrow     string // file with the public half of the escrow key; "": there is none
 	// memory is "require" when the server does not start without locked memory.
 	memory string
 }
@@ -25,7 +26,7 @@ type database struct {
 }
 
 func stateKeys() []string {
-	return []string{"file", "postgres", "key_file", "credential", "locked_memory"}
+	return []string{"file", "postgres", "key_file", "credential", "escrow_file", "locked_memory"}
 }
 
 func postgresKeys() []string {
@@ -53,6 +54,7 @@ func (r settingsReader) state(a config.At) {
 	if f["key_file"].Present() == f["credential"].Present() {
 		r.Fault(a, "has to have one of key_file and credential: the server opens its state without a person")
 	}
+	p.escrow, _ = r.Path(f["escrow_file"])
 	r.postgres(f["postgres"])
 }
 
