@@ -38,6 +38,11 @@ func setUpLogin(ctx context.Context, w *world) (string, error) {
 // browseLink reads what gen says until it ends, and opens the first link to the provider on the way.
 func browseLink(ctx context.Context, said io.Reader, issuer string) (string, error) {
 	link := regexp.MustCompile(regexp.QuoteMeta(issuer) + `/\S+`)
+	return openLink(said, link, func(url string) error { return browse(ctx, url) })
+}
+
+// openLink reads what a program says until it ends, and opens the first link of a kind on the way.
+func openLink(said io.Reader, link *regexp.Regexp, open func(url string) error) (string, error) {
 	var (
 		all     strings.Builder
 		err     error
@@ -48,11 +53,11 @@ func browseLink(ctx context.Context, said io.Reader, issuer string) (string, err
 		fmt.Fprintln(&all, lines.Text())
 		if u := link.FindString(lines.Text()); u != "" && !visited {
 			visited = true
-			err = browse(ctx, u)
+			err = open(u)
 		}
 	}
 	if !visited {
-		return all.String(), errors.New("gen printed no link")
+		return all.String(), errors.New("it printed no link")
 	}
 	return all.String(), err
 }

@@ -32,12 +32,24 @@ func journey() []step {
 		{"no secret lies readable in the keystore", searchKeystore},
 		{"the agent is killed with SIGKILL and started again", killAgent},
 		{"the login is still good: a fresh access token, verified", freshToken},
+		{"a mytoken server runs, with keys and an encrypted state", startServer},
+		{"a mytoken is made by polling, and allowed in the browser", createMytoken},
+		{"the job in another country is refused", fromElsewhere},
+		{"the job in BE computes and reads, as often as it may", computeAndRead},
+		{"between its clauses nothing is allowed", betweenClauses},
+		{"a sub-job has a mytoken of its own, for less", subJob},
+		{"at the end the job writes its results, and only that", writeResults},
+		{"the mytoken is revoked, and with it the one of the sub-job", revokeMytoken},
 	}
 }
 
 func startIssuer(ctx context.Context, w *world) (string, error) {
+	if err := w.prepareSite(ctx); err != nil {
+		return "", err
+	}
 	file := filepath.Join(w.dir, "issuer.url")
-	p, err := w.start("issuer", "--listen", "127.0.0.1:0", "--auto-login", "alice", "--rotation", "strict", "--url-file", file)
+	p, err := w.start("issuer", "--listen", "127.0.0.1:0", "--auto-login", "alice", "--rotation", "strict", "--url-file", file,
+		"--client-file", filepath.Join(w.dir, "clients.yaml"))
 	if err != nil {
 		return "", err
 	}

@@ -34,6 +34,8 @@ type world struct {
 	daemon    *process // the verifier
 	verifier  string   // its URL
 	fileToken []byte   // one for the service behind it; never printed, wiped at the end
+
+	site site
 }
 
 const (
@@ -112,7 +114,8 @@ func (w *world) environment() []string {
 		"HOME=" + filepath.Join(w.dir, "home"),
 		"XDG_RUNTIME_DIR=" + filepath.Join(w.dir, "run"),
 		"OIDC_SOCK=" + w.socket(),
-		"NO_PROXY=localhost,127.0.0.1,::1",
+		"NO_PROXY=localhost,127.0.0.1,::1,198.18.0.0/15",
+		"SSL_CERT_FILE=" + filepath.Join(w.dir, "tls.pem"),
 	}
 	for _, name := range []string{"PATH", "LANG", "TMPDIR", "SYSTEMROOT"} {
 		if v := w.env.Getenv(name); v != "" {
@@ -217,6 +220,9 @@ func (w *world) end(keep bool) {
 			deadline.Reset(0)
 		}
 	}
+	if w.site.net != nil {
+		w.site.net.close()
+	}
 	_ = os.RemoveAll(w.dir)
 }
 
@@ -228,6 +234,9 @@ func (w *world) printEnvironment() {
 		fmt.Fprintf(out, "  export %s='%s'\n", name, value)
 	}
 	fmt.Fprintf(out, "  alias oidcbox='%s'\n\n", w.exe)
+	if n := w.site.net; n != nil {
+		fmt.Fprintf(out, "the network of the job stays, too; to remove it: ip netns del %s\n\n", n.name)
+	}
 	fmt.Fprintf(out, "  oidcbox add --loaded\n  oidcbox token %s | oidcbox verifier token --issuer %s --audience %s\n\n",
 		loginName, w.issuer, audienceAny)
 	fmt.Fprintf(out, "  oidcbox token --scope storage.read:/data --aud %s %s |\n"+

@@ -150,6 +150,12 @@ var errNotOurs = errors.New("has to be a directory of mode 0700")
 
 // makeAll makes keys and state where they are not there.
 func makeAll(ctx context.Context, env *cli.Env, s *settings) error {
+	// The state first: the keys are often below its directory.
+	if s.state.file != "" {
+		if err := makePrivateDir(filepath.Dir(s.state.file)); err != nil {
+			return cli.Fail(cli.No, fmt.Errorf("setup: %w", err), "")
+		}
+	}
 	if err := makePrivateDir(s.keys.dir); err != nil {
 		return cli.Fail(cli.No, fmt.Errorf("setup: %w", err), "")
 	}
@@ -162,11 +168,6 @@ func makeAll(ctx context.Context, env *cli.Env, s *settings) error {
 	}
 	if err := makeHostKeys(s.ssh.keys); err != nil {
 		return cli.Fail(cli.No, fmt.Errorf("setup: %w", err), "")
-	}
-	if s.state.file != "" {
-		if err := makePrivateDir(filepath.Dir(s.state.file)); err != nil {
-			return cli.Fail(cli.No, fmt.Errorf("setup: %w", err), "")
-		}
 	}
 	st, err := makeState(ctx, env, s.state)
 	if errors.Is(err, keystore.ErrExists) {
