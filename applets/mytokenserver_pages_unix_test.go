@@ -15,6 +15,7 @@ import (
 	"time"
 
 	chromium "github.com/oidcbox/oidcbox/testdata/browser"
+	"github.com/oidcbox/oidcbox/testdata/services"
 )
 
 // TestMytokenServerPages goes through the pages of a real server in a real browser, with the issuer as provider and the
@@ -29,6 +30,61 @@ func TestMytokenServerPages(t *testing.T) {
 	t.Run("decline", func(t *testing.T) { s.pageDecline(t, br.Open(t, chromium.Look{NoScript: true})) })
 	t.Run("swapped_login", func(t *testing.T) { s.pageSwapped(t, br.Open(t, chromium.Look{})) })
 	t.Run("own_page", func(t *testing.T) { s.pageHome(t, br.Open(t, chromium.Look{NoScript: true})) })
+}
+
+// TestMytokenServerOP is the way of a person through a provider of another make, with a form for the password and one for
+// the consent there.
+func TestMytokenServerOP(t *testing.T) {
+	br := chromium.Start(t)
+	op := services.OP(t, "OP_MODE=forms")
+	s := &mytokenSite{house: bareHouse(t)}
+	address := freeAddress(t)
+	s.url, s.issuer = "http://"+address, op.Issuer
+	s.write("op-secret", "web-secret\n")
+	s.must("mytoken-server", "setup", "--yes", "--config", "server.yaml", "--state-dir", "server", "--issuer", s.url,
+		"--listen", address, "--operator", "The Institute", "--contact", "us@example.org", "--provider", "op",
+		"--provider-issuer", s.issuer, "--client-id", "web", "--client-secret-file", "op-secret")
+	s.appendTo("server.yaml", "limits: {polling_interval: 1s}\n")
+	s.serve(t)
+	for name, look := range map[string]chromium.Look{"with_script": {}, "without_script": {NoScript: true}} {
+		t.Run(name, func(t *testing.T) {
+			tab := br.Open(t, look)
+			a := s.ask(t, "--capability", "AT", "--exp", "+1d", "-s", "openid", "-s", "compute.read")
+			tab.Goto(a.link)
+			tab.Click("button[value=accept]")
+			atOP(tab)
+			tab.Want("gets the mytoken now")
+			mt, err := a.wait()
+			if err != nil {
+				t.Fatalf("the client says %q, %v\n%s", mt, err, a.said.String())
+			}
+			if o := s.client(mt, "AT", "-s", "compute.read"); o.code != 0 || strings.Count(o.out, ".") != 2 {
+				t.Errorf("AT: %+v", o)
+			}
+			tab.Goto(s.url + "/home")
+			tab.Click(".providers button")
+			atOP(tab)
+			tab.Want("Your mytokens", "this session")
+		})
+	}
+}
+
+// atOP logs in and agrees at the provider, as far as it asks.
+func atOP(tab *chromium.Tab) {
+	for {
+		var form string
+		tab.Eval(`document.querySelector("input[name=login]") ? "login" : document.querySelector("input[value=consent]") ? "consent" : ""`, &form)
+		switch form {
+		case "login":
+			tab.Fill("[name=login]", "alice")
+			tab.Fill("[name=password]", "any")
+			tab.Click("button[type=submit]")
+		case "consent":
+			tab.Click("button[type=submit]")
+		default:
+			return
+		}
+	}
 }
 
 // asking is a client that waits for a person.

@@ -120,7 +120,7 @@ func (d *daemon) mount(s *settings, g *generation) error {
 		g.keys = g.desk.SSHKeys(s.ssh.host, s.ssh.port)
 		routes = append(routes, httpapi.SSHRoutes(g.keys)...)
 	}
-	web, err := d.openPages(s, g)
+	web, err := d.openPages(s, g, gate)
 	if err != nil {
 		return err
 	}

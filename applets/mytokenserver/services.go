@@ -103,7 +103,7 @@ func (k liveKeys) SSHLeave(ctx context.Context, u desk.SSHUse, update secret.Tex
 }
 
 // openPages makes the pages of a generation; nil where there are none.
-func (d *daemon) openPages(s *settings, g *generation) (*pages.Pages, error) {
+func (d *daemon) openPages(s *settings, g *generation, gate *httpapi.Gate) (*pages.Pages, error) {
 	if !s.pages.on {
 		return nil, nil //nolint:nilnil // there are none, which is no error
 	}
@@ -113,6 +113,7 @@ func (d *daemon) openPages(s *settings, g *generation) (*pages.Pages, error) {
 			Name: s.operator.name, Homepage: s.operator.homepage, Contact: s.operator.contact, PrivacyMail: s.operator.privacy,
 		},
 		Transfer: s.features.Transfer, Supported: s.supported(), Retention: s.retention.ended, SessionLife: s.pages.session,
+		Guess:  gate.Guess,
 		Origin: func(r *http.Request) desk.Origin { return httpapi.OriginOf(r.Context()) }, Now: d.env.Now, Log: d.log,
 	}
 	if d.geo != nil {

@@ -57,6 +57,7 @@ type node struct {
 	Me                    bool // it is this session
 	Children              []node
 	Below                 int // how many live ones are below it
+	More                  int // children that are not shown
 	Live                  bool
 	Tell                  bool // there are notifications
 }
@@ -94,6 +95,8 @@ func (v *visit) showHome(trees []ledger.Node, notice string) error {
 		return b.Created.Compare(a.Created)
 	})
 	body.Trees = body.turn(v.p.base+"/home?", nodes, q)
+	most := maxNodes
+	thin(body.Trees, &most)
 	return v.show(http.StatusOK, "home", sheet{Title: "Your mytokens", Nav: "home", Notice: notice, Body: body})
 }
 
@@ -201,6 +204,21 @@ func sift(nodes []node, b homeBody) []node {
 		}
 	}
 	return out
+}
+
+// maxNodes is how many mytokens one page has at most, with those below others.
+const maxNodes = 400
+
+// thin leaves out what would make a page too long: the list has it.
+func thin(nodes []node, most *int) {
+	*most -= len(nodes)
+	for i := range nodes {
+		n := &nodes[i]
+		if keep := max(0, min(len(n.Children), *most)); keep < len(n.Children) {
+			n.Children, n.More = n.Children[:keep], len(n.Children)-keep
+		}
+		thin(n.Children, most)
+	}
 }
 
 // historyBody is what happened to a mytoken.
@@ -340,6 +358,9 @@ func (p *Pages) transfer(v *visit) error {
 }
 
 func (p *Pages) redeem(v *visit) error {
+	if err := p.o.Guess(v.from.Client); err != nil {
+		return err
+	}
 	code := secret.FromString(strings.TrimSpace(v.form.Get("transfer_code")))
 	defer code.Wipe()
 	i, err := p.o.Logins.Redeem(v.r.Context(), code, v.from)

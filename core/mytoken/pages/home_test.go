@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
+	"github.com/oidcbox/oidcbox/core/mytoken/pages"
 )
 
 type (
@@ -39,6 +42,23 @@ func TestHomePages(t *testing.T) {
 	b.get("/home").want(http.StatusOK, "number 119.", "number 070.", `<a href="/home?page=2">Older</a>`).without("number 069.", "Newer")
 	b.get("/home?page=3&view=list").want(http.StatusOK, "number 019.", "number 000.", `page=2&amp;view=list`).without("number 020.", "Older")
 	b.get("/home?page=99999999999999999999").want(http.StatusOK)
+}
+
+func TestHomeManyBelow(t *testing.T) {
+	b := newBed(t)
+	b.login()
+	b.trees = b.trees[:1]
+	b.trees[0].Children = nil
+	for i := range 1000 {
+		b.trees[0].Children = append(b.trees[0].Children, ledger.Node{Token: ledger.Token{
+			MOMID: fmt.Sprint("m", i), Name: "below", Condition: ledger.Live, Created: start(),
+		}})
+	}
+	a := b.get("/home").want(http.StatusOK, "1001 usable", "601 more were made from it")
+	if n := strings.Count(a.Body, "<article"); n != 400 {
+		t.Errorf("%d mytokens on one page", n)
+	}
+	a.valid()
 }
 
 func TestRevoke(t *testing.T) {
@@ -115,7 +135,15 @@ func TestCreateLink(t *testing.T) {
 }
 
 func TestTransfer(t *testing.T) {
-	b := newBed(t)
+	guesses := 0
+	b := newBed(t, func(o *pages.Options) {
+		o.Guess = func(netip.Addr) error {
+			if guesses++; guesses > 2 {
+				return &desk.Error{Status: http.StatusTooManyRequests, Code: desk.CodeTooMany, RetryAfter: time.Minute}
+			}
+			return nil
+		}
+	})
 	form := url.Values{"csrf": {b.get("/home/transfer").token()}, "mytoken": {"bad"}}
 	b.post("/home/transfer", form).want(http.StatusUnprocessableEntity, "This is not valid").without(`"bad"`).valid()
 	form.Set("mytoken", "good")
@@ -124,6 +152,7 @@ func TestTransfer(t *testing.T) {
 	b.post("/home/redeem", form).want(http.StatusUnprocessableEntity, "This is not valid")
 	form.Set("transfer_code", " TransferCode1 ")
 	b.post("/home/redeem", form).want(http.StatusOK, "the.new.mytoken")
+	b.post("/home/redeem", form).want(http.StatusTooManyRequests, "Try again in 1 minute").valid()
 }
 
 func TestSettings(t *testing.T) {

@@ -39,6 +39,8 @@ type Options struct {
 	SessionLife time.Duration
 	// Origin is where a request comes from, behind the proxies that are trusted. nil: the peer.
 	Origin func(*http.Request) desk.Origin
+	// Guess counts an attempt with a code that people type, and refuses one too many. nil: none is.
+	Guess func(netip.Addr) error
 	// Country is the country of an address, "" when it is not known. nil: none is.
 	Country func(netip.Addr) string
 	Now     func() time.Time
@@ -87,6 +89,9 @@ func (o Options) complete() Options {
 	}
 	if o.Country == nil {
 		o.Country = func(netip.Addr) string { return "" }
+	}
+	if o.Guess == nil {
+		o.Guess = func(netip.Addr) error { return nil }
 	}
 	if o.Now == nil {
 		o.Now = time.Now

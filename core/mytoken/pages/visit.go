@@ -106,9 +106,10 @@ func (v *visit) token() string {
 	return base64.RawURLEncoding.EncodeToString(m.Sum(nil))
 }
 
-// mark gives a browser that has none the cookie that its forms are bound to.
+// mark gives a browser that has none the cookie that its forms are bound to. One that keeps its cookies back because another
+// site sent it here has one, perhaps, and a new one would make the forms in its other windows worthless.
 func (v *visit) mark() {
-	if v.browser == "" {
+	if v.browser == "" && v.r.Header.Get("Sec-Fetch-Site") != "cross-site" {
 		v.browser = rand.Text()
 		v.setCookie(http.Cookie{Name: cookieBrowser, Value: v.browser, SameSite: http.SameSiteStrictMode})
 	}
