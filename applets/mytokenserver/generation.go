@@ -84,8 +84,12 @@ func (d *daemon) build(s *settings) (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
+	var before *upstream.Registry
+	if g := d.live.current(); g != nil {
+		before = g.providers
+	}
 	r, err := upstream.New(s.providers, upstream.Options{
-		Now: d.env.Now, Log: d.log, Guest: guest,
+		Now: d.env.Now, Log: d.log, Guest: guest, Before: before,
 		HTTP: httpc.Options{CAFile: s.caFile, UserAgent: "oidcbox-mytoken-server", Getenv: d.env.Getenv},
 	})
 	if err != nil {

@@ -42,17 +42,17 @@ type Provider struct {
 	tried chan struct{} // closed after the first search
 	mu    sync.Mutex
 	op    backend // nil: the endpoints are not known
+	md    *provider.Metadata
 	state state
 }
 
 // state is what the last search for the endpoints came to.
 type state struct {
-	settled   bool
-	reason    string   // "": it succeeded
-	device    bool     // its document has an endpoint for device codes
-	supported []string // scopes of its document
-	since     time.Time
-	next      time.Time
+	settled bool
+	reason  string // "": it succeeded
+	device  bool   // its document has an endpoint for device codes
+	since   time.Time
+	next    time.Time
 }
 
 // backend is what speaks to a provider: by its endpoints, or the guest provider. It keeps nothing between two calls.
@@ -100,6 +100,12 @@ func (p *Provider) discover(ctx context.Context) error {
 	if md.AuthorizationEndpoint == "" || md.TokenEndpoint == "" {
 		return errNoEndpoints
 	}
+	p.use(md)
+	return nil
+}
+
+// use makes a client of the document of the provider.
+func (p *Provider) use(md *provider.Metadata) {
 	p.keys.Trust([]provider.Trusted{{Issuer: md.Issuer}})
 	op := &oidc{p: p, md: md, Client: flow.New(p.http, md, flow.ClientConfig{
 		ID: p.conf.ClientID, Secret: p.conf.Secret, AuthMethod: p.conf.Method, OAuth2: md.OAuth2, Key: p.conf.Key,
@@ -109,8 +115,23 @@ func (p *Provider) discover(ctx context.Context) error {
 	})}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.op, p.state.supported, p.state.device = op, md.ScopesSupported, md.DeviceAuthorizationEndpoint != ""
-	return nil
+	p.op, p.md, p.state.device = op, md, md.DeviceAuthorizationEndpoint != ""
+}
+
+// inherit takes over what another registry has found out about the same provider.
+func (p *Provider) inherit(from *Registry) {
+	for _, old := range from.all {
+		old.mu.Lock()
+		md := old.md
+		old.mu.Unlock()
+		if md == nil || md.Issuer != p.conf.Issuer {
+			continue
+		}
+		p.use(md)
+		p.state.reason = ""
+		p.habit.kept.Store(old.habit.kept.Load())
+		p.habit.rotated.Store(old.habit.rotated.Load())
+	}
 }
 
 // settle notes what a search came to. Endpoints that were found before stay in use: a document that cannot be had for a

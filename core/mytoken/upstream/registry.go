@@ -35,6 +35,8 @@ type Options struct {
 	// MinRetry and MaxRetry bound the pause after a discovery that failed; it doubles in between. Renew is how old the
 	// endpoints of a provider may become. Zero values are the defaults.
 	MinRetry, MaxRetry, Renew time.Duration
+	// Before is the registry that this one comes in the place of: what it knows of providers that stay is known at once.
+	Before *Registry
 	// Guest is a provider without people inside the server; nil: there is none.
 	Guest *Guest
 }
@@ -94,6 +96,9 @@ func New(configs []Config, o Options) (*Registry, error) {
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%w %s: %w", ErrConfig, c.label(), err))
 			continue
+		}
+		if o.Before != nil {
+			p.inherit(o.Before)
 		}
 		r.all = append(r.all, p)
 	}

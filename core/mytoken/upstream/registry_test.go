@@ -299,3 +299,33 @@ func TestHabit(t *testing.T) {
 		t.Fatalf("told: %v", h)
 	}
 }
+
+// TestBefore: a configuration that is read anew while a provider is down costs nobody anything.
+func TestBefore(t *testing.T) {
+	f := newFake(t)
+	old := registry(t, upstream.Options{}, f.config())
+	f.tokens = map[string]any{"refresh_token": "another"}
+	if _, err := only(t, old).Refresh(t.Context(), secret.FromString("rt"), flow.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	f.answer("/.well-known/openid-configuration", text(503, "text/plain", "no"))
+	other := newFake(t)
+	other.answer("/.well-known/openid-configuration", text(503, "text/plain", "no"))
+	second := other.config()
+	second.Name = "other"
+	next := registry(t, upstream.Options{Before: old}, f.config(), second)
+	old.Close()
+	if bad := next.Degraded(); len(bad) != 1 || bad[0].Name != "other" {
+		t.Fatalf("%+v", bad)
+	}
+	p := only(t, next)
+	if _, err := p.Start(t.Context(), draft("openid")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Refresh(t.Context(), secret.FromString("rt"), flow.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	if h := only(t, next).Habit(); h != custody.HabitRotates {
+		t.Fatalf("habit %v", h)
+	}
+}
