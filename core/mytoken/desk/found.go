@@ -43,6 +43,7 @@ func (d *Desk) found(ctx context.Context, f founding) (*minted, error) {
 		d.abandon(ctx, f.p, f.auth.Refresh)
 		return nil, err
 	}
+	d.tagNew(ctx, n, f.order.Wishes.Tags)
 	d.tell(ctx, Notice{
 		User: n.user, MOMID: n.claims.MOMID(), Name: n.claims.Name, Class: ClassCreated, Event: ledger.EventCreated,
 		From: f.order.From, Expires: n.claims.Expires, Wishes: &f.order.Wishes, Email: f.auth.Email,

@@ -119,7 +119,7 @@ func (o *op) Revoke(_ context.Context, rt secret.Text) error {
 
 // bed is a mytoken server on loopback.
 type bed struct {
-	t      *testing.T
+	t      testing.TB
 	url    string
 	api    *API
 	desk   *desk.Desk
@@ -140,7 +140,7 @@ func allFeatures() Features {
 	}
 }
 
-func start(t *testing.T, changes ...change) *bed {
+func start(t testing.TB, changes ...change) *bed {
 	t.Helper()
 	b := &bed{t: t, op: &op{subject: "alice"}, clock: &clock{}, log: new(bytes.Buffer)}
 	srv := httptest.NewUnstartedServer(nil)
@@ -193,7 +193,7 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-func newSealer(t *testing.T) store.Sealer {
+func newSealer(t testing.TB) store.Sealer {
 	t.Helper()
 	v, err := vault.New(vault.Prefer, nil)
 	must(t, err)
@@ -218,7 +218,7 @@ type reply struct {
 }
 
 // obj is the body as JSON.
-func (r reply) obj(t *testing.T) map[string]any {
+func (r reply) obj(t testing.TB) map[string]any {
 	t.Helper()
 	var m map[string]any
 	if err := json.Unmarshal([]byte(r.body), &m); err != nil {
@@ -227,7 +227,7 @@ func (r reply) obj(t *testing.T) map[string]any {
 	return m
 }
 
-func (r reply) members(t *testing.T) string {
+func (r reply) members(t testing.TB) string {
 	t.Helper()
 	d := json.NewDecoder(strings.NewReader(r.body))
 	var names []string

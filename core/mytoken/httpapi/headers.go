@@ -15,6 +15,7 @@ func (a *API) headers(h http.Header, r *http.Request) {
 	}
 	if shared(r.URL.Path) {
 		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Access-Control-Expose-Headers", "DPoP-Nonce, Retry-After, WWW-Authenticate, X-Request-Id")
 		return
 	}
 	h.Set("X-Frame-Options", "DENY")

@@ -27,12 +27,17 @@ func newProver(t *testing.T) *prover {
 	return &prover{k, fmt.Sprintf(`{"kty":"EC","crv":"P-256","x":%q,"y":%q}`, enc(point[1:33]), enc(point[33:]))}
 }
 
-func (p *prover) proof(method, url, mt string) string {
+func (p *prover) proof(method, url, mt string) string { return p.proofWith(method, url, mt, "") }
+
+func (p *prover) proofWith(method, url, mt, nonce string) string {
 	enc := base64.RawURLEncoding.EncodeToString
 	ath := ""
 	if mt != "" {
 		sum := sha256.Sum256([]byte(mt))
 		ath = fmt.Sprintf(`,"ath":%q`, enc(sum[:]))
+	}
+	if nonce != "" {
+		ath += fmt.Sprintf(`,"nonce":%q`, nonce)
 	}
 	input := enc(fmt.Appendf(nil, `{"typ":"dpop+jwt","alg":"ES256","jwk":%s}`, p.jwk)) + "." + enc(fmt.Appendf(nil,
 		`{"jti":%q,"htm":%q,"htu":%q,"iat":%d%s}`, rand.Text(), method, url, time.Now().Unix(), ath))

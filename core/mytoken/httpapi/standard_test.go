@@ -12,6 +12,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/token/dpop"
 )
 
 func exchangeForm(mt string, more url.Values) url.Values {
@@ -323,4 +324,20 @@ func TestStolenBound(t *testing.T) {
 	if b.op.calls != 2 {
 		t.Errorf("the provider was asked %d times, want 2", b.op.calls)
 	}
+}
+
+// TestNonce: where proofs need a nonce of the server, an answer tells it, and the next proof is good.
+func TestNonce(t *testing.T) {
+	proofs, err := dpop.New(dpop.Options{Nonces: true})
+	must(t, err)
+	b := start(t, func(d *desk.Options, _ *Options) { d.DPoP = proofs })
+	key := newProver(t)
+	q := m{"grant_type": "oidc_flow", "oidc_issuer": provIssuer}
+	r := b.post(pathMytoken, q, "DPoP", key.proof("POST", b.url+pathMytoken, ""))
+	b.refused(r, 401, "use_dpop_nonce", "*")
+	nonce := r.header.Get("DPoP-Nonce")
+	if nonce == "" || !strings.Contains(r.header.Get("Access-Control-Expose-Headers"), "DPoP-Nonce") {
+		t.Fatalf("headers %v", r.header)
+	}
+	b.want(200, b.post(pathMytoken, q, "DPoP", key.proofWith("POST", b.url+pathMytoken, "", nonce)))
 }
