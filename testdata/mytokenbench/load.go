@@ -78,6 +78,8 @@ type load struct {
 	length   time.Duration
 	requests [][]byte
 	want     []byte // in each answer, whose status has to be 200
+	// lost, where it is not nil, counts other answers by status; else the first of them ends the load.
+	lost map[int]int
 }
 
 // result is what came of a load.
@@ -102,9 +104,12 @@ func (l load) run(ctx context.Context) (result, error) {
 	begin := time.Now()
 	for i := range l.clients {
 		wg.Go(func() {
-			own, err := l.side(ctx, i, begin)
+			own, lost, err := l.side(ctx, i, begin)
 			mu.Lock()
 			defer mu.Unlock()
+			for _, status := range lost {
+				l.lost[status]++
+			}
 			took, errs = append(took, own...), append(errs, err)
 		})
 	}
@@ -120,10 +125,10 @@ func (l load) run(ctx context.Context) (result, error) {
 	return result{float64(len(took)) / seconds, took[len(took)/2], took[len(took)*99/100]}, nil
 }
 
-func (l load) side(ctx context.Context, i int, begin time.Time) (took []time.Duration, err error) {
+func (l load) side(ctx context.Context, i int, begin time.Time) (took []time.Duration, lost []int, err error) {
 	c, err := dial(l.address)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer c.c.Close()
 	var body []byte
@@ -131,14 +136,18 @@ func (l load) side(ctx context.Context, i int, begin time.Time) (took []time.Dur
 		at := time.Now()
 		var status int
 		if status, body, err = c.ask(l.requests[n%len(l.requests)], body); err != nil {
-			return took, err
+			return took, lost, err
 		}
-		if status != 200 || !bytes.Contains(body, l.want) {
-			return took, fmt.Errorf("status %d: %.200s", status, body)
+		switch {
+		case status == 200 && bytes.Contains(body, l.want):
+			took = append(took, time.Since(at))
+		case l.lost != nil:
+			lost = append(lost, status)
+		default:
+			return took, lost, fmt.Errorf("status %d: %.200s", status, body)
 		}
-		took = append(took, time.Since(at))
 	}
-	return took, ctx.Err()
+	return took, lost, ctx.Err()
 }
 
 // median repeats a load and returns the round in the middle by its rate.

@@ -1,5 +1,5 @@
 // Command mytokenbench measures a mytoken server as a process: access tokens and introspections per second, with a
-// provider that answers at once and with one that takes 300 ms, its start with many mytokens, and what they take on disk;
+// provider that answers at once and with one that takes 300 ms, its start with many mytokens, and what they take on disk; three servers on PostgreSQL behind nginx beside one;
 // beside what the machine can do at most. The provider, which signs with ES256, and the clients are in this process, and
 // so take their part of the same processors.
 package main
@@ -63,6 +63,9 @@ func (p plan) run(ctx context.Context) error {
 	defer op.close()
 	if err := p.serving(ctx, op); err != nil {
 		return fmt.Errorf("measure the server: %w", err)
+	}
+	if err := p.sharing(ctx, op); err != nil {
+		return fmt.Errorf("measure several servers: %w", err)
 	}
 	if p.many == 0 {
 		return nil

@@ -29,16 +29,16 @@ type server struct {
 	op      *provider
 	cmd     *exec.Cmd
 	out     bytes.Buffer
+
+	config, issuer string // of one among several
 }
 
 // setUp makes configuration, keys and an empty state.
 func (p plan) setUp(name string, op *provider) (*server, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := free()
 	if err != nil {
 		return nil, err
 	}
-	address := l.Addr().String()
-	_ = l.Close()
 	dir, err := filepath.Abs(filepath.Join(p.dir, name))
 	if err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (s *server) command(args ...string) *exec.Cmd {
 
 // start starts the server and returns how long it took until it answered, with the provider found.
 func (s *server) start(ctx context.Context) (listening, ready time.Duration, err error) {
-	s.cmd = s.command("serve", "--config", "server.yaml")
+	s.cmd = s.command("serve", "--config", s.yaml())
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
 	begin := time.Now()
 	if err := s.cmd.Start(); err != nil {
