@@ -91,6 +91,9 @@ func (e *Engine) changeLease(ctx context.Context, fn func(*tx) error) error {
 	return e.again(ctx, func() error {
 		err := e.update(ctx, func(t *tx) error {
 			t.writes++ // a lost answer to COMMIT is not one to be passed over
+			if err := t.begun(); err != nil {
+				return err
+			}
 			return fn(t)
 		})
 		if errors.Is(err, store.ErrUnknown) {
@@ -146,6 +149,12 @@ func (l *lease) Release(ctx context.Context) error {
 // checkHeld fails with store.ErrFenced unless all are held, and keeps them so until the transaction ends: who wants to
 // take one over waits for us.
 func (t *tx) checkHeld(held []store.Lease) error {
+	if len(held) == 0 {
+		return nil
+	}
+	if err := t.begun(); err != nil {
+		return err
+	}
 	for _, l := range held {
 		n, err := t.ask(nil, t.e.sql.leaseHeld, []byte(l.Name()), int64(l.Fence()), t.now) //nolint:gosec // counts up from 1
 		if err != nil {

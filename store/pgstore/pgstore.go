@@ -132,6 +132,9 @@ func (e *Engine) View(ctx context.Context, fn func(store.Tx) error) error {
 			return err
 		}
 		defer t.end()
+		if err := t.begun(); err != nil { // the snapshot is of now
+			return err
+		}
 		return t.outcome(fn(t))
 	})
 }

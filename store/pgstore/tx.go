@@ -20,13 +20,14 @@ const (
 	holdTries = 10  // to lock a row that others make and remove
 )
 
-// tx is both kinds of transaction. Writes wait in pending and travel with the next read or with the commit.
+// tx is both kinds of transaction. BEGIN and writes wait in pending and travel with the next read or with the commit.
 type tx struct {
 	e       *Engine
 	ctx     context.Context //nolint:containedctx // store.Tx has none in its methods, and ends with the call that has it
 	conn    *pgxpool.Conn
-	now     int64 // store.Millis of the beginning, by the database's clock
 	pending *pgx.Batch
+	begins  int              // of pending: the statements that begin the transaction, 0 when it has begun
+	now     int64            // store.Millis of the beginning, by the database's clock; 0 until it has begun
 	holds   map[rowName]bool // rows made only to be locked
 	writes  int
 	failed  *failure // what went wrong first, whatever fn makes of it
@@ -43,40 +44,65 @@ func (e *Engine) begin(ctx context.Context, how []string) (*tx, error) {
 	if err != nil {
 		return nil, failed(ctx, "get a connection to the database", err)
 	}
-	t := &tx{e: e, ctx: ctx, conn: conn, pending: &pgx.Batch{}}
-	oldest, err := t.start(how)
-	if err == nil && oldest > len(e.o.layout) {
-		err = &failure{err: e.tooOld(oldest)}
-	}
-	if err != nil {
-		t.end()
-		return nil, failed(ctx, "begin transaction", err)
+	t := &tx{e: e, ctx: ctx, conn: conn, pending: &pgx.Batch{}, begins: len(how)}
+	for _, s := range how {
+		t.pending.Queue(s)
 	}
 	return t, nil
 }
 
-func (t *tx) start(how []string) (oldest int, err error) {
+// begun makes sure that the time of the transaction is known.
+func (t *tx) begun() error {
+	if err := t.alive(); err != nil || t.begins == 0 {
+		return err
+	}
 	ctx, cancel := t.e.limit(t.ctx)
 	defer cancel()
-	message := &pgx.Batch{}
-	for _, s := range how {
-		message.Queue(s)
-	}
-	results := t.conn.SendBatch(ctx, message)
-	for range how[1:] {
-		if _, err = results.Exec(); err != nil {
-			_ = results.Close() // says the same
-			return 0, err
-		}
-	}
-	err = results.QueryRow().Scan(&t.now, &oldest)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = &failure{err: fmt.Errorf("table meta is empty: %w", store.ErrCorrupt)}
-	}
+	results, waiting := t.send(ctx)
+	err := t.answers(results, waiting)
 	if closing := results.Close(); err == nil {
 		err = closing
 	}
-	return oldest, err
+	return t.fail("begin transaction", err)
+}
+
+// waiting is what was sent and is not answered yet.
+type waiting struct{ begins, writes int }
+
+// send sends what is pending.
+func (t *tx) send(ctx context.Context) (pgx.BatchResults, waiting) {
+	w := waiting{t.begins, t.pending.Len() - t.begins}
+	results := t.conn.SendBatch(ctx, t.pending)
+	t.pending, t.begins = &pgx.Batch{}, 0
+	return results, w
+}
+
+// answers reads the answers to what was pending: the last statement of a beginning tells the time, and the version of the
+// oldest program that may work here.
+func (t *tx) answers(results pgx.BatchResults, w waiting) error {
+	if w.begins > 0 {
+		for range w.begins - 1 {
+			if _, err := results.Exec(); err != nil {
+				return err
+			}
+		}
+		var oldest int
+		err := results.QueryRow().Scan(&t.now, &oldest)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return &failure{err: fmt.Errorf("table meta is empty: %w", store.ErrCorrupt)}
+		case err != nil:
+			return err
+		case oldest > len(t.e.o.layout):
+			return &failure{err: t.e.tooOld(oldest)}
+		}
+	}
+	for range w.writes {
+		if _, err := results.Exec(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // limit bounds one exchange with the server, which has a shorter limit of its own.
@@ -139,15 +165,12 @@ func (t *tx) ask(scan func(pgx.Rows) error, sql string, args ...any) (int64, err
 		rows, err := t.conn.Query(ctx, sql, args...)
 		return collect(rows, err, scan)
 	}
-	writes := t.pending.Len()
 	t.pending.Queue(sql, args...)
-	results := t.conn.SendBatch(ctx, t.pending)
-	t.pending = &pgx.Batch{}
+	results, w := t.send(ctx)
+	w.writes-- // the query is no write
 	n, err := func() (int64, error) {
-		for range writes {
-			if _, err := results.Exec(); err != nil {
-				return 0, err
-			}
+		if err := t.answers(results, w); err != nil {
+			return 0, err
 		}
 		rows, err := results.Query()
 		return collect(rows, err, scan)
@@ -257,6 +280,10 @@ func (t *tx) Scan(tab store.Table, prefix store.Key) iter.Seq2[store.Record, err
 			return
 		}
 		below := below(from)
+		if err := t.begun(); err != nil { // the statement has the time in it
+			yield(store.Record{}, err)
+			return
+		}
 		for {
 			page, last, err := t.page(tab, from, below)
 			if err != nil {
@@ -357,16 +384,23 @@ func (t *tx) commit() error {
 	for row := range t.holds {
 		t.pending.Queue(t.e.sql.unhold, []byte(row.tab), []byte(row.key))
 	}
-	before := t.pending.Len()
+	if t.begins > 0 {
+		if t.pending.Len() == t.begins {
+			return nil // it never began
+		}
+		// Apart from COMMIT: on a connection that has died meanwhile it is certain that nothing was changed.
+		if err := t.begun(); err != nil {
+			return err
+		}
+	}
 	t.pending.Queue("commit")
 	ctx, cancel := t.e.limit(context.WithoutCancel(t.ctx))
 	defer cancel()
-	results := t.conn.SendBatch(ctx, t.pending)
+	results, w := t.send(ctx)
+	w.writes--            // COMMIT is read apart
 	defer results.Close() //nolint:errcheck // the answer to COMMIT is what counts
-	for range before {
-		if _, err := results.Exec(); err != nil {
-			return t.uncommitted(err, isAnswer(err))
-		}
+	if err := t.answers(results, w); err != nil {
+		return t.uncommitted(err, isAnswer(err))
 	}
 	tag, err := results.Exec()
 	if err != nil {
