@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/mytoken/mytokentest"
+	"github.com/oidcbox/oidcbox/testdata/services"
 )
 
 // besideHouse is a person with an agent and a stored mytoken that is replaced at each use, kind to nobody who uses one
@@ -99,7 +101,49 @@ func TestMytokenBesideKilled(t *testing.T) {
 	}
 }
 
-// TestMytokenImport: the store of an old version, with gpg left out: its form is a matter of the messages of gpg.
+// TestMytokenImportGPG: an entry that an old version has encrypted for a key of gpg.
+func TestMytokenImportGPG(t *testing.T) {
+	services.Need(t, "gpg")
+	srv := mytokentest.Start(t)
+	h := bareHouse(t)
+	home, err := os.MkdirTemp("", "gpg") // the path of gpg's socket is bounded
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = exec.Command("gpgconf", "--homedir", home, "--kill", "gpg-agent").Run()
+		_ = os.RemoveAll(home)
+	})
+	gpg := func(stdin string, args ...string) []byte {
+		cmd := exec.Command("gpg", append([]string{"--homedir", home, "--batch", "--trust-model", "always"}, args...)...)
+		cmd.Stdin = strings.NewReader(stdin)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("gpg %q: %v", args, err)
+		}
+		return out
+	}
+	gpg("", "--passphrase", "", "--quick-generate-key", "alice@example.org", "default", "default")
+	message := gpg(srv.Mint("AT"), "--armor", "--encrypt", "-r", "alice@example.org")
+	old, err := json.Marshal(map[string]any{"tokens": map[string]any{mytokentest.Provider: []any{map[string]any{
+		"name": "egi", "gpg_key": "alice@example.org", "token": base64.StdEncoding.EncodeToString(message),
+	}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.env = append(h.env, "GNUPGHOME="+home)
+	h.startAgent()
+	if err := os.MkdirAll(h.path("home/.config/mytoken"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	h.write("home/.config/mytoken/tokens.json", string(old))
+	h.must("mytoken", "--url", srv.URL, "import")
+	if at := h.must("mytoken", "AT", "-t", "egi"); !strings.HasPrefix(at, "at.") {
+		t.Errorf("%q", at)
+	}
+}
+
+// TestMytokenImport: the store of an old version, with a password.
 func TestMytokenImport(t *testing.T) {
 	srv := mytokentest.Start(t)
 	h := bareHouse(t)
