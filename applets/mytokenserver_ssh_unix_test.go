@@ -146,3 +146,34 @@ func TestMytokenSetupSSH(t *testing.T) {
 		t.Errorf("%s", conf)
 	}
 }
+
+// TestMytokenSSHGuide: the blocks of the administrator's page, as they stand there.
+func TestMytokenSSHGuide(t *testing.T) {
+	page, err := os.ReadFile("../docs/admin/mytoken-ssh.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(kind string) string {
+		_, rest, ok := strings.Cut(string(page), "```"+kind+"\n")
+		text, _, end := strings.Cut(rest, "```")
+		if !ok || !end {
+			t.Fatalf("the page has no block of %s", kind)
+		}
+		return text
+	}
+	h := bareHouse(t)
+	h.must("mytoken-server", "setup", "--yes", "--guests", "--config", "server.yaml", "--state-dir", "server", "--issuer",
+		"https://mytoken.example.org", "--operator", "us", "--contact", "us@example.org")
+	conf := h.await(h.path("server.yaml"))
+	h.write("server.yaml", conf+block("yaml"))
+	if o := h.run("mytoken-server", "check", "--config", "server.yaml", "--offline"); o.code == 0 {
+		t.Errorf("check without the host key: %+v", o)
+	}
+	for _, line := range strings.Split(strings.TrimSpace(block("sh")), "\n") {
+		words := strings.Fields(line)
+		h.must(append(words[1:], "--config", "server.yaml")...)
+	}
+	if _, err := os.Stat(h.path("ssh_host_ed25519_key")); err != nil {
+		t.Error(err)
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/config"
+	"github.com/oidcbox/oidcbox/core/mytoken/sshapi"
 )
 
 type checkCmd struct {
@@ -74,6 +75,7 @@ func (c *checkCmd) Run(ctx context.Context, env *cli.Env) error {
 		r.add(finding{Area: "configuration", Name: n.Key, Verdict: warn, Text: n.String()})
 	}
 	r.keys(env, s)
+	r.hostKeys(s)
 	r.state(ctx, env, s)
 	r.escrow(s)
 	r.places(env, s)
@@ -137,6 +139,20 @@ func (r *report) keys(env *cli.Env, s *settings) {
 	}
 	if keys[0].created.After(env.Now().Add(time.Minute)) {
 		r.add(finding{Area: "time", Verdict: warn, Text: "the newest key is from the future: is the clock right?"})
+	}
+}
+
+// hostKeys looks at those of the ssh server, where there is one.
+func (r *report) hostKeys(s *settings) {
+	keys, err := readHostKeys(s)
+	if err != nil {
+		r.add(finding{
+			Area: "ssh", Verdict: fault, Text: err.Error(), Hint: "mytoken-server setup --state-only makes one that is not there",
+		})
+		return
+	}
+	for _, k := range sshapi.HostKeysOf(keys) {
+		r.add(finding{Area: "ssh", Verdict: good, Text: "host key " + k.Type + " " + k.Fingerprint})
 	}
 }
 

@@ -81,12 +81,12 @@ func (k *SSHKeys) SSHEnter(ctx context.Context, user secret.Text, fingerprint st
 	if err == nil && !ok {
 		err = badToken("", ledger.ErrUnknown)
 	}
-	if err == nil {
-		err = k.used(ctx, under)
-	}
 	if err != nil {
 		u.Wipe()
 		return SSHUse{}, err
+	}
+	if err := k.used(ctx, under); err != nil {
+		k.d.o.Log.WarnContext(ctx, "the last use of an ssh key is not written down", "err", err)
 	}
 	return u, nil
 }

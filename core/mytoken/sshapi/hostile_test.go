@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -293,6 +294,38 @@ func TestStop(t *testing.T) {
 		t.Errorf("%v %q", err, out.String())
 	}
 	<-ended
+}
+
+// TestPanic: what breaks off in the API is one command's misfortune.
+func TestPanic(t *testing.T) {
+	b := newBed(t, func(o *sshapi.Options) {
+		o.API = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	})
+	key := newSigner(t)
+	user := b.add(b.login(), key, mytoken.SSHKeyRequest{})
+	for range 2 {
+		if o := b.run(user, key, "AT"); o.status != 5 || o.out != "" || o.errOut != "internal_server_error\n" {
+			t.Errorf("%+v", o)
+		}
+	}
+}
+
+// TestSlowAPI: a command ends with its time, whatever the provider does.
+func TestSlowAPI(t *testing.T) {
+	b := newBed(t, func(o *sshapi.Options) { o.Limits.Total = time.Second })
+	key := newSigner(t)
+	user := b.add(b.login(), key, mytoken.SSHKeyRequest{})
+	wait := make(chan struct{})
+	defer close(wait)
+	b.op.set(func(o *op) { o.wait = wait })
+	c, err := b.dial(user, key)
+	must(t, err)
+	defer c.Close()
+	s, err := c.NewSession()
+	must(t, err)
+	if out, err := s.Output("AT"); err == nil || len(out) > 0 {
+		t.Errorf("%q %v", out, err)
+	}
 }
 
 func TestProxy(t *testing.T) {

@@ -233,12 +233,25 @@ func (l *link) call(ctx context.Context, c command, mt secret.Text) (answer, err
 	r.RemoteAddr = netip.AddrPortFrom(l.client, 1).String()
 	r.Header.Set("User-Agent", l.agent)
 	w := &recorder{head: http.Header{}, left: l.s.o.Limits.Answer}
-	l.s.o.API.ServeHTTP(w, r)
 	defer func() { clear(w.body.Bytes()) }()
+	if err := l.s.serveHTTP(w, r); err != nil {
+		return answer{}, err
+	}
 	if w.over {
 		return answer{}, errors.New("the answer is too long for ssh")
 	}
 	return w.answer()
+}
+
+// serveHTTP keeps a panic of the API from ending the process, as a server of HTTP does.
+func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the API broke off: %v", v)
+		}
+	}()
+	s.o.API.ServeHTTP(w, r)
+	return nil
 }
 
 // recorder is an http.ResponseWriter that keeps what fits.
