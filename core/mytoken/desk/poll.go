@@ -115,28 +115,27 @@ func readPolling(b []byte) (*pollRecord, error) {
 //
 // A code is good once. Should the answer be lost, the same client (by its address) gets it again for Limits.Replay.
 func (d *Desk) Poll(ctx context.Context, code secret.Text, from Origin) (*Issued, error) {
-	jwt, r, err := d.fetch(ctx, code, "", from)
-	if err == nil {
-		var i *Issued
-		if i, err = d.polled(ctx, jwt, r); err == nil {
-			d.audit(ctx, AuditEvent{Action: "poll", MOMID: i.MOMID, From: from}, nil)
-			return i, nil
-		}
-	}
+	e := AuditEvent{Action: "poll", From: from}
+	i, err := d.poll(ctx, code, &e)
 	var no *Error
 	if !errors.As(err, &no) || no.Code != CodePending {
-		d.audit(ctx, AuditEvent{Action: "poll", From: from}, err)
+		d.audit(ctx, e, err)
 	}
-	return nil, err
+	return i, err
 }
 
-// polled answers with a mytoken in the form that was asked for.
-func (d *Desk) polled(ctx context.Context, jwt secret.Text, r *pollRecord) (*Issued, error) {
+// poll answers with a mytoken in the form that was asked for, and notes whose it is.
+func (d *Desk) poll(ctx context.Context, code secret.Text, e *AuditEvent) (*Issued, error) {
+	jwt, r, err := d.fetch(ctx, code, "", e.From)
+	if err != nil {
+		return nil, err
+	}
 	c, err := mytoken.ReadClaims(jwt)
 	if err != nil {
 		jwt.Wipe()
 		return nil, fmt.Errorf("read a mytoken that was made here: %w", err)
 	}
+	e.User, e.MOMID, e.Provider = ledger.UserID(c.OIDCIssuer, c.OIDCSubject), c.MOMID(), c.OIDCIssuer
 	i := d.issued(jwt, c)
 	if err := d.reshape(ctx, i, d.formOf(r.ResponseType, r.MaxLen, i.Token)); err != nil {
 		d.o.Log.WarnContext(ctx, "a mytoken is answered with as a JWT", "err", err)

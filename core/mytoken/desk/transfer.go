@@ -50,8 +50,9 @@ func (d *Desk) transferCode(ctx context.Context, momID string, p parcel, token s
 
 // Transfer makes a transfer code for the mytoken of the caller. It needs no capability, and counts nothing.
 func (d *Desk) Transfer(ctx context.Context, c Caller) (*Issued, error) {
-	i, err := d.transfer(ctx, c)
-	d.audit(ctx, AuditEvent{Action: "transfer", MOMID: momIDOf(i), From: c.Origin}, err)
+	e := AuditEvent{Action: "transfer", From: c.Origin}
+	i, err := d.transfer(ctx, c, &e)
+	d.audit(ctx, e, err)
 	return i, err
 }
 
@@ -62,7 +63,7 @@ func momIDOf(i *Issued) string {
 	return i.MOMID
 }
 
-func (d *Desk) transfer(ctx context.Context, c Caller) (*Issued, error) {
+func (d *Desk) transfer(ctx context.Context, c Caller, e *AuditEvent) (*Issued, error) {
 	if !d.o.Features.Transfer {
 		return nil, refuse(http.StatusNotFound, CodeNotFound, "there are no transfer codes here", nil)
 	}
@@ -71,6 +72,7 @@ func (d *Desk) transfer(ctx context.Context, c Caller) (*Issued, error) {
 		return nil, err
 	}
 	defer v.Cancel(ctx)
+	e.User, e.MOMID, e.Provider = v.User(), v.MOMID(), v.Claims().OIDCIssuer
 	code, until, err := d.transferCode(ctx, v.MOMID(), parcel{}, c.Mytoken)
 	if err != nil {
 		return nil, err

@@ -155,7 +155,10 @@ func (c *Checker) Prove(headers []string, method, url string) (thumbprint string
 		return "", fmt.Errorf("%w: %w", ErrProof, err)
 	}
 	r := Request{Method: method, URL: url, Key: k.Thumbprint()}
-	return r.Key, c.check(m, r, false)
+	if err := c.check(m, r, false); err != nil {
+		return "", err
+	}
+	return r.Key, nil
 }
 
 // Nonce returns the nonce that an answer may carry for the next request (RFC 9449 section 8.2), "" when none is wanted.
