@@ -86,7 +86,10 @@ func (d *Desk) endJWT(ctx context.Context, jwt secret.Text, from Origin, r Revoc
 		return endedAlready(err)
 	}
 	if !done.Already {
-		d.notice(ctx, &bearer{Presented: p, kind: mytoken.KindToken}, Notice{Class: ClassRevoked, Event: ledger.EventRevoked, From: from})
+		d.notice(ctx, &bearer{Presented: p, kind: mytoken.KindToken}, Notice{
+			Class: ClassRevoked,
+			Event: ledger.EventRevoked, From: from,
+		})
 	}
 	return d.afterwards(ctx, done, p.Claims.OIDCIssuer, p.MOMID)
 }
@@ -215,8 +218,8 @@ func (d *Desk) mayEnd(ctx context.Context, b *bearer, r Revocation) error {
 	return lacking()
 }
 
-// afterwards revokes a login at the provider whose last mytoken has ended, where a mytoken in hand opened it. What could
-// not be done is written into the history: the login may live on there.
+// afterwards revokes a login at the provider whose last mytoken has ended, where a mytoken in hand opened it. What
+// could not be done is written into the history: the login may live on there.
 func (d *Desk) afterwards(ctx context.Context, done ledger.Revoked, issuer, momID string) error {
 	defer done.Refresh.Wipe()
 	if !done.LoginEnded {

@@ -120,12 +120,12 @@ func (a *API) cookie(i *desk.Issued) *http.Cookie {
 	if n := i.ExpiresIn(); n > 0 {
 		life = min(life, time.Duration(n)*time.Second)
 	}
-	return SessionCookie(a.base, i.Token.Expose(), life)
+	return sessionCookie(a.base, i.Token.Expose(), life)
 }
 
-// SessionCookie makes the cookie with the mytoken of a browser, for scripts that use the API. life 0 or less removes it.
-// It has no Domain: it goes to this host and to none below.
-func SessionCookie(issuer, text string, life time.Duration) *http.Cookie {
+// sessionCookie makes the cookie with the mytoken of a browser, for scripts that use the API. life 0 or less removes
+// it. It has no Domain: it goes to this host and to none below.
+func sessionCookie(issuer, text string, life time.Duration) *http.Cookie {
 	k := &http.Cookie{
 		Name: cookieName, Value: text, Path: pathAPI, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		Secure: strings.HasPrefix(issuer, "https://"), MaxAge: int(life / time.Second),

@@ -71,7 +71,10 @@ func (o *op) Finish(_ context.Context, f desk.Finish) (desk.Authenticated, error
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if f.Query.Get("error") != "" {
-		return desk.Authenticated{}, &flow.Error{Op: "login", Issuer: provIssuer, Code: f.Query.Get("error"), Description: "no"}
+		return desk.Authenticated{}, &flow.Error{
+			Op: "login", Issuer: provIssuer, Code: f.Query.Get("error"),
+			Description: "no",
+		}
 	}
 	return desk.Authenticated{
 		Refresh: secret.FromString("refresh-token-of-" + o.subject + "-0123456789"), Subject: o.subject,

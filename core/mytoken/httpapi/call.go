@@ -49,25 +49,6 @@ func (c *Call) PathValue(name string) string { return c.Request.PathValue(name) 
 // request without one is refused.
 func (c *Call) Caller() (desk.Caller, error) { return c.callerIn(memberMytoken) }
 
-// MaybeCaller is Caller for a request that can do without a mytoken.
-func (c *Call) MaybeCaller() (desk.Caller, error) {
-	who, err := c.Caller()
-	if err != nil && c.found == nowhere {
-		return desk.Caller{Origin: c.Origin, Proof: c.proof()}, nil
-	}
-	return who, err
-}
-
-// Enter is desk.Enter for the caller of the request.
-func (c *Call) Enter(need desk.Need) (*desk.Visit, error) {
-	who, err := c.Caller()
-	if err != nil {
-		return nil, err
-	}
-	defer who.Mytoken.Wipe()
-	return c.api.o.Desk.Enter(c.Context(), who, need)
-}
-
 // callerIn is Caller with the mytoken under another name in the body.
 func (c *Call) callerIn(member string) (desk.Caller, error) {
 	text, err := c.mytoken(member)
@@ -128,8 +109,8 @@ func bearerOf(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// proof is the DPoP proof of the request. Its URL is the one that the client used: below the configured issuer, whatever
-// a proxy made of it.
+// proof is the DPoP proof of the request. Its URL is the one that the client used: below the configured issuer,
+// whatever a proxy made of it.
 func (c *Call) proof() *desk.Proof {
 	headers := c.Request.Header.Values("DPoP")
 	if len(headers) == 0 {

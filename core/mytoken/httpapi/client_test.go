@@ -52,7 +52,10 @@ func ourClient(t *testing.T, rotation m) {
 		updates++
 		mt = tokens.Refresh
 	}
-	child, err := c.Subtoken(ctx, mt, mytoken.Request{Name: "child", Capabilities: mytoken.Capabilities{"AT", "tokeninfo"}})
+	child, err := c.Subtoken(ctx, mt, mytoken.Request{Name: "child", Capabilities: mytoken.Capabilities{
+		"AT",
+		"tokeninfo",
+	}})
 	used(child.Update, err)
 	info, err := c.Introspect(ctx, mt)
 	must(t, err)
@@ -131,7 +134,10 @@ func ourTags(t *testing.T, c *mytoken.Client, used func(*mytoken.Issued, error),
 	used(c.Tag(ctx, *mt, mytoken.Tagging{Tag: "new one", IncludeChildren: true}))
 	tags, update, err := c.Tags(ctx, *mt)
 	used(update, err)
-	want := []mytoken.Tag{{Name: "jobs", Color: "#6c757d"}, {Name: "new one", Color: "#6c757d"}, {Name: "réseau 1", Color: "#aabbcc"}}
+	want := []mytoken.Tag{{Name: "jobs", Color: "#6c757d"}, {Name: "new one", Color: "#6c757d"}, {
+		Name:  "réseau 1",
+		Color: "#aabbcc",
+	}}
 	if !slices.Equal(tags, want) {
 		t.Errorf("tags: %+v\nwant  %+v", tags, want)
 	}

@@ -36,8 +36,8 @@ func (a *API) native(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("Success: the program that asked has its mytoken. This page can be closed.\n"))
 }
 
-// bindingName is the cookie that ties a login to the browser that agreed to it, the same as that of the pages. It has to
-// come along when a provider on another site sends the browser back.
+// bindingName is the cookie that ties a login to the browser that agreed to it, the same as that of the pages. It has
+// to come along when a provider on another site sends the browser back.
 func (a *API) bindingName() string {
 	if a.secure() {
 		return "__Host-mytoken-login"
@@ -97,16 +97,6 @@ func (a *API) decide(w http.ResponseWriter, r *http.Request) (*Call, Answer, err
 	return c, out, nil
 }
 
-// BindingCookie ties the redirect of a login to this browser: what desk.Go and desk.Begun have as Binding. nil where
-// there is nothing to tie.
-func (a *API) BindingCookie(binding secret.Text) *http.Cookie {
-	if binding.Empty() {
-		return nil
-	}
-	defer binding.Wipe()
-	return a.loginCookie(binding.Expose(), int(bindingLife/time.Second))
-}
-
 // bindingLife is longer than a login may take.
 const bindingLife = time.Hour
 
@@ -117,11 +107,14 @@ func (a *API) loginCookie(value string, maxAge int) *http.Cookie {
 	}
 }
 
+// bind ties the redirect of a login to this browser: with what desk.Redirect and desk.Begun have as Binding, where they
+// have one.
 func (a *API) bind(binding secret.Text) []*http.Cookie {
-	if k := a.BindingCookie(binding); k != nil {
-		return []*http.Cookie{k}
+	if binding.Empty() {
+		return nil
 	}
-	return nil
+	defer binding.Wipe()
+	return []*http.Cookie{a.loginCookie(binding.Expose(), int(bindingLife/time.Second))}
 }
 
 // redirect answers GET /redirect: a browser that comes back from the provider.
@@ -160,7 +153,7 @@ func (a *API) session(w http.ResponseWriter, s *desk.Issued) {
 	switch {
 	case s == nil:
 	case s.Kind == mytoken.KindTransferCode:
-		k := SessionCookie(a.base, s.TransferCode.Expose(), time.Duration(s.ExpiresIn())*time.Second)
+		k := sessionCookie(a.base, s.TransferCode.Expose(), time.Duration(s.ExpiresIn())*time.Second)
 		k.Name = transferName
 		http.SetCookie(w, k)
 	default:

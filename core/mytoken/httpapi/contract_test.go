@@ -21,7 +21,8 @@ func TestLogin(t *testing.T) {
 		t.Errorf("members %s", got)
 	}
 	begun := r.obj(t)
-	if !strings.HasPrefix(begun["consent_uri"].(string), b.url+"/c/") || begun["expires_in"] != 300.0 || begun["interval"] != 5.0 {
+	if !strings.HasPrefix(begun["consent_uri"].(string), b.url+"/c/") || begun["expires_in"] != 300.0 ||
+		begun["interval"] != 5.0 {
 		t.Errorf("got %v", begun)
 	}
 	if n := len(begun["polling_code"].(string)); n < 22 {
@@ -59,7 +60,8 @@ func TestDecline(t *testing.T) {
 	q := m{"grant_type": "oidc_flow", "oidc_issuer": provIssuer, "application_name": "my app"}
 	begun := b.want(200, b.post(pathMytoken, q)).obj(t)
 	path := strings.TrimPrefix(begun["consent_uri"].(string), b.url)
-	b.refused(b.post(path, "", "Sec-Fetch-Site", "cross-site"), 403, "access_denied", "the request comes from another site")
+	b.refused(b.post(path, "", "Sec-Fetch-Site", "cross-site"), 403, "access_denied",
+		"the request comes from another site")
 	r := b.want(StatusForward, b.post(path, ""))
 	if r.body != `{"url":"/native/abort?application=my+app"}` {
 		t.Errorf("declined: %s", r.body)
@@ -152,18 +154,24 @@ func TestAccess(t *testing.T) {
 		t.Errorf("got %s", r.body)
 	}
 	for name, r := range map[string]reply{
-		"header":         b.post(pathAccess, m{"grant_type": "mytoken"}, "Authorization", "bearer "+mt),
-		"cookie":         b.post(pathAccess, m{"grant_type": "mytoken"}, "Cookie", "mytoken="+mt),
-		"short token":    b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": short["mytoken"]}),
-		"refresh token":  b.form(pathAccess, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {mt}, "client_id": {"x"}}),
-		"form":           b.form(pathAccess, url.Values{"grant_type": {"mytoken"}, "mytoken": {mt}, "issuer": {provIssuer}}),
-		"json as text":   b.send("POST", pathAccess, `{"grant_type":"mytoken","mytoken":"`+mt+`"}`, "Content-Type", "text/plain"),
-		"xml":            b.send("POST", pathAccess, "<r><grant_type>mytoken</grant_type><mytoken>"+mt+"</mytoken></r>", "Content-Type", "application/xml"),
-		"no type":        b.send("POST", pathAccess, `{"grant_type":"mytoken","mytoken":"`+mt+`"}`),
-		"slash at end":   b.post(pathAccess+"/", m{"grant_type": "mytoken", "mytoken": mt}),
-		"basic ignored":  b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": mt}, "Authorization", "Basic eDp5"),
-		"issuer fits":    b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": mt, "oidc_issuer": provIssuer + "/"}),
-		"body wins":      b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": mt}, "Authorization", "Bearer "+strings.Repeat("x", 64)),
+		"header":      b.post(pathAccess, m{"grant_type": "mytoken"}, "Authorization", "bearer "+mt),
+		"cookie":      b.post(pathAccess, m{"grant_type": "mytoken"}, "Cookie", "mytoken="+mt),
+		"short token": b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": short["mytoken"]}),
+		"refresh token": b.form(pathAccess, url.Values{
+			"grant_type": {"refresh_token"}, "refresh_token": {mt},
+			"client_id": {"x"},
+		}),
+		"form": b.form(pathAccess, url.Values{"grant_type": {"mytoken"}, "mytoken": {mt}, "issuer": {provIssuer}}),
+		"json as text": b.send("POST", pathAccess, `{"grant_type":"mytoken","mytoken":"`+mt+`"}`, "Content-Type",
+			"text/plain"),
+		"xml": b.send("POST", pathAccess, "<r><grant_type>mytoken</grant_type><mytoken>"+mt+"</mytoken></r>",
+			"Content-Type", "application/xml"),
+		"no type":       b.send("POST", pathAccess, `{"grant_type":"mytoken","mytoken":"`+mt+`"}`),
+		"slash at end":  b.post(pathAccess+"/", m{"grant_type": "mytoken", "mytoken": mt}),
+		"basic ignored": b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": mt}, "Authorization", "Basic eDp5"),
+		"issuer fits":   b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": mt, "oidc_issuer": provIssuer + "/"}),
+		"body wins": b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": mt}, "Authorization",
+			"Bearer "+strings.Repeat("x", 64)),
 		"audience array": b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": mt, "audience": []string{"x", "y"}}),
 	} {
 		if r.status != 200 || !strings.HasPrefix(r.body, `{"access_token":"access-`) {
@@ -307,7 +315,8 @@ func TestSub(t *testing.T) {
 	r = b.post(pathMytoken, m{
 		"grant_type": "mytoken", "mytoken": mt, "restrictions": []m{{"usages_AT": 50}}, "error_on_restrictions": true,
 	})
-	if r.status != 400 || !strings.HasPrefix(r.obj(t)["error_description"].(string), "requested restrictions are not subset") {
+	if r.status != 400 || !strings.HasPrefix(r.obj(t)["error_description"].(string),
+		"requested restrictions are not subset") {
 		t.Errorf("beyond the parent: %d %s", r.status, r.body)
 	}
 	// The name in the query wins, and refresh_token is another word for it.
@@ -337,17 +346,27 @@ func TestRefusedChangesNothing(t *testing.T) {
 		must(t, err)
 		all, err := b.ledger.List(t.Context(), found.User)
 		must(t, err)
-		return fmt.Sprintf("%d %v %v %d events, %d mytokens", found.SeqNo, found.Counters, found.LastUse, len(events), len(all))
+		return fmt.Sprintf("%d %v %v %d events, %d mytokens", found.SeqNo, found.Counters, found.LastUse, len(events),
+			len(all))
 	}
 	before := state()
 	auth := []string{"Authorization", "Bearer " + mt}
 	for name, r := range map[string]reply{
-		"AT, scope beyond":     b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": mt, "scope": "profile"}),
-		"AT, other issuer":     b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": mt, "oidc_issuer": "https://x"}),
-		"AT, bad grant":        b.post(pathAccess, m{"grant_type": "x", "mytoken": mt}),
-		"sub, beyond":          b.post(pathMytoken, m{"grant_type": "mytoken", "mytoken": mt, "restrictions": []m{{"usages_AT": 9, "scope": "openid"}}, "error_on_restrictions": true}),
-		"sub, no capability":   b.post(pathMytoken, m{"grant_type": "mytoken", "mytoken": mt, "capabilities": []string{"settings"}}),
-		"sub, dead clause":     b.post(pathMytoken, m{"grant_type": "mytoken", "mytoken": mt, "restrictions": []m{{"exp": 1}}}),
+		"AT, scope beyond": b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": mt, "scope": "profile"}),
+		"AT, other issuer": b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": mt, "oidc_issuer": "https://x"}),
+		"AT, bad grant":    b.post(pathAccess, m{"grant_type": "x", "mytoken": mt}),
+		"sub, beyond": b.post(pathMytoken, m{
+			"grant_type": "mytoken", "mytoken": mt,
+			"restrictions": []m{{"usages_AT": 9, "scope": "openid"}}, "error_on_restrictions": true,
+		}),
+		"sub, no capability": b.post(pathMytoken, m{
+			"grant_type": "mytoken", "mytoken": mt,
+			"capabilities": []string{"settings"},
+		}),
+		"sub, dead clause": b.post(pathMytoken, m{
+			"grant_type": "mytoken", "mytoken": mt,
+			"restrictions": []m{{"exp": 1}},
+		}),
 		"sub, template":        b.post(pathMytoken, m{"grant_type": "mytoken", "mytoken": mt, "include": "nothing"}),
 		"sub, other issuer":    b.post(pathMytoken, m{"grant_type": "mytoken", "mytoken": mt, "oidc_issuer": "https://x"}),
 		"history":              b.post(pathInfo, m{"action": "event_history", "mytoken": mt}),
@@ -361,8 +380,11 @@ func TestRefusedChangesNothing(t *testing.T) {
 		"tag":                  b.post(pathTagList+"/x", m{"mytoken": mt}),
 		"tag of a mytoken":     b.post(pathTags, m{"mytoken": mt, "tag": "x"}),
 		"exchange":             b.form(pathAccess, exchangeForm(mt, url.Values{"scope": {"profile"}})),
-		"narrowed":             b.form(pathAccess, exchangeForm(mt, url.Values{"scope": {"profile"}, "requested_token_type": {typeMytoken}})),
-		"introspection":        b.form(pathIntrospection, url.Values{"token": {mt}}),
+		"narrowed": b.form(pathAccess, exchangeForm(mt, url.Values{
+			"scope":                {"profile"},
+			"requested_token_type": {typeMytoken},
+		})),
+		"introspection": b.form(pathIntrospection, url.Values{"token": {mt}}),
 	} {
 		if r.status < 400 || r.status >= 500 {
 			t.Errorf("%s: %d %s", name, r.status, r.body)

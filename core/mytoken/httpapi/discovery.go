@@ -109,13 +109,17 @@ func (a *API) urlIf(on bool, path string) string {
 func (a *API) configuration() configuration {
 	f := a.o.Features
 	actions := pick(
-		word{f.Introspect, actionIntrospect}, word{f.History, actionHistory}, word{f.Tree, actionTree}, word{f.List, actionList})
+		word{f.Introspect, actionIntrospect}, word{f.History, actionHistory}, word{f.Tree, actionTree}, word{
+			f.List,
+			actionList,
+		})
 	out := configuration{
 		Issuer: a.o.Issuer, AccessTokenEndpoint: a.url(pathAccess), TokenEndpoint: a.url(pathAccess),
 		MytokenEndpoint: a.url(pathMytoken), TokeninfoEndpoint: a.urlIf(len(actions) > 0, pathInfo),
 		RevocationEndpoint: a.urlIf(f.Revocation, pathRevoke), SettingsEndpoint: a.url(pathSettings),
 		NotificationsEndpoint: a.urlIf(f.Notifications, pathNotifications),
-		TransferEndpoint:      a.urlIf(f.Transfer, pathTransfer), ProfilesEndpoint: a.urlIf(f.Templates && a.o.Templates != nil, pathTemplates),
+		TransferEndpoint:      a.urlIf(f.Transfer, pathTransfer), ProfilesEndpoint: a.urlIf(f.Templates &&
+			a.o.Templates != nil, pathTemplates),
 		JWKSURI: a.url(pathJWKS), Providers: providers(a.o.Desk.Providers()), SigningAlg: a.o.Alg, TokeninfoActions: actions,
 		AccessGrants: []string{grantMytoken},
 		MytokenGrants: pick(word{true, grantOIDC}, word{f.Subtokens, grantMytoken}, word{f.Transfer, grantTransfer},

@@ -16,7 +16,8 @@ func FuzzBody(f *testing.F) {
 			f.Add("application/json", body)
 		}
 	}
-	f.Add("application/x-www-form-urlencoded", "grant_type=mytoken&scope=a+b&audience=x&audience=y&restrictions=[{\"exp\":1}]&a=%ff")
+	f.Add("application/x-www-form-urlencoded",
+		"grant_type=mytoken&scope=a+b&audience=x&audience=y&restrictions=[{\"exp\":1}]&a=%ff")
 	f.Add("application/xml", "<r><grant_type>mytoken</grant_type><tag>a</tag><tag>b</tag></r>")
 	f.Add("text/xml; charset=utf-8", "<?xml version=\"1.0\"?><r><a/></r>")
 	f.Add("", "a=b")
@@ -60,7 +61,10 @@ func FuzzHeaders(f *testing.F) {
 	f.Add("127.0.0.1:1", "198.51.100.1, 10.0.0.1", "Bearer "+strings.Repeat("x", 40), "id-1")
 	f.Add("@", "::1%x, [::1]:80,,", "DPoP ", "\r\n")
 	f.Add("[::1]:1", strings.Repeat(",", 500), "bearer\tx", strings.Repeat("a", 100))
-	from := origins{proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::/0")}, unix: true}
+	from := origins{
+		proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::/0")},
+		unix:    true,
+	}
 	f.Fuzz(func(t *testing.T, peer, forwarded, authorization, id string) {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr = peer

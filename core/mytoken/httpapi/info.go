@@ -83,8 +83,8 @@ type event struct {
 	MOMID     string `json:"mom_id"`
 }
 
-// Events is the answer with a history: {"events": [...]}.
-func Events(all []mytoken.Event) any {
+// historyBody is the answer with a history: {"events": [...]}.
+func historyBody(all []mytoken.Event) any {
 	out := make([]event, 0, len(all))
 	for _, e := range all {
 		out = append(out, event{e.Event, e.Time.Unix(), e.Comment, e.IP, e.UserAgent, e.MOMID})
@@ -106,7 +106,7 @@ func (a *API) history(c *Call) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	return Answer{Body: Events(events), Update: update}, nil
+	return Answer{Body: historyBody(events), Update: update}, nil
 }
 
 // entry is a mytoken in a list.
@@ -135,7 +135,7 @@ func (a *API) tree(c *Call) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	return Answer{Body: Subtokens(l), Update: update}, nil
+	return Answer{Body: treeBody(l), Update: update}, nil
 }
 
 func (a *API) list(c *Call) (Answer, error) {
@@ -148,12 +148,12 @@ func (a *API) list(c *Call) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	return Answer{Body: Mytokens(l), Update: update}, nil
+	return Answer{Body: listBody(l), Update: update}, nil
 }
 
-// Subtokens is the answer with one tree: {"mytokens": {...}}. What was revoked is not in it, nor what was made from that
+// treeBody is the answer with one tree: {"mytokens": {...}}. What was revoked is not in it, nor what was made from that
 // and goes on by itself.
-func Subtokens(l desk.Listing) any {
+func treeBody(l desk.Listing) any {
 	var root branch
 	for _, n := range l.Trees {
 		root, _ = branchOf(l, n)
@@ -162,9 +162,9 @@ func Subtokens(l desk.Listing) any {
 	return map[string]branch{"mytokens": root}
 }
 
-// Mytokens is the answer with all trees of a person: {"mytokens": [...]}. What was revoked is not in it, and what was
+// listBody is the answer with all trees of a person: {"mytokens": [...]}. What was revoked is not in it, and what was
 // made from that is a root.
-func Mytokens(l desk.Listing) any {
+func listBody(l desk.Listing) any {
 	out := []branch{}
 	var grow func(n ledger.Node)
 	grow = func(n ledger.Node) {

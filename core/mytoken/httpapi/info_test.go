@@ -36,7 +36,10 @@ func names(o m) (out []string) {
 
 func TestIntrospect(t *testing.T) {
 	b := start(t)
-	mt := b.token(m{"name": "n", "restrictions": []m{{"usages_AT": 2, "scope": "openid"}, {"usages_other": 0, "scope": "profile"}}})
+	mt := b.token(m{"name": "n", "restrictions": []m{{"usages_AT": 2, "scope": "openid"}, {
+		"usages_other": 0,
+		"scope":        "profile",
+	}}})
 	b.want(200, b.post(pathAccess, m{"grant_type": "mytoken", "mytoken": mt}))
 	r := b.want(200, b.post(pathInfo, m{"action": "introspect", "mytoken": mt}))
 	if got := r.members(t); got != "valid token_type mom_id token" {
@@ -46,7 +49,8 @@ func TestIntrospect(t *testing.T) {
 	claims := o["token"].(m)
 	first := claims["restrictions"].([]any)[0].(m)
 	second := claims["restrictions"].([]any)[1].(m)
-	if o["valid"] != true || o["token_type"] != "token" || first["usages_AT_done"] != 1.0 || second["usages_AT_done"] != nil {
+	if o["valid"] != true || o["token_type"] != "token" || first["usages_AT_done"] != 1.0 ||
+		second["usages_AT_done"] != nil {
 		t.Errorf("got %v", o)
 	}
 	if claims["name"] != "n" || claims["oidc_sub"] != "alice" || claims["ver"] != "0.7" {

@@ -20,8 +20,8 @@ func (a *API) standardRoutes() []Route {
 	return []Route{{Method: http.MethodPost, Path: pathIntrospection, API: a.introspection, Forms: true}}
 }
 
-// introspection answers RFC 7662: for clients that are configured about any mytoken, and for whoever has a mytoken about
-// that one.
+// introspection answers RFC 7662: for clients that are configured about any mytoken, and for whoever has a mytoken
+// about that one.
 func (a *API) introspection(c *Call) (Answer, error) {
 	text, err := c.Body.Text(memberToken)
 	if err != nil {
@@ -70,8 +70,8 @@ func (a *API) mayInspect(c *Call, text string) (inspector, error) {
 
 func inactive() Answer { return Answer{Body: map[string]bool{"active": false}} }
 
-// active is what is said of a mytoken that is good (RFC 7662 section 2.2): its claims, with those of the standard in its
-// sense.
+// active is what is said of a mytoken that is good (RFC 7662 section 2.2): its claims, with those of the standard in
+// its sense.
 func active(i desk.Introspection) (json.RawMessage, error) {
 	claims, err := jose.StrictObject(i.Token, jose.PayloadDepth, jose.PayloadMembers)
 	if err != nil {

@@ -35,7 +35,7 @@ func (a *API) revoke(c *Call) (Answer, error) {
 	}
 	out := Answer{Update: update}
 	if c.found == inCookie && r.MOMID == "" {
-		out.Cookies = []*http.Cookie{SessionCookie(a.base, "", 0)}
+		out.Cookies = []*http.Cookie{sessionCookie(a.base, "", 0)}
 	}
 	if c.Body.Has("token_type_hint") && update == nil {
 		out.Status = http.StatusOK
@@ -85,8 +85,8 @@ func (a *API) end(c *Call, text string, r desk.Revocation) (*desk.Issued, error)
 	return a.o.Desk.End(c.Context(), who, r)
 }
 
-// revoke7009 answers as RFC 7009 wants it: always 200, and with a mytoken ends what was made from it, as everything does
-// that hangs on a refresh token (section 2.1).
+// revoke7009 answers as RFC 7009 wants it: always 200, and with a mytoken ends what was made from it, as everything
+// does that hangs on a refresh token (section 2.1).
 func (a *API) revoke7009(c *Call) (Answer, error) {
 	text, err := c.Body.Text(memberToken)
 	if err != nil {

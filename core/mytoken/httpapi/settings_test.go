@@ -22,11 +22,13 @@ func TestGrants(t *testing.T) {
 	if r := b.want(201, b.post(pathGrants, m{"grant_type": "ssh", "mytoken": mt})); r.body != "Created" {
 		t.Errorf("201 says %q", r.body)
 	}
-	if r := b.want(200, b.send("GET", pathGrants, "", auth...)); r.body != `{"grant_types":[{"grant_type":"ssh","enabled":true}]}` {
+	if r := b.want(200, b.send("GET", pathGrants, "",
+		auth...)); r.body != `{"grant_types":[{"grant_type":"ssh","enabled":true}]}` {
 		t.Errorf("enabled: %s", r.body)
 	}
 	b.want(204, b.send("DELETE", pathGrants, `{"grant_type":"ssh"}`, auth...))
-	if r := b.want(200, b.send("GET", pathGrants, "", auth...)); r.body != `{"grant_types":[{"grant_type":"ssh","enabled":false}]}` {
+	if r := b.want(200, b.send("GET", pathGrants, "",
+		auth...)); r.body != `{"grant_types":[{"grant_type":"ssh","enabled":false}]}` {
 		t.Errorf("disabled: %s", r.body)
 	}
 	b.refused(b.post(pathGrants, m{"grant_type": "carrier", "mytoken": mt}), 400, "invalid_request",
@@ -157,7 +159,10 @@ func TestTemplates(t *testing.T) {
 	if got["expires_in"] == nil {
 		t.Logf("the consent replaced it: %v", got)
 	}
-	sub := b.want(200, b.post(pathMytoken, m{"grant_type": "mytoken", "mytoken": b.token(nil), "restrictions": "vo/night"})).obj(t)
+	sub := b.want(200, b.post(pathMytoken, m{
+		"grant_type": "mytoken", "mytoken": b.token(nil),
+		"restrictions": "vo/night",
+	})).obj(t)
 	if sub["restrictions"].([]any)[0].(m)["usages_AT"] != 3.0 {
 		t.Errorf("by name: %v", sub["restrictions"])
 	}

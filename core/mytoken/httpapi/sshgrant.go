@@ -99,7 +99,7 @@ func (g sshGrant) add(c *Call) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	out := c.api.Begun(b)
+	out := c.api.begunAnswer(b)
 	out.Update = update
 	return out, nil
 }
@@ -114,7 +114,10 @@ func (g sshGrant) poll(c *Call) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	return Answer{Body: map[string]string{"ssh_user": l.User.Expose(), "ssh_host_config": l.Config.Expose()}, wipe: l.Wipe}, nil
+	return Answer{
+		Body: map[string]string{"ssh_user": l.User.Expose(), "ssh_host_config": l.Config.Expose()},
+		wipe: l.Wipe,
+	}, nil
 }
 
 // remove takes a key off the list, by its fingerprint or its line of authorized_keys.

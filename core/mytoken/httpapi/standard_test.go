@@ -27,12 +27,16 @@ func exchangeForm(mt string, more url.Values) url.Values {
 
 func TestExchange(t *testing.T) {
 	b := start(t)
-	mt := b.token(m{"restrictions": []m{{"usages_AT": 3, "scope": "storage.read:/vo openid", "exp": "+2h"}, {"scope": "profile"}}})
+	mt := b.token(m{"restrictions": []m{
+		{"usages_AT": 3, "scope": "storage.read:/vo openid", "exp": "+2h"},
+		{"scope": "profile"},
+	}})
 	r := b.want(200, b.form(pathAccess, exchangeForm(mt, url.Values{"scope": {"storage.read:/vo/run7"}})))
 	if got := r.members(t); got != "access_token issued_token_type token_type expires_in scope" {
 		t.Errorf("members %s", got)
 	}
-	if o := r.obj(t); o["issued_token_type"] != typeAccess || o["scope"] != "storage.read:/vo/run7" || o["token_type"] != "Bearer" {
+	if o := r.obj(t); o["issued_token_type"] != typeAccess || o["scope"] != "storage.read:/vo/run7" ||
+		o["token_type"] != "Bearer" {
 		t.Errorf("got %v", o)
 	}
 	r = b.want(200, b.form(pathAccess, exchangeForm(mt, url.Values{
@@ -47,7 +51,8 @@ func TestExchange(t *testing.T) {
 	}
 	claims, err := mytoken.ReadClaims(secret.FromString(o["access_token"].(string)))
 	must(t, err)
-	if len(claims.Restrictions) != 1 || claims.Restrictions[0].Scope != "storage.read:/vo/run7" || claims.Name != "narrow" ||
+	if len(claims.Restrictions) != 1 || claims.Restrictions[0].Scope != "storage.read:/vo/run7" ||
+		claims.Name != "narrow" ||
 		claims.Restrictions[0].Expires.IsZero() || *claims.Restrictions[0].UsagesAT != 2 {
 		t.Errorf("the narrowed mytoken has %v", claims.Restrictions)
 	}
@@ -58,7 +63,8 @@ func TestExchange(t *testing.T) {
 	}
 	// More than that is asked for as the API does, in JSON.
 	r = b.want(200, b.form(pathAccess, exchangeForm(mt, url.Values{
-		"requested_token_type": {typeMytoken}, "restrictions": {`[{"scope":"profile","usages_AT":1}]`}, "capabilities": {`["AT"]`},
+		"requested_token_type": {typeMytoken}, "restrictions": {`[{"scope":"profile","usages_AT":1}]`},
+		"capabilities": {`["AT"]`},
 	})))
 	claims, err = mytoken.ReadClaims(secret.FromString(r.obj(t)["access_token"].(string)))
 	must(t, err)
@@ -75,7 +81,8 @@ func TestExchangeRotates(t *testing.T) {
 	if next == nil || next == mt || o["token_update"].(m)["mytoken"] != next {
 		t.Fatalf("got %v", o)
 	}
-	o = b.want(200, b.form(pathAccess, exchangeForm(next.(string), url.Values{"requested_token_type": {typeMytoken}}))).obj(t)
+	o = b.want(200, b.form(pathAccess, exchangeForm(next.(string),
+		url.Values{"requested_token_type": {typeMytoken}}))).obj(t)
 	if o["token_update"] == nil {
 		t.Errorf("got %v", o)
 	}
@@ -92,15 +99,30 @@ func TestExchangeRefusals(t *testing.T) {
 	}{
 		{"no subject token", url.Values{"subject_token": nil}, 400, "invalid_request"},
 		{"no type", url.Values{"subject_token_type": nil}, 400, "invalid_request"},
-		{"another type", url.Values{"subject_token_type": {"urn:ietf:params:oauth:token-type:saml2"}}, 400, "invalid_request"},
+		{
+			"another type",
+			url.Values{"subject_token_type": {"urn:ietf:params:oauth:token-type:saml2"}},
+			400,
+			"invalid_request",
+		},
 		{"an actor", url.Values{"actor_token": {"x"}}, 400, "invalid_request"},
-		{"ID token wanted", url.Values{"requested_token_type": {"urn:ietf:params:oauth:token-type:id_token"}}, 400, "invalid_request"},
+		{
+			"ID token wanted",
+			url.Values{"requested_token_type": {"urn:ietf:params:oauth:token-type:id_token"}},
+			400,
+			"invalid_request",
+		},
 		{"no mytoken", url.Values{"subject_token": {strings.Repeat("a", 50)}}, 400, "invalid_request"},
 		{"short text", url.Values{"subject_token": {"a"}}, 400, "invalid_request"},
 		{"two subjects", url.Values{"subject_token": {mt, mt}}, 400, "invalid_request"},
 		{"audience with blanks", url.Values{"audience": {"a b"}}, 400, "invalid_target"},
 		{"scope beyond, access token", url.Values{"scope": {"profile"}}, 403, "usage_restricted"},
-		{"scope beyond, mytoken", url.Values{"scope": {"profile"}, "requested_token_type": {typeMytoken}}, 400, "invalid_scope"},
+		{
+			"scope beyond, mytoken",
+			url.Values{"scope": {"profile"}, "requested_token_type": {typeMytoken}},
+			400,
+			"invalid_scope",
+		},
 		{"scope twice", url.Values{
 			"scope": {"openid"}, "restrictions": {"[]"}, "requested_token_type": {typeMytoken},
 		}, 400, "invalid_request"},
@@ -136,7 +158,8 @@ func TestIntrospection(t *testing.T) {
 	service := basic("rs", "rs-pw")
 	for _, headers := range [][]string{service, {"Authorization", "Bearer " + mt}} {
 		o := b.want(200, ask(mt, headers...)).obj(t)
-		if o["active"] != true || o["token_type"] != "Bearer" || o["scope"] != "openid" || o["iss"] != b.url || o["aud"] != b.url ||
+		if o["active"] != true || o["token_type"] != "Bearer" || o["scope"] != "openid" || o["iss"] != b.url ||
+			o["aud"] != b.url ||
 			o["sub"] == nil || o["exp"] == nil || o["jti"] == nil || o["name"] != "n" || o["mytoken_type"] != "token" {
 			t.Errorf("got %v", o)
 		}
@@ -144,7 +167,10 @@ func TestIntrospection(t *testing.T) {
 	b.want(200, ask(noInfo, service...))
 	b.refused(ask(noInfo, "Authorization", "Bearer "+noInfo), 403, "insufficient_capabilities", "*")
 	b.refused(ask(noInfo, "Authorization", "Bearer "+mt), 403, "insufficient_capabilities", "*")
-	for _, headers := range [][]string{nil, basic("rs", "x"), basic("x", "rs-pw"), basic("empty", ""), {"Cookie", "mytoken=" + mt}} {
+	for _, headers := range [][]string{nil, basic("rs", "x"), basic("x", "rs-pw"), basic("empty", ""), {
+		"Cookie",
+		"mytoken=" + mt,
+	}} {
 		r := ask(mt, headers...)
 		if b.refused(r, 401, "invalid_client", ""); !strings.HasPrefix(r.header.Get("WWW-Authenticate"), "Basic ") {
 			t.Errorf("challenge %q", r.header.Get("WWW-Authenticate"))
@@ -189,7 +215,8 @@ func TestDiscovery(t *testing.T) {
 		o.Documentation = "https://docs.example"
 	})
 	r := b.want(200, b.send("GET", pathConfiguration, ""))
-	const members = "issuer access_token_endpoint token_endpoint mytoken_endpoint tokeninfo_endpoint revocation_endpoint " +
+	const members = "issuer access_token_endpoint token_endpoint mytoken_endpoint tokeninfo_endpoint " +
+		"revocation_endpoint " +
 		"usersettings_endpoint notifications_endpoint token_transfer_endpoint profiles_endpoint jwks_uri ssh_keys " +
 		"providers_supported token_signing_alg_value tokeninfo_endpoint_actions_supported " +
 		"access_token_endpoint_grant_types_supported mytoken_endpoint_grant_types_supported " +
@@ -203,14 +230,16 @@ func TestDiscovery(t *testing.T) {
 	}
 	o := r.obj(t)
 	for name, want := range map[string]any{
-		"issuer": b.url, "token_endpoint": b.url + "/api/v0/token/access", "token_signing_alg_value": "ES384", "version": "1.2.3",
+		"issuer": b.url, "token_endpoint": b.url +
+			"/api/v0/token/access", "token_signing_alg_value": "ES384", "version": "1.2.3",
 		"mytoken_endpoint_grant_types_supported": `["oidc_flow","mytoken","transfer_code","polling_code","ssh"]`,
 		"mytoken_endpoint_oidc_flows_supported":  `["authorization_code","device"]`,
 		"response_types_supported":               `["token","short_token","transfer_code"]`,
 		"restriction_claims_supported":           `["nbf","exp","scope","audience","hosts","usages_AT","usages_other"]`,
 		"tokeninfo_endpoint_actions_supported":   `["introspect","event_history","subtokens","list_mytokens"]`,
-		"providers_supported":                    `[{"issuer":"` + provIssuer + `","name":"op","scopes_supported":["openid","profile","storage.read:/"]}]`,
-		"ssh_keys":                               `[{"fingerprint":"SHA256:abc","type":"ssh-ed25519"}]`,
+		"providers_supported": `[{"issuer":"` + provIssuer +
+			`","name":"op","scopes_supported":["openid","profile","storage.read:/"]}]`,
+		"ssh_keys": `[{"fingerprint":"SHA256:abc","type":"ssh-ed25519"}]`,
 	} {
 		got := o[name]
 		if text, ok := got.(string); !ok || text != want {

@@ -91,11 +91,11 @@ func (a *API) begin(c *Call) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	return a.Begun(b), nil
+	return a.begunAnswer(b), nil
 }
 
-// Begun is the answer for a login that has begun: the same for every endpoint that begins one.
-func (a *API) Begun(b desk.Begun) Answer {
+// begunAnswer is the answer for a login that has begun: the same for every endpoint that begins one.
+func (a *API) begunAnswer(b desk.Begun) Answer {
 	defer b.PollingCode.Wipe()
 	if b.AuthorizationURI != "" {
 		out := a.forward("authorization_uri", b.AuthorizationURI)

@@ -40,8 +40,10 @@ func TestUnknown(t *testing.T) {
 		}
 	}
 	for _, path := range []string{
-		"/api", "/api/v0", "/api/v1/token/my", "/api/v0/token", "/api/v0/token/my/x", "/api/v0//token/my", "/api/v0/./token/my",
-		"/api/v0/token/../token/my", "/api/../api/v0/token/my", "/api/v0/TOKEN/my", "/api/v0/settings/email", "/api/v0/pt/a/b/c/d",
+		"/api", "/api/v0", "/api/v1/token/my", "/api/v0/token", "/api/v0/token/my/x",
+		"/api/v0//token/my", "/api/v0/./token/my",
+		"/api/v0/token/../token/my", "/api/../api/v0/token/my", "/api/v0/TOKEN/my",
+		"/api/v0/settings/email", "/api/v0/pt/a/b/c/d",
 	} {
 		r := b.send("POST", path, "{}")
 		if r.status != 404 || r.obj(t)["error"] != "not_found" {
@@ -148,7 +150,10 @@ func TestOrigin(t *testing.T) {
 
 func TestRates(t *testing.T) {
 	b := start(t, func(d *desk.Options, o *Options) {
-		o.Gate = NewGate(Limits{Address: Rate{100, time.Minute}, Mytoken: Rate{5, time.Minute}, Person: Rate{8, time.Minute}}, o.Now)
+		o.Gate = NewGate(Limits{Address: Rate{100, time.Minute}, Mytoken: Rate{5, time.Minute}, Person: Rate{
+			8,
+			time.Minute,
+		}}, o.Now)
 		d.Allow = o.Gate.Person
 	})
 	one, two := b.token(nil), b.token(nil)
@@ -177,7 +182,8 @@ func TestRates(t *testing.T) {
 	if r.status != 429 || r.obj(t)["error"] != "too_many_requests" || r.header.Get("Retry-After") != "1" {
 		t.Errorf("per address: %d %v %s", r.status, r.header, r.body)
 	}
-	if r := b.send("GET", "/", "", "Accept", "text/html"); r.status != 429 || !strings.Contains(r.body, "Too Many Requests\n") {
+	if r := b.send("GET", "/", "", "Accept", "text/html"); r.status != 429 || !strings.Contains(r.body,
+		"Too Many Requests\n") {
 		t.Errorf("a browser is told %d %q", r.status, r.body)
 	}
 	b.clock.move(time.Minute)
@@ -186,7 +192,10 @@ func TestRates(t *testing.T) {
 
 func TestExempt(t *testing.T) {
 	b := start(t, func(_ *desk.Options, o *Options) {
-		o.Gate = NewGate(Limits{Address: Rate{1, time.Hour}, Exempt: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}, o.Now)
+		o.Gate = NewGate(Limits{
+			Address: Rate{1, time.Hour},
+			Exempt:  []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
+		}, o.Now)
 	})
 	for range 5 {
 		b.want(200, b.send("GET", pathSettings, ""))
@@ -211,15 +220,18 @@ func hostile() map[string]string {
 	deep := strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000)
 	many := `{"a":[` + strings.Repeat(`{"x":1},`, 3000) + `1]}`
 	return map[string]string{
-		"deep": deep, "deep array": `{"a":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + "}", "many members": many,
+		"deep": deep, "deep array": `{"a":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) +
+			"}", "many members": many,
 		"twice": `{"grant_type":"mytoken","grant_type":"oidc_flow"}`, "array": `[]`, "null": `null`, "string": `"x"`,
 		"number": `1e999`, "cut": `{"a":`, "trailing": `{} {}`, "bom": "\xef\xbb\xbf{}", "not utf8": "{\"a\":\"\xff\"}",
 		"nul": "{\"a\":\"\x00\"}", "large": `{"a":"` + strings.Repeat("x", 200<<10) + `"}`,
-		"grant is number":     `{"grant_type":1,"mytoken":1,"token":1,"action":1,"mom_ids":1,"tag":1}`,
-		"grant is object":     `{"grant_type":{},"mytoken":{},"token":{},"action":{},"mom_ids":{},"tag":{}}`,
-		"mytoken with a line": `{"grant_type":"mytoken","action":"introspect","token":"x","mytoken":"` + strings.Repeat("x", 40) + `\r\nX: y"}`,
-		"mytoken too long":    `{"grant_type":"mytoken","action":"introspect","mytoken":"` + strings.Repeat("x", 40000) + `"}`,
-		"xml bomb":            `<!DOCTYPE r [<!ENTITY a "aaaa">]><r><grant_type>&a;</grant_type></r>`,
+		"grant is number": `{"grant_type":1,"mytoken":1,"token":1,"action":1,"mom_ids":1,"tag":1}`,
+		"grant is object": `{"grant_type":{},"mytoken":{},"token":{},"action":{},"mom_ids":{},"tag":{}}`,
+		"mytoken with a line": `{"grant_type":"mytoken","action":"introspect","token":"x","mytoken":"` +
+			strings.Repeat("x", 40) + `\r\nX: y"}`,
+		"mytoken too long": `{"grant_type":"mytoken","action":"introspect","mytoken":"` + strings.Repeat("x", 40000) +
+			`"}`,
+		"xml bomb": `<!DOCTYPE r [<!ENTITY a "aaaa">]><r><grant_type>&a;</grant_type></r>`,
 	}
 }
 
@@ -233,7 +245,10 @@ func TestHostileBodies(t *testing.T) {
 		}
 		path := value.ReplaceAllString(route.Path, "x")
 		for name, body := range hostile() {
-			for _, kind := range []string{"application/json", "application/x-www-form-urlencoded", "text/xml", "multipart/form-data; x", ""} {
+			for _, kind := range []string{
+				"application/json", "application/x-www-form-urlencoded", "text/xml",
+				"multipart/form-data; x", "",
+			} {
 				r := b.send(route.Method, path, body, "Content-Type", kind)
 				if r.status < 400 || r.status >= 500 {
 					if path != pathRevoke && path != pathRevocation || r.status >= 500 {
@@ -262,7 +277,10 @@ func TestInjection(t *testing.T) {
 		b.post(pathMytoken, m{"grant_type": "oidc_flow", "oidc_issuer": provIssuer, "oidc_flow": evil}),
 		b.post(pathMytoken, m{"grant_type": "oidc_flow", "oidc_issuer": provIssuer, "include": evil}),
 		b.post(pathMytoken, m{"grant_type": "oidc_flow", "oidc_issuer": provIssuer, "name": evil}),
-		b.post(pathMytoken, m{"grant_type": "oidc_flow", "oidc_issuer": provIssuer, "client_type": "web", "redirect_uri": "https://x/" + evil}),
+		b.post(pathMytoken, m{
+			"grant_type": "oidc_flow", "oidc_issuer": provIssuer, "client_type": "web",
+			"redirect_uri": "https://x/" + evil,
+		}),
 		b.post(pathAccess, m{"grant_type": evil}),
 		b.post(pathInfo, m{"action": evil}),
 		b.send("POST", "/api/v0/%0d%0aSet-Cookie:%20a=b", "{}"),
@@ -278,7 +296,8 @@ func TestInjection(t *testing.T) {
 	}
 	r := b.post(pathMytoken, m{"grant_type": "oidc_flow", "oidc_issuer": provIssuer, "application_name": "a&b=c#d/../e"})
 	path := strings.TrimPrefix(b.want(200, r).obj(t)["consent_uri"].(string), b.url)
-	if got := b.want(StatusForward, b.post(path, "")).obj(t)["url"]; got != "/native/abort?application=a%26b%3Dc%23d%2F..%2Fe" {
+	if got := b.want(StatusForward, b.post(path,
+		"")).obj(t)["url"]; got != "/native/abort?application=a%26b%3Dc%23d%2F..%2Fe" {
 		t.Errorf("url %v", got)
 	}
 }
@@ -357,7 +376,12 @@ func TestOptions(t *testing.T) {
 		"no keys":         func(o *Options) { o.Keys = nil },
 		"neither nor":     func(o *Options) { o.Mount = []Route{{Path: "/x"}} },
 		"page in the API": func(o *Options) { o.Mount = []Route{{Path: "/api/x", Page: http.NotFoundHandler()}} },
-		"served twice":    func(o *Options) { o.Mount = []Route{{Method: "GET", Path: pathJWKS, Page: http.NotFoundHandler()}} },
+		"served twice": func(o *Options) {
+			o.Mount = []Route{{
+				Method: "GET", Path: pathJWKS,
+				Page: http.NotFoundHandler(),
+			}}
+		},
 	} {
 		o := good
 		change(&o)

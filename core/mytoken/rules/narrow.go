@@ -22,7 +22,10 @@ func Narrow(rs mytoken.Restrictions, scopes, audience []string, now time.Time) m
 			continue
 		case len(have) > 0 && !admitsAll(have, scopes):
 			continue
-		case len(r.Audience) > 0 && slices.ContainsFunc(audience, func(a string) bool { return !slices.Contains(r.Audience, a) }):
+		case len(r.Audience) > 0 && slices.ContainsFunc(audience, func(a string) bool {
+			return !slices.Contains(r.Audience,
+				a)
+		}):
 			continue
 		}
 		if len(scopes) > 0 {

@@ -17,12 +17,22 @@ func TestNarrow(t *testing.T) {
 		scopes, audience []string
 		want             string
 	}{
-		{"nothing_asked_leaves_what_is_not_over", parent, nil, nil,
-			`[{"exp":1800000100,"scope":"storage.read:/vo openid","audience":["a","b"]},{"scope":"compute.create","usages_AT":3}]`},
-		{"a_path_below_is_admitted", parent, []string{"storage.read:/vo/run7"}, nil,
-			`[{"exp":1800000100,"scope":"storage.read:/vo/run7","audience":["a","b"]}]`},
-		{"audience_where_the_clause_has_none_is_set", parent, []string{"compute.create"}, []string{"c"},
-			`[{"scope":"compute.create","audience":["c"],"usages_AT":3}]`},
+		{
+			"nothing_asked_leaves_what_is_not_over", parent, nil, nil,
+			`[{"exp":1800000100,"scope":"storage.read:/vo openid","audience":["a","b"]},{"scope":"compute.create","usages_AT":3}]`,
+		},
+		{
+			"a_path_below_is_admitted", parent,
+			[]string{"storage.read:/vo/run7"},
+			nil,
+			`[{"exp":1800000100,"scope":"storage.read:/vo/run7","audience":["a","b"]}]`,
+		},
+		{
+			"audience_where_the_clause_has_none_is_set", parent,
+			[]string{"compute.create"},
+			[]string{"c"},
+			`[{"scope":"compute.create","audience":["c"],"usages_AT":3}]`,
+		},
 		{"one_of_two_audiences_is_not_enough", parent, []string{"openid"}, []string{"a", "c"}, `null`},
 		{"what_is_over_admits_nothing", `[{"exp":1799999999}]`, []string{"openid"}, nil, `null`},
 		{"no_clauses_become_one", `[]`, []string{"openid"}, []string{"a"}, `[{"scope":"openid","audience":["a"]}]`},
