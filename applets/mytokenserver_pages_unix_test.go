@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -67,6 +68,64 @@ func TestMytokenServerOP(t *testing.T) {
 			tab.Want("Your mytokens", "this session")
 		})
 	}
+}
+
+// TestMytokenServerSettings sets what a person can set: an ssh key that then gets tokens, mail, a calendar.
+func TestMytokenServerSettings(t *testing.T) {
+	services.Need(t, "ssh", "ssh-keygen")
+	br := chromium.Start(t)
+	port := freeAddress(t)
+	host := bareHouse(t)
+	for _, name := range []string{"host_key", "user_key"} {
+		if o := host.exec("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", host.path(name)); o.code != 0 {
+			t.Fatalf("ssh-keygen: %+v", o)
+		}
+	}
+	_, number, _ := strings.Cut(port, ":")
+	s := newMytokenSite(t, fmt.Sprintf("ssh: {listen: %q, host: 127.0.0.1, port: %s, host_key_files: [%s]}\n",
+		port, number, host.path("host_key")))
+	public, err := os.ReadFile(host.path("user_key.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tab := br.Open(t, chromium.Look{NoScript: true})
+	tab.Goto(s.url + "/settings")
+	tab.Click(".providers button")
+	tab.Want("Settings", "Your ssh keys cannot be used at present")
+	tab.Click("button:has-text('Switch ssh on')")
+	tab.Fill("#ssh_key", "no key")
+	tab.Click("button:has-text('Go on')")
+	tab.Want("The server says")
+	tab.Fill("#ssh_key", string(public))
+	tab.Fill("#name", "<script>window.hacked=1</script>")
+	tab.Click("button:has-text('Go on')")
+	tab.Want("for an ssh key")
+	tab.Click("button[value=accept]")
+	tab.Click("button:has-text('Show it')")
+	var user string
+	tab.Eval("document.querySelector('#user').value", &user)
+	o := host.exec("ssh", "-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile="+host.path("known"),
+		"-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-i", host.path("user_key"), "-p", number, user+"@127.0.0.1", "AT")
+	if o.code != 0 || strings.Count(o.out, ".") != 2 {
+		t.Errorf("ssh AT: %+v", o)
+	}
+	tab.Goto(s.url + "/settings")
+	tab.Want("SHA256:", "<script>window.hacked=1</script>", "last used")
+	tab.Click("button:has-text('Remove')")
+	tab.Want("The key is removed")
+	tab.Fill("#calendar", "my runs")
+	tab.Click("button:has-text('Make a calendar')")
+	tab.Want("The calendar is there")
+	tab.Click("text=Look at it")
+	tab.Want("my runs", "No mytoken is in it")
+	tab.Goto(s.url + "/home")
+	tab.Click("article:has-text('this session') >> text=Tell me")
+	tab.Click("button:has-text('Put it in')")
+	tab.Want("Done.")
+	tab.Goto(s.url + "/settings")
+	tab.Click("text=Look at it")
+	tab.Want("web session", "in 7 days")
+	tab.Quiet("status of 422")
 }
 
 // atOP logs in and agrees at the provider, as far as it asks.
