@@ -33,8 +33,8 @@ func TestMytokenServerPages(t *testing.T) {
 	t.Run("own_page", func(t *testing.T) { s.pageHome(t, br.Open(t, chromium.Look{NoScript: true})) })
 }
 
-// TestMytokenServerOP is the way of a person through a provider of another make, with a form for the password and one for
-// the consent there.
+// TestMytokenServerOP is the way of a person through a provider of another make, with a form for the password and one
+// for the consent there.
 func TestMytokenServerOP(t *testing.T) {
 	br := chromium.Start(t)
 	op := services.OP(t, "OP_MODE=forms")
@@ -158,7 +158,8 @@ type asking struct {
 // ask starts the client, and returns when it has a link for the person.
 func (s *mytokenSite) ask(t *testing.T, args ...string) *asking {
 	t.Helper()
-	a := &asking{cmd: exec.Command(s.bin, append([]string{"mytoken", "MT", "--url", s.url, "--oidc", "-i", s.issuer}, args...)...)}
+	a := &asking{cmd: exec.Command(s.bin, append([]string{"mytoken", "MT", "--url", s.url, "--oidc", "-i", s.issuer},
+		args...)...)}
 	a.cmd.Env, a.cmd.Dir, a.cmd.Stdout = s.environ(), s.dir, &a.out
 	pipe, err := a.cmd.StderrPipe()
 	if err != nil {
@@ -205,7 +206,8 @@ func (s *mytokenSite) pageConsent(t *testing.T, tab *chromium.Tab) {
 	if status := tab.Goto(a.link); status != http.StatusOK {
 		t.Fatalf("status %d", status)
 	}
-	tab.Want("mytoken client on", "at most 5 access tokens", "the address of your browser, too", "<script>window.hacked=1</script>")
+	tab.Want("mytoken client on", "at most 5 access tokens", "the address of your browser, too",
+		"<script>window.hacked=1</script>")
 	tab.Click("summary:has-text('Change it before')")
 	tab.Fill("[name='c0.usages_AT']", "1")
 	tab.Click("button[value=accept]")

@@ -204,7 +204,8 @@ func (t *Tab) Eval(text string, out any) {
 // Cookie sets a cookie for a URL.
 func (t *Tab) Cookie(url, name, value string) {
 	t.tb.Helper()
-	t.do("cookies", map[string]any{"cookies": []map[string]any{{"name": name, "value": value, "url": url, "sameSite": "Strict"}}}, nil)
+	t.do("cookies", map[string]any{"cookies": []map[string]any{{"name": name, "value": value, "url": url,
+		"sameSite": "Strict"}}}, nil)
 }
 
 // Shot writes a picture of the page as PNG: of what is in the window, or of all of it.
@@ -216,7 +217,8 @@ func (t *Tab) Shot(path string, full bool) {
 // State is what a tab shows.
 type State struct {
 	URL, Text string
-	Trouble   []string // errors and warnings of the browser, dialogs, and what could not be loaded; since the tab was opened
+	// Trouble is errors and warnings of the browser, dialogs, and what could not be loaded, since the tab was opened.
+	Trouble []string
 }
 
 func (t *Tab) state() (State, error) {

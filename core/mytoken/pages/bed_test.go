@@ -37,9 +37,11 @@ func newBed(tb testing.TB, change ...func(*pages.Options)) *bed {
 	tb.Cleanup(srv.Close)
 	b.url, b.base = srv.URL, srv.URL
 	o := pages.Options{
-		Issuer: srv.URL, Logins: b.fake, Mytokens: b.fake, Mail: b.fake, SSH: b.fake, Notices: notices{b.fake}, Transfer: true,
+		Issuer: srv.URL, Logins: b.fake, Mytokens: b.fake, Mail: b.fake, SSH: b.fake, Notices: notices{b.fake},
+		Transfer: true,
 		Operator: pages.Operator{
-			Name: "Example Computing", Homepage: "https://www.example.org", Contact: "help@example.org", PrivacyMail: "privacy@example.org",
+			Name: "Example Computing", Homepage: "https://www.example.org", Contact: "help@example.org",
+			PrivacyMail: "privacy@example.org",
 		},
 		Retention: 30 * 24 * time.Hour, Now: start,
 		Country: func(netip.Addr) string { return "BE" },
@@ -58,7 +60,8 @@ func newBed(tb testing.TB, change ...func(*pages.Options)) *bed {
 	})
 	mux.HandleFunc("GET /evil/form", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprintf(w, `<form method="post" action="%s"><input type="hidden" name="%s" value="%s"><button>win</button></form>`,
+		fmt.Fprintf(w,
+			`<form method="post" action="%s"><input type="hidden" name="%s" value="%s"><button>win</button></form>`,
 			b.url+r.FormValue("to"), r.FormValue("name"), r.FormValue("value"))
 	})
 	mux.HandleFunc("GET /evil/frame", func(w http.ResponseWriter, _ *http.Request) {
@@ -69,7 +72,10 @@ func newBed(tb testing.TB, change ...func(*pages.Options)) *bed {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	b.hc = &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	b.hc = &http.Client{Jar: jar, CheckRedirect: func(*http.Request,
+		[]*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
 	return b
 }
 
@@ -323,7 +329,8 @@ func (a answer) nested(all []element) {
 		if len(open) > 0 {
 			parent = open[len(open)-1]
 		}
-		for _, never := range [][2]string{{"p", "ul"}, {"p", "p"}, {"p", "div"}, {"p", "form"}, {"form", "form"}, {"a", "a"}, {"button", "a"}, {"label", "label"}} {
+		for _, never := range [][2]string{{"p", "ul"}, {"p", "p"}, {"p", "div"}, {"p", "form"}, {"form", "form"}, {"a",
+			"a"}, {"button", "a"}, {"label", "label"}} {
 			if e.name == never[1] && slices.Contains(open, never[0]) {
 				a.t.Errorf("%s inside of %s: %v", e.name, never[0], open)
 			}

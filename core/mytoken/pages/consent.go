@@ -162,7 +162,7 @@ func (v *visit) accept(a desk.Asked, code secret.Text, t desk.Terms, body consen
 		body.Wider, body.Agreed, body.Terms = more, sum, viewTerms(t)
 		body.Form = v.p.builder(a.Providers).form(t)
 		return v.consent(http.StatusOK, a, body,
-			"You would allow more than was asked for. Nothing is allowed yet: look at it, and allow it once more if you want it.")
+			"You would allow more than was asked for. Nothing is allowed yet: look at it, and allow it once more if you want.")
 	}
 	to, err := v.p.o.Logins.Accept(v.r.Context(), code, t, v.from)
 	var e *desk.Error

@@ -60,7 +60,8 @@ func TestConsentForged(t *testing.T) {
 func TestConsentAccept(t *testing.T) {
 	b := newBed(t)
 	page := b.get("/c/ordinary").want(http.StatusOK,
-		"mytoken client on node17", "Example AAI", "192.0.2.7, Belgium (BE)", "not the address of your browser", "mytoken/1.0",
+		"mytoken client on node17", "Example AAI", "192.0.2.7, Belgium (BE)", "not the address of your browser",
+		"mytoken/1.0",
 		"see your jobs", "read stored data below /vo/run7", "at most 5 access tokens", "Way 2 of using it", "25 Nov 2026",
 		"replaced by a new one with each access token", "https://se.example.org", "192.0.2.0/24")
 	form := page.form()
@@ -74,7 +75,8 @@ func TestConsentAccept(t *testing.T) {
 		t.Fatalf("accepted %v", b.accepted)
 	}
 	got := b.accepted[0]
-	if got.Issuer != asked.Issuer || got.Name != asked.Name || strings.Join(got.Capabilities, " ") != "AT tokeninfo:introspect" ||
+	if got.Issuer != asked.Issuer || got.Name != asked.Name || strings.Join(got.Capabilities,
+		" ") != "AT tokeninfo:introspect" ||
 		got.Rotation.String() != asked.Rotation.String() {
 		t.Errorf("accepted %+v", got)
 	}
@@ -112,7 +114,8 @@ func TestConsentAdjust(t *testing.T) {
 	b := newBed(t)
 	form := b.get("/c/ordinary").form()
 	form.Set("do", "remove-1")
-	page := b.post("/c/ordinary", form).want(http.StatusOK, "What you would allow").without("This is more than was asked for")
+	page := b.post("/c/ordinary", form).want(http.StatusOK,
+		"What you would allow").without("This is more than was asked for")
 	page.valid()
 	form = page.form()
 	if form.Get("clauses") != "1" || form.Get("c0.scope") != "storage.modify:/vo/run7" {
@@ -197,7 +200,8 @@ func TestConsentMistakes(t *testing.T) {
 			form := b.get("/c/ordinary").form()
 			c.change(form)
 			form.Set("do", "accept")
-			page := b.post("/c/ordinary", form).want(http.StatusUnprocessableEntity, c.says, `<details class="adjust" open="open">`)
+			page := b.post("/c/ordinary", form).want(http.StatusUnprocessableEntity, c.says,
+				`<details class="adjust" open="open">`)
 			page.valid()
 			if len(b.accepted) != 0 {
 				t.Fatal("it was accepted")

@@ -76,7 +76,8 @@ func (d *reader) reckon(rs mytoken.Restrictions) mytoken.Restrictions {
 
 func (b *createBody) choices(v *visit, d *reader) {
 	way := d.form.Get("from")
-	b.From = []option{{fromLogin, "a new login at the provider: it can last as long as you like", way == fromLogin || way == ""}}
+	b.From = []option{{fromLogin, "a new login at the provider: it can last as long as you like", way == fromLogin ||
+		way == ""}}
 	if b.Sub && v.session != "" {
 		b.From = append(b.From, option{
 			fromSession, "your session here, at once: it ends with the session at the latest", way == fromSession,
@@ -129,7 +130,8 @@ func (p *Pages) create(v *visit) error {
 	}
 	err := v.make(way, settled)
 	var e *desk.Error
-	if errors.As(err, &e) && e.Status >= 400 && e.Status < 500 && (e.Status != http.StatusUnauthorized || way == fromMytoken) {
+	if errors.As(err, &e) && e.Status >= 400 && e.Status < 500 && (e.Status != http.StatusUnauthorized ||
+		way == fromMytoken) {
 		return again(e.Status, say(e))
 	}
 	return err

@@ -119,8 +119,9 @@ func wordsOfStatus(e *desk.Error) errorWords {
 		return errorWords{Title: "Not allowed", Text: "The server does not allow this.", Home: true}
 	case e.Status >= http.StatusInternalServerError:
 		return errorWords{
-			Title: "Something went wrong here", Text: "It is not your fault. What happened was written down for those who run this.",
-			Do: "Try again in a few minutes.", Home: true,
+			Title: "Something went wrong here",
+			Text:  "It is not your fault. What happened was written down for those who run this.",
+			Do:    "Try again in a few minutes.", Home: true,
 		}
 	}
 	return errorWords{Title: "This did not work", Text: "The server could not do what was asked.", Home: true}

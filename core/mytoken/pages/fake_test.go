@@ -49,7 +49,8 @@ type fake struct {
 }
 
 func newFake() *fake {
-	f := &fake{asked: map[string]desk.Asked{}, classes: []string{"expiration"}, email: mytoken.Email{Address: "ada@example.org"}}
+	f := &fake{asked: map[string]desk.Asked{}, classes: []string{"expiration"},
+		email: mytoken.Email{Address: "ada@example.org"}}
 	f.trees = someTrees()
 	f.asked["ordinary"] = someAsked()
 	f.asked["hostile"] = hostileAsked()
@@ -95,7 +96,8 @@ func hostileAsked() desk.Asked {
 }
 
 func someTrees() []ledger.Node {
-	clause := mytoken.Restriction{Expires: mytoken.At(start().Add(48 * time.Hour)), Scope: "compute.read", UsagesAT: ptr(int64(9))}
+	clause := mytoken.Restriction{Expires: mytoken.At(start().Add(48 * time.Hour)), Scope: "compute.read",
+		UsagesAT: ptr(int64(9))}
 	one := ledger.Token{
 		MOMID: "one+/==", Name: "night run", User: "u", IP: "192.0.2.7", Created: start().Add(-24 * time.Hour),
 		Expires: start().Add(48 * time.Hour), LastUse: start().Add(-time.Hour), Capabilities: mytoken.Capabilities{"AT"},
@@ -110,7 +112,8 @@ func someTrees() []ledger.Node {
 		{Token: one, Children: []ledger.Node{{Token: child}}},
 		{Token: ledger.Token{
 			MOMID: "over+/==", Name: "last week", IP: "127.0.0.1", Created: start().Add(-200 * time.Hour),
-			Expires: start().Add(-100 * time.Hour), Condition: ledger.Ended, EndedAt: start().Add(-120 * time.Hour), Reason: hostile,
+			Expires: start().Add(-100 * time.Hour), Condition: ledger.Ended, EndedAt: start().Add(-120 * time.Hour),
+			Reason: hostile,
 		}},
 	}
 }
@@ -130,7 +133,8 @@ func (f *fake) Begin(_ context.Context, request []byte, _ desk.Caller) (desk.Beg
 	}
 	f.begun = append(f.begun, r)
 	if r["oidc_issuer"] != "https://aai.example.org" {
-		return desk.Begun{}, &desk.Error{Status: 400, Code: desk.CodeRequest, Description: "The provided issuer is not supported"}
+		return desk.Begun{}, &desk.Error{Status: 400, Code: desk.CodeRequest,
+			Description: "The provided issuer is not supported"}
 	}
 	if r["client_type"] == "web" {
 		return desk.Begun{
@@ -189,8 +193,10 @@ func (f *fake) LandIn(_ context.Context, a desk.Arrival) (desk.Landing, error) {
 func sessionToken() string {
 	part := base64.RawURLEncoding.EncodeToString
 	return part([]byte(`{"alg":"ES512","typ":"MT+JWT"}`)) + "." + part([]byte(`{"ver":"0.7","token_type":"mytoken",`+
-		`"iss":"http://127.0.0.1","sub":"x","seq_no":1,"aud":"http://127.0.0.1","oidc_sub":"s","oidc_iss":"https://aai.example.org",`+
-		`"capabilities":["AT"],"nbf":1,"iat":1,"auth_time":1,"jti":"4b0a3a64-54e7-4b5b-9d9c-2ee2a6a4e6a1"}`)) + "." + part(make([]byte, 132))
+		`"iss":"http://127.0.0.1","sub":"x","seq_no":1,"aud":"http://127.0.0.1","oidc_sub":"s",`+
+		`"oidc_iss":"https://aai.example.org",`+
+		`"capabilities":["AT"],"nbf":1,"iat":1,"auth_time":1,"jti":"4b0a3a64-54e7-4b5b-9d9c-2ee2a6a4e6a1"}`)) +
+		"." + part(make([]byte, 132))
 }
 
 func (f *fake) Poll(_ context.Context, code secret.Text, _ desk.Origin) (*desk.Issued, error) {
@@ -319,7 +325,8 @@ func (s *fake) AddSSHKey(_ context.Context, _ desk.Caller, r mytoken.SSHKeyReque
 	a := someAsked()
 	a.Purpose = "ssh"
 	s.asked["forssh"] = a
-	return desk.Begun{ConsentURI: s.base + "/c/forssh", PollingCode: secret.FromString("sshpolling"), Expires: start().Add(time.Minute)}, nil, nil
+	return desk.Begun{ConsentURI: s.base + "/c/forssh", PollingCode: secret.FromString("sshpolling"),
+		Expires: start().Add(time.Minute)}, nil, nil
 }
 
 func (s *fake) FinishSSHKey(context.Context, secret.Text, desk.Origin) (mytoken.SSHLogin, error) {
@@ -342,7 +349,8 @@ func (n notices) Notifications(context.Context, desk.Caller) ([]mytoken.Notifica
 func (n notices) Notify(_ context.Context, _ desk.Caller, r mytoken.NotificationRequest) (*desk.Issued, error) {
 	defer n.lock()()
 	if !n.email.Verified {
-		return nil, &desk.Error{Status: http.StatusUnprocessableEntity, Code: desk.CodeMail, Description: "email not verified"}
+		return nil, &desk.Error{Status: http.StatusUnprocessableEntity, Code: desk.CodeMail,
+			Description: "email not verified"}
 	}
 	n.told = append(n.told, r)
 	return nil, nil
@@ -351,7 +359,8 @@ func (n notices) Notify(_ context.Context, _ desk.Caller, r mytoken.Notification
 func (n notices) Notification(_ context.Context, code secret.Text) (mytoken.Notification, error) {
 	defer n.lock()()
 	if code.Expose() != "management" {
-		return mytoken.Notification{}, &desk.Error{Status: 404, Code: desk.CodeNotFound, Description: "management_code not valid"}
+		return mytoken.Notification{}, &desk.Error{Status: 404, Code: desk.CodeNotFound,
+			Description: "management_code not valid"}
 	}
 	return mytoken.Notification{Type: "mail", UserWide: true, Classes: n.classes}, nil
 }
@@ -371,7 +380,8 @@ func (n notices) Calendars(context.Context, desk.Caller) ([]mytoken.Calendar, *d
 
 func (n notices) AddCalendar(_ context.Context, _ desk.Caller, name string) (*desk.Issued, error) {
 	defer n.lock()()
-	n.fake.calendar = append(n.fake.calendar, mytoken.Calendar{ID: "cal1", Name: name, URL: n.base + "/calendars/cal1", MOMIDs: []string{"x"}})
+	n.fake.calendar = append(n.fake.calendar, mytoken.Calendar{ID: "cal1", Name: name, URL: n.base + "/calendars/cal1",
+		MOMIDs: []string{"x"}})
 	return nil, nil
 }
 

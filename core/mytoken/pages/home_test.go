@@ -2,6 +2,7 @@ package pages_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -23,7 +24,8 @@ type (
 func TestHome(t *testing.T) {
 	b := newBed(t)
 	b.login()
-	b.get("/home").want(http.StatusOK, "night run", "at most 9 access tokens, 5 left", "in 2 days", "1 hour ago", "1; they count as used",
+	b.get("/home").want(http.StatusOK, "night run", "at most 9 access tokens, 5 left", "in 2 days", "1 hour ago",
+		"1; they count as used",
 		"2 usable, 1 ended", "192.0.2.7, Belgium (BE)").without("last week")
 	b.get("/home?ended=1").want(http.StatusOK, "last week", "revoked", "5 days ago")
 	b.get("/home?q=NIGHT").want(http.StatusOK, "night run")
@@ -36,11 +38,14 @@ func TestHomePages(t *testing.T) {
 	b.trees = nil
 	for i := range 120 {
 		b.trees = append(b.trees, ledger.Node{Token: ledger.Token{
-			MOMID: fmt.Sprint("m", i), Name: fmt.Sprintf("number %03d.", i), Condition: ledger.Live, Created: start().Add(time.Duration(i)),
+			MOMID: fmt.Sprint("m", i), Name: fmt.Sprintf("number %03d.", i), Condition: ledger.Live,
+			Created: start().Add(time.Duration(i)),
 		}})
 	}
-	b.get("/home").want(http.StatusOK, "number 119.", "number 070.", `<a href="/home?page=2">Older</a>`).without("number 069.", "Newer")
-	b.get("/home?page=3&view=list").want(http.StatusOK, "number 019.", "number 000.", `page=2&amp;view=list`).without("number 020.", "Older")
+	b.get("/home").want(http.StatusOK, "number 119.", "number 070.",
+		`<a href="/home?page=2">Older</a>`).without("number 069.", "Newer")
+	b.get("/home?page=3&view=list").want(http.StatusOK, "number 019.", "number 000.",
+		`page=2&amp;view=list`).without("number 020.", "Older")
 	b.get("/home?page=99999999999999999999").want(http.StatusOK)
 }
 
@@ -64,7 +69,8 @@ func TestHomeManyBelow(t *testing.T) {
 func TestRevoke(t *testing.T) {
 	b := newBed(t)
 	b.login()
-	page := b.get("/home/revoke?mom_id=one%2B%2F%3D%3D").want(http.StatusOK, "1 usable mytoken was made from it", "night run")
+	page := b.get("/home/revoke?mom_id=one%2B%2F%3D%3D").want(http.StatusOK, "1 usable mytoken was made from it",
+		"night run")
 	form := page.form()
 	if form.Get("recursive") != "1" || form.Get("mom_id") != "one+/==" {
 		t.Fatalf("the form has %v", form)
@@ -96,7 +102,8 @@ func TestCreateByLogin(t *testing.T) {
 	if len(b.accepted) != 1 || len(b.accepted[0].Restrictions) != 2 || b.accepted[0].Name != "job" {
 		t.Fatalf("accepted %+v", b.accepted)
 	}
-	if c := a.Header.Values("Set-Cookie"); !strings.Contains(strings.Join(c, "\n"), "mytoken-pending=mytoken:polling; Path=/; Max-Age=300; HttpOnly; SameSite=Strict") {
+	if c := a.Header.Values("Set-Cookie"); !strings.Contains(strings.Join(c, "\n"),
+		"mytoken-pending=mytoken:polling; Path=/; Max-Age=300; HttpOnly; SameSite=Strict") {
 		t.Errorf("cookies %q", c)
 	}
 	page = b.get("/native").want(http.StatusOK, "It is shown once")
@@ -127,7 +134,8 @@ func TestCreateFrom(t *testing.T) {
 
 func TestCreateLink(t *testing.T) {
 	b := newBed(t)
-	form := b.get("/?r=eyJuYW1lIjoibmlnaHQiLCJjYXBhYmlsaXRpZXMiOlsiQVQiXSwicmVzdHJpY3Rpb25zIjpbeyJleHAiOiIrMWQifV19").want(http.StatusOK,
+	link := base64.RawURLEncoding.EncodeToString([]byte(`{"name":"night","capabilities":["AT"],"restrictions":[{"exp":"+1d"}]}`))
+	form := b.get("/?r="+link).want(http.StatusOK,
 		"nothing is made yet").form()
 	if form.Get("name") != "night" || form.Get("c0.exp") != "2026-11-23T09:00" || form.Get("cap") != "AT" {
 		t.Errorf("the form has %v", form)

@@ -10,8 +10,9 @@ import (
 func everyPage() map[string]int {
 	return map[string]int{
 		"/": 200, "/?r=eyJuYW1lIjoibmlnaHQiLCJyZXN0cmljdGlvbnMiOlt7ImV4cCI6IisxZCJ9XX0": 200, "/?r=%00": 400,
-		"/c/ordinary": 200, "/c/hostile": 200, "/c/unknown": 404, "/native?application=%3Cb%3E": 200, "/native/abort?application=x": 200,
-		"/create": 200, "/created": 200, "/home": 200, "/home?view=list&ended=1": 200, "/home?q=night": 200,
+		"/c/ordinary": 200, "/c/hostile": 200, "/c/unknown": 404, "/native?application=%3Cb%3E": 200,
+		"/native/abort?application=x": 200,
+		"/create":                     200, "/created": 200, "/home": 200, "/home?view=list&ended=1": 200, "/home?q=night": 200,
 		"/home/history?mom_id=one%2B/%3D%3D": 200, "/home/revoke?mom_id=one%2B/%3D%3D": 200, "/home/revoke?mom_id=x": 404,
 		"/home/notify?mom_id=one%2B/%3D%3D": 200, "/home/transfer": 200, "/settings": 200, "/calendars/cal1/view": 200,
 		"/calendars/x/view": 404, "/notifications/management": 200, "/notifications/x": 404, "/privacy": 200, "/nowhere": 404,

@@ -222,8 +222,8 @@ func (d *reader) settle(t desk.Terms, resourceOnly bool) desk.Terms {
 	return t
 }
 
-// edit does what a button of the form says other than to send it: it adds a clause or takes one away. It reports whether
-// it was such a button.
+// edit does what a button of the form says other than to send it: it adds a clause or takes one away. It reports
+// whether it was such a button.
 func edit(t *desk.Terms, do string) bool {
 	if do == "add" {
 		if len(t.Restrictions) < ledger.MaxClauses {

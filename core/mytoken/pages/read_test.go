@@ -39,11 +39,13 @@ func fields(f termsForm, issuer string) url.Values {
 	return v
 }
 
-// FuzzForm reads forms of strangers. What is taken can be kept: it is settled already, it is no more than the form said,
-// and shown in a form again it comes back as it is.
+// FuzzForm reads forms of strangers. What is taken can be kept: it is settled already, it is no more than the form
+// said, and shown in a form again it comes back as it is.
 func FuzzForm(f *testing.F) {
-	f.Add("name=x&cap=AT&clauses=1&c0.exp=%2B1d&c0.scope=a+b&c0.hosts=10.0.0.0%2F8&c0.usages_AT=3&rotate=on_AT&lifetime=2&unit=hours")
-	f.Add("clauses=2&c0.nbf=2026-12-01T10%3A00&c0.exp=2026-12-01T10%3A00%3A30&c1.geoip_allow=BE,NL&c1.geoip_disallow=FR&cap=AT")
+	f.Add("name=x&cap=AT&clauses=1&c0.exp=%2B1d&c0.scope=a+b&c0.hosts=10.0.0.0%2F8&c0.usages_AT=3&rotate=on_AT&lifetime=2" +
+		"&unit=hours")
+	f.Add("clauses=2&c0.nbf=2026-12-01T10%3A00&c0.exp=2026-12-01T10%3A00%3A30&c1.geoip_allow=BE,NL&c1.geoip_disallow=FR" +
+		"&cap=AT")
 	f.Add("clauses=99999999999&cap=AT&cap=AT&c0.audience=https%3A%2F%2Fx&name=%ff%00&lifetime=-1")
 	f.Add("clauses=-1&cap=read%40settings&c0.exp=+1y1s&rotate=auto_revoke&rotate=x")
 	f.Add("cap=AT&clauses=1&c0.exp=0000-01-01T00:00&c0.usages_other=9007199254740993")
@@ -101,7 +103,8 @@ func FuzzLink(f *testing.F) {
 			return
 		}
 		d := newReader(url.Values{}, noon(), nil)
-		_ = builder{}.form(desk.Terms{Name: r.Name, Capabilities: r.Capabilities, Restrictions: d.reckon(r.Restrictions), Rotation: r.Rotation})
+		_ = builder{}.form(desk.Terms{Name: r.Name, Capabilities: r.Capabilities, Restrictions: d.reckon(r.Restrictions),
+			Rotation: r.Rotation})
 	})
 }
 
@@ -140,8 +143,9 @@ func TestEdit(t *testing.T) {
 func TestInWords(t *testing.T) {
 	const day = 24 * time.Hour
 	for d, want := range map[time.Duration]string{
-		0: "0 seconds", time.Second: "1 second", 59 * time.Second: "59 seconds", time.Minute: "1 minute", 90 * time.Second: "2 minutes",
-		time.Hour: "1 hour", day: "1 day", 7 * day: "7 days", 14 * day: "2 weeks", 30 * day: "4 weeks", 60 * day: "2 months",
+		0: "0 seconds", time.Second: "1 second", 59 * time.Second: "59 seconds", time.Minute: "1 minute",
+		90 * time.Second: "2 minutes",
+		time.Hour:        "1 hour", day: "1 day", 7 * day: "7 days", 14 * day: "2 weeks", 30 * day: "4 weeks", 60 * day: "2 months",
 		365 * day: "1 year", 800 * day: "2 years", 23*time.Hour + 50*time.Minute: "24 hours",
 	} {
 		if got := inWords(d); got != want {

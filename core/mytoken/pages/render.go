@@ -158,5 +158,8 @@ func (v *visit) fail(err error) error {
 
 // ShowError answers r with the page of an error: for the parts of the server that browsers come to outside of Handler.
 func (p *Pages) ShowError(w http.ResponseWriter, r *http.Request, err error) {
-	httpd.Handle(p.o.Log, func(w http.ResponseWriter, r *http.Request) error { return p.enter(w, r).fail(err) }).ServeHTTP(w, r)
+	httpd.Handle(p.o.Log, func(w http.ResponseWriter, r *http.Request) error {
+		return p.enter(w,
+			r).fail(err)
+	}).ServeHTTP(w, r)
 }

@@ -23,8 +23,8 @@ type Logins interface {
 	Redeem(ctx context.Context, code secret.Text, from desk.Origin) (*desk.Issued, error)
 }
 
-// Mytokens is what a person does with mytokens. Refusals are a *desk.Error. The update of each is what the mytoken of the
-// caller is from now on, nil where it did not change; it may be set beside an error.
+// Mytokens is what a person does with mytokens. Refusals are a *desk.Error. The update of each is what the mytoken of
+// the caller is from now on, nil where it did not change; it may be set beside an error.
 type Mytokens interface {
 	Sub(ctx context.Context, request []byte, c desk.Caller) (*desk.Issued, error)
 	Transfer(ctx context.Context, c desk.Caller) (*desk.Issued, error)

@@ -106,8 +106,8 @@ func (v *visit) token() string {
 	return base64.RawURLEncoding.EncodeToString(m.Sum(nil))
 }
 
-// mark gives a browser that has none the cookie that its forms are bound to. One that keeps its cookies back because another
-// site sent it here has one, perhaps, and a new one would make the forms in its other windows worthless.
+// mark gives a browser that has none the cookie that its forms are bound to. One that keeps its cookies back because
+// another site sent it here has one, perhaps, and a new one would make the forms in its other windows worthless.
 func (v *visit) mark() {
 	if v.browser == "" && v.r.Header.Get("Sec-Fetch-Site") != "cross-site" {
 		v.browser = rand.Text()
@@ -167,8 +167,8 @@ func (v *visit) renewed(update *desk.Issued) {
 	}
 }
 
-// setSession gives the browser a mytoken: in the cookie of the API, which has a path of its own, and where ours says that
-// the login was one for these pages, in theirs.
+// setSession gives the browser a mytoken: in the cookie of the API, which has a path of its own, and where ours says
+// that the login was one for these pages, in theirs.
 func (v *visit) setSession(mt secret.Text, expires time.Time, ours bool) {
 	age := v.p.o.SessionLife
 	if !expires.IsZero() {
