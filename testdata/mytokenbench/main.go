@@ -21,6 +21,7 @@ type plan struct {
 	many    int // for the start
 	round   time.Duration
 	rounds  int
+	only    string // one kind of figures; "": all
 }
 
 func main() {
@@ -31,6 +32,7 @@ func main() {
 	flag.IntVar(&p.many, "many", 100_000, "mytokens for the start; 0: not measured")
 	flag.DurationVar(&p.round, "round", 3*time.Second, "length of a round")
 	flag.IntVar(&p.rounds, "rounds", 3, "rounds of each figure, of which the median counts")
+	flag.StringVar(&p.only, "only", "", "one of access, introspect, beside, logins, cluster, start; default: all")
 	if os.Getenv(bareVar) != "" {
 		bareServer()
 		return
@@ -61,19 +63,24 @@ func (p plan) run(ctx context.Context) error {
 		return fmt.Errorf("start the provider: %w", err)
 	}
 	defer op.close()
-	if err := p.serving(ctx, op); err != nil {
-		return fmt.Errorf("measure the server: %w", err)
+	if p.wants("access") || p.wants("introspect") || p.wants("beside") || p.wants("logins") {
+		if err := p.serving(ctx, op); err != nil {
+			return fmt.Errorf("measure the server: %w", err)
+		}
 	}
-	if err := p.sharing(ctx, op); err != nil {
-		return fmt.Errorf("measure several servers: %w", err)
+	if p.wants("cluster") {
+		if err := p.sharing(ctx, op); err != nil {
+			return fmt.Errorf("measure several servers: %w", err)
+		}
 	}
-	if p.many == 0 {
-		return nil
-	}
-	if err := p.starting(ctx, op); err != nil {
-		return fmt.Errorf("measure the start: %w", err)
+	if p.wants("start") && p.many > 0 {
+		if err := p.starting(ctx, op); err != nil {
+			return fmt.Errorf("measure the start: %w", err)
+		}
 	}
 	return nil
 }
+
+func (p plan) wants(what string) bool { return p.only == "" || p.only == what }
 
 func report(format string, args ...any) { fmt.Printf(format+"\n", args...) }

@@ -32,7 +32,7 @@ func (p plan) serving(ctx context.Context, op *provider) error {
 	}
 	defer s.stop()
 	w := work{s, free, limited}
-	for _, stage := range []func(context.Context) error{w.access, w.introspect, w.beside, w.logins} {
+	for _, stage := range p.stages(w) {
 		if err := stage(ctx); err != nil {
 			return fmt.Errorf("%w\n%s", err, s.out.String())
 		}
@@ -41,6 +41,19 @@ func (p plan) serving(ctx context.Context, op *provider) error {
 	report("bytes of the file for each of %d uses: %d (an event each; the oldest go when there are 1000 of a mytoken, and after 30 days)",
 		op.calls.Load(), (grown-sown)/max(op.calls.Load(), 1))
 	return nil
+}
+
+// stages are those that were asked for.
+func (p plan) stages(w work) (list []func(context.Context) error) {
+	for _, s := range []struct {
+		name string
+		do   func(context.Context) error
+	}{{"access", w.access}, {"introspect", w.introspect}, {"beside", w.beside}, {"logins", w.logins}} {
+		if p.wants(s.name) {
+			list = append(list, s.do)
+		}
+	}
+	return list
 }
 
 type work struct {
