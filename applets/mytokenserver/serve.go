@@ -168,7 +168,9 @@ func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) error {
 	defer stop()
 	background.Go(func() { d.reloads(ctx, hup) })
 	background.Go(func() { d.sweeps(ctx) })
-	background.Go(func() { d.notices.Run(ctx) })
+	late, quiet := context.WithCancel(context.WithoutCancel(ctx)) // requests that end during the grace are told of, too
+	defer quiet()
+	background.Go(func() { d.notices.Run(late) })
 	g, serving := errgroup.WithContext(ctx)
 	for _, s := range d.sockets.List {
 		h := d.front()

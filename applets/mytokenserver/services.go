@@ -10,6 +10,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/mytoken/httpapi"
+	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
 	"github.com/oidcbox/oidcbox/core/mytoken/notices"
 	"github.com/oidcbox/oidcbox/core/mytoken/pages"
 	"github.com/oidcbox/oidcbox/core/mytoken/sshapi"
@@ -22,8 +23,9 @@ import (
 // openNotices makes what tells people of their mytokens.
 func (d *daemon) openNotices(s *settings) (*notices.Notices, error) {
 	o := notices.Options{
-		Issuer: s.issuer, Engine: d.state.Engine(), Tokens: d.ledger, Enter: d.enter, Operator: s.operator.name,
-		Count: d.numbers.mailed, Now: d.env.Now, Log: d.log,
+		Issuer: s.issuer, Engine: d.state.Engine(), Tokens: d.ledger, Enter: d.enter, Tags: d.tagNames,
+		Operator: s.operator.name,
+		Count:    d.numbers.mailed, Now: d.env.Now, Log: d.log,
 	}
 	if s.mail.open {
 		m, err := mail.New(s.mail.Config)
@@ -51,6 +53,13 @@ func (d *daemon) enter(ctx context.Context, c desk.Caller, n desk.Need) (notices
 		return nil, err
 	}
 	return v, nil
+}
+
+// tagNames is desk.TagNames of the generation that answers now.
+func (d *daemon) tagNames(ctx context.Context, user string) (func(ledger.Token) []string, error) {
+	g := d.live.acquire()
+	defer g.release()
+	return g.desk.TagNames(ctx, user)
 }
 
 // openSSH makes the ssh server; nil where there is none.

@@ -183,6 +183,21 @@ func (d *Desk) readTags(ctx context.Context, user string) (tagRecord, error) {
 	return parseTags(raw)
 }
 
+// TagNames returns what tells the tags of each mytoken of a person, for what is subscribed by tag. Who asks has been let
+// in before, or is the server itself.
+func (d *Desk) TagNames(ctx context.Context, user string) (func(ledger.Token) []string, error) {
+	r, err := d.readTags(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	return func(t ledger.Token) (names []string) {
+		for _, m := range r.on(t) {
+			names = append(names, m.Name)
+		}
+		return names
+	}, nil
+}
+
 func parseTags(raw json.RawMessage) (r tagRecord, err error) {
 	if raw == nil {
 		return r, nil

@@ -11,6 +11,11 @@ import (
 	"github.com/oidcbox/oidcbox/store"
 )
 
+// has reports whether a mytoken is in a calendar.
+func (r calendarRecord) has(s subject) bool {
+	return marked(r.Tags, s.tags) || slices.ContainsFunc(r.Tokens, func(a about) bool { return a.MOMID == s.momID })
+}
+
 // calendars are all of a person, the oldest first.
 func (n *Notices) calendars(ctx context.Context, user string) (all []calendarRecord, err error) {
 	err = n.o.Engine.View(ctx, func(tx store.Tx) error {

@@ -141,7 +141,7 @@ func (n *Notices) tidySubs(ctx context.Context, user string, gone func(about) bo
 			if err != nil {
 				return err
 			}
-			if r.Tokens = slices.DeleteFunc(r.Tokens, gone); len(r.Tokens) == 0 && !r.Wide {
+			if r.Tokens = slices.DeleteFunc(r.Tokens, gone); len(r.Tokens) == 0 && !r.Wide && len(r.Tags) == 0 {
 				return dropSub(tx, user, r) // all that it was about is gone
 			}
 			return saveSub(tx, user, r)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,27 +79,26 @@ func (n *Notices) wanting(ctx context.Context, e desk.Notice) ([]subRecord, erro
 	if err != nil {
 		return nil, err
 	}
-	var (
-		out   []subRecord
-		path  []string
-		known bool
-	)
-	for _, r := range all {
-		if !covers(r.Classes, e.Class) {
-			continue
-		}
-		if !r.Wide && !known {
-			t, err := n.o.Tokens.Find(ctx, e.MOMID)
-			if err != nil && !errors.Is(err, ledger.ErrUnknown) {
-				return nil, err
-			}
-			path, known = t.Path, true
-		}
-		if _, ok := r.concerns(e.MOMID, path); ok {
-			out = append(out, r)
-		}
+	all = slices.DeleteFunc(slices.Clone(all), func(r subRecord) bool { return !covers(r.Classes, e.Class) })
+	if len(all) == 0 {
+		return nil, nil
 	}
-	return out, nil
+	about := subject{momID: e.MOMID}
+	if slices.ContainsFunc(all, func(r subRecord) bool { return !r.Wide }) {
+		t, err := n.o.Tokens.Find(ctx, e.MOMID)
+		if err != nil && !errors.Is(err, ledger.ErrUnknown) {
+			return nil, err
+		}
+		tags, err := n.marks(ctx, e.User, byTag(all))
+		if err != nil {
+			return nil, err
+		}
+		about.path, about.tags = t.Path, tags(t)
+	}
+	return slices.DeleteFunc(all, func(r subRecord) bool {
+		_, ok := r.concerns(about)
+		return !ok
+	}), nil
 }
 
 // take turns an event into a mail, or adds it to a sum: where there are many of the kind, or the person has had many

@@ -1,6 +1,7 @@
 package notices
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -170,6 +171,67 @@ func TestEvents(t *testing.T) {
 		if again, _ := b.subscriptions(t.Context(), "alice"); len(again) != 1 {
 			t.Errorf("%d notifications", len(again))
 		}
+	})
+}
+
+// What is subscribed by tag is about the mytokens that have the tag at the time.
+func TestTags(t *testing.T) {
+	tags := map[string][]string{"m1": {"farm", "test"}, "m2": {"other"}}
+	b := newBed(t, func(o *Options) {
+		o.Tags = func(_ context.Context, user string) (func(ledger.Token) []string, error) {
+			return func(t ledger.Token) []string {
+				if t.User != user {
+					return nil
+				}
+				return tags[t.MOMID]
+			}, nil
+		}
+	})
+	b.verified("alice", "alice@example.org")
+	b.mt("alice", "m1", 100*day)
+	b.mt("alice", "m2", 100*day)
+	_, err := b.Notify(t.Context(), b.by("m2"), mytoken.NotificationRequest{
+		Type: "mail", Classes: []string{"security", "expiration"}, Tags: []string{"farm"},
+	})
+	must(t, err)
+	k, err := b.addCalendar(t.Context(), "alice", "a", []string{"farm"}, true)
+	must(t, err)
+	told := func() []string {
+		b.tell(desk.Notice{User: "alice", MOMID: "m1", Name: "one", Class: desk.ClassIPs})
+		b.tell(desk.Notice{User: "alice", MOMID: "m2", Name: "two", Class: desk.ClassIPs})
+		return subjects(b.sends())
+	}
+	inFeed := func() (ids []string) {
+		f, err := b.Feed(t.Context(), k.ID)
+		must(t, err)
+		for _, e := range f.Entries {
+			ids = append(ids, e.MOMID)
+		}
+		return ids
+	}
+	if got := told(); len(got) != 1 || !strings.Contains(got[0], "'one'") || !slices.Equal(inFeed(), []string{"m1"}) {
+		t.Errorf("%v, calendar %v", got, inFeed())
+	}
+	tags["m1"], tags["m2"] = nil, []string{"farm"}
+	if got := told(); len(got) != 1 || !strings.Contains(got[0], "'two'") || !slices.Equal(inFeed(), []string{"m2"}) {
+		t.Errorf("%v, calendar %v", got, inFeed())
+	}
+	b.clock.move(71 * day)
+	if got := b.sends(); len(got) != 1 || !strings.Contains(got[0].Text, "m2") {
+		t.Errorf("%v", subjects(got))
+	}
+	b.people.all = nil
+	b.sender.tidied = time.Time{}
+	b.sends()
+	if subs, err := b.subscriptions(t.Context(), "alice"); err != nil || len(subs) != 1 {
+		t.Errorf("a notification by tag went with the mytokens: %v %v", subs, err)
+	}
+	t.Run("needs_the_capability_for_all", func(t *testing.T) {
+		b.mt("alice", "weak", 0, func(t *ledger.Token) { t.Capabilities = mytoken.Capabilities{"tokeninfo"} })
+		_, err := b.Notify(t.Context(), b.by("weak"), mytoken.NotificationRequest{
+			Type: "mail", Classes: []string{"security"}, Tags: []string{"farm"},
+		})
+		refused(t, err, 403, desk.CodeCapabilities)
 	})
 }
 

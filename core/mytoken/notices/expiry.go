@@ -69,9 +69,13 @@ func (n *Notices) scheduleFor(ctx context.Context, held store.Lease, user string
 	if err != nil {
 		return fmt.Errorf("look for mytokens that end: %w", err)
 	}
+	tags, err := n.marks(ctx, user, byTag(subs))
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for _, t := range all {
-		if step, sub := n.dueFor(t, subs); step > 0 {
+		if step, sub := n.dueFor(t, tags(t), subs); step > 0 {
 			errs = append(errs, n.announce(ctx, held, t, step, sub))
 		}
 	}
@@ -80,7 +84,7 @@ func (n *Notices) scheduleFor(ctx context.Context, held store.Lease, user string
 
 // dueFor returns the step of a mytoken that is due for one of the notifications, 0 for none. What was due before
 // somebody subscribed is not.
-func (n *Notices) dueFor(t ledger.Token, subs []subRecord) (int, *subRecord) {
+func (n *Notices) dueFor(t ledger.Token, tags []string, subs []subRecord) (int, *subRecord) {
 	if t.Expires.IsZero() || t.Condition == ledger.Ended {
 		return 0, nil
 	}
@@ -93,7 +97,7 @@ func (n *Notices) dueFor(t ledger.Token, subs []subRecord) (int, *subRecord) {
 		return 0, nil
 	}
 	for i := range subs {
-		if since, ok := subs[i].concerns(t.MOMID, t.Path); ok && !at.Before(since) {
+		if since, ok := subs[i].concerns(subject{t.MOMID, t.Path, tags}); ok && !at.Before(since) {
 			return step, &subs[i]
 		}
 	}

@@ -60,23 +60,34 @@ func (n *Notices) Feed(ctx context.Context, calID string) (Feed, error) {
 		return Feed{}, fmt.Errorf("look up a calendar: %w", err)
 	}
 	f := Feed{Name: r.Name, URL: n.feedURL(calID)}
-	for _, a := range r.Tokens {
-		t, err := n.own(ctx, user, a.MOMID)
-		if errors.Is(err, ErrUnknown) || err == nil && (t.Condition == ledger.Ended || t.Expires.IsZero()) {
+	all, err := n.o.Tokens.List(ctx, user)
+	if err != nil {
+		return Feed{}, fmt.Errorf("read a calendar: %w", err)
+	}
+	tags, err := n.marks(ctx, user, len(r.Tags) > 0)
+	if err != nil {
+		return Feed{}, err
+	}
+	for _, t := range all {
+		if t.Condition == ledger.Ended || t.Expires.IsZero() || !r.has(subject{t.MOMID, t.Path, tags(t)}) {
 			continue
 		}
-		if err != nil {
-			return Feed{}, fmt.Errorf("read a calendar: %w", err)
+		e := Entry{MOMID: t.MOMID, Name: t.Name, Created: t.Created, Expires: t.Expires}
+		if at := slices.IndexFunc(r.Tokens, func(a about) bool { return a.MOMID == t.MOMID }); at >= 0 {
+			e.Comment = r.Tokens[at].Comment
 		}
-		e := Entry{MOMID: t.MOMID, Name: t.Name, Comment: a.Comment, Created: t.Created, Expires: t.Expires}
-		if code := again[a.MOMID]; code != "" {
+		if code := again[t.MOMID]; code != "" {
 			e.Again = n.link(forRecreating, code)
 		}
 		f.Entries = append(f.Entries, e)
 	}
 	slices.SortFunc(f.Entries, func(a, b Entry) int { return a.Expires.Compare(b.Expires) })
+	f.Entries = f.Entries[:min(len(f.Entries), maxEntries)]
 	return f, nil
 }
+
+// maxEntries bounds a feed: tags can put any number of mytokens into it.
+const maxEntries = 500
 
 func (n *Notices) feedURL(calID string) string { return n.base + PathFeed + "/" + calID }
 

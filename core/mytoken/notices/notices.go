@@ -61,6 +61,8 @@ type Options struct {
 	Tokens Tokens
 	// Enter lets somebody in with a mytoken: desk.Enter.
 	Enter func(ctx context.Context, c desk.Caller, n desk.Need) (Visit, error)
+	// Tags tells the tags of each mytoken of a person: desk.TagNames. nil: there are none.
+	Tags func(ctx context.Context, user string) (func(ledger.Token) []string, error)
 	// Open connects to the mail server, From is the address that mails come from. nil: there is no mail.
 	Open func(ctx context.Context) (Session, error)
 	From mail.Address

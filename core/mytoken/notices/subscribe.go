@@ -17,7 +17,7 @@ type subscription struct {
 	classes  []string
 	tags     []string
 	wide     bool
-	momID    string // where it is not wide
+	momID    string // where it is not wide; "" where it is about tags alone
 	children bool
 	comment  string
 }
@@ -43,7 +43,7 @@ func (n *Notices) subscribe(ctx context.Context, user string, s subscription) (c
 		Version: recordVersion, Type: mytoken.NotifyMail, Code: randomCode(managementLength), End: randomCode(codeLength),
 		Wide: s.wide, Classes: classes, Tags: s.tags, Comment: s.comment, Created: n.now(),
 	}
-	if !s.wide {
+	if !s.wide && s.momID != "" {
 		r.Tokens = []about{{MOMID: s.momID, Children: s.children, Since: r.Created}}
 	}
 	err = n.o.Engine.Update(ctx, func(tx store.WTx) error {
@@ -211,15 +211,43 @@ func (n *Notices) own(ctx context.Context, user, momID string) (ledger.Token, er
 	return t, err
 }
 
+// subject is a mytoken as subscriptions see it.
+type subject struct {
+	momID string
+	path  []string // what it was made from
+	tags  []string
+}
+
 // concerns returns since when a notification is about a mytoken.
-func (r *subRecord) concerns(momID string, path []string) (since time.Time, ok bool) {
-	if r.Wide {
+func (r *subRecord) concerns(s subject) (since time.Time, ok bool) {
+	if r.Wide || marked(r.Tags, s.tags) {
 		return r.Created, true
 	}
 	for _, a := range r.Tokens {
-		if a.MOMID == momID || a.Children && slices.Contains(path, a.MOMID) {
+		if a.MOMID == s.momID || a.Children && slices.Contains(s.path, a.MOMID) {
 			return a.Since, true
 		}
 	}
 	return time.Time{}, false
+}
+
+// marked reports whether a mytoken has one of the tags that are asked for.
+func marked(asked, has []string) bool {
+	return slices.ContainsFunc(asked, func(tag string) bool { return slices.Contains(has, tag) })
+}
+
+// marks returns what tells the tags of the mytokens of a person; it is asked only where somebody subscribed by tag.
+func (n *Notices) marks(ctx context.Context, user string, needed bool) (func(ledger.Token) []string, error) {
+	if n.o.Tags == nil || !needed {
+		return func(ledger.Token) []string { return nil }, nil
+	}
+	tell, err := n.o.Tags(ctx, user)
+	if err != nil {
+		return nil, fmt.Errorf("read tags: %w", err)
+	}
+	return tell, nil
+}
+
+func byTag(subs []subRecord) bool {
+	return slices.ContainsFunc(subs, func(r subRecord) bool { return len(r.Tags) > 0 })
 }

@@ -164,7 +164,7 @@ func (r *subRecord) wire() mytoken.Notification {
 
 // Notify makes a notification, or sends an invitation. The code is empty for an invitation.
 func (n *Notices) Notify(ctx context.Context, c desk.Caller, r mytoken.NotificationRequest) (*desk.Issued, error) {
-	code, update, err := n.notify(ctx, c, r, nil)
+	code, update, err := n.notify(ctx, c, r, r.Tags)
 	code.Wipe()
 	return update, err
 }
@@ -190,7 +190,7 @@ func (n *Notices) notify(ctx context.Context, c desk.Caller, r mytoken.Notificat
 		update, err = n.withToken(ctx, c, r.MOMID, func(v Visit, momID string) (string, string, error) {
 			return eventSubscribed, "invitation", n.invite(ctx, v.User(), momID, r)
 		})
-	case r.UserWide:
+	case r.UserWide, len(tags) > 0 && r.MOMID == "": // about more than one mytoken
 		update, err = n.with(ctx, c, capNotify, func(v Visit) (string, string, error) { return subscribe(v, "") })
 	default:
 		update, err = n.withToken(ctx, c, r.MOMID, subscribe)

@@ -38,9 +38,9 @@ func (n *Notices) About(c *httpapi.Call) (httpapi.Answer, error) {
 	return visit(c, func(who desk.Caller) (httpapi.Answer, error) {
 		var out aboutJSON
 		update, err := n.with(c.Context(), who, "", func(v Visit) (event, comment string, err error) {
-			paths, err := n.asked(c.Context(), v, ids)
+			about, err := n.asked(c.Context(), v, ids)
 			if err == nil {
-				out, err = n.subscribedFor(c.Context(), v.User(), paths)
+				out, err = n.subscribedFor(c.Context(), v.User(), about)
 			}
 			if len(ids) > 0 {
 				return eventInfoOther, "", err
@@ -52,16 +52,20 @@ func (n *Notices) About(c *httpapi.Call) (httpapi.Answer, error) {
 }
 
 // asked returns the mytokens that a request is about, with those they were made from.
-func (n *Notices) asked(ctx context.Context, v Visit, ids []string) (map[string][]string, error) {
+func (n *Notices) asked(ctx context.Context, v Visit, ids []string) ([]subject, error) {
 	held := v.Claims().Capabilities
 	all, mine := rules.Allows(held, capReadNotify), rules.Allows(held, capOwnNotify)
 	if !all && !mine {
 		return nil, n.incapable(ctx, v)
 	}
-	if len(ids) == 0 {
+	if ids = slices.Compact(slices.Sorted(slices.Values(ids))); len(ids) == 0 {
 		ids = []string{v.MOMID()}
 	}
-	paths := make(map[string][]string, len(ids))
+	tags, err := n.marks(ctx, v.User(), true)
+	if err != nil {
+		return nil, err
+	}
+	var about []subject
 	for _, m := range ids {
 		if m == "this" {
 			m = v.MOMID()
@@ -73,12 +77,12 @@ func (n *Notices) asked(ctx context.Context, v Visit, ids []string) (map[string]
 		if !all && m != v.MOMID() && !slices.Contains(t.Path, v.MOMID()) {
 			return nil, n.incapable(ctx, v)
 		}
-		paths[m] = t.Path
+		about = append(about, subject{m, t.Path, tags(t)})
 	}
-	return paths, nil
+	return about, nil
 }
 
-func (n *Notices) subscribedFor(ctx context.Context, user string, paths map[string][]string) (out aboutJSON, err error) {
+func (n *Notices) subscribedFor(ctx context.Context, user string, about []subject) (out aboutJSON, err error) {
 	subs, err := n.subscriptions(ctx, user)
 	if err != nil {
 		return out, err
@@ -87,15 +91,15 @@ func (n *Notices) subscribedFor(ctx context.Context, user string, paths map[stri
 	if err != nil {
 		return out, err
 	}
-	all := make(map[string]*aboutJSON, len(paths))
-	for m := range paths {
-		all[m] = &aboutJSON{}
+	all := make(map[string]*aboutJSON, len(about))
+	for _, a := range about {
+		all[a.momID] = &aboutJSON{}
 	}
 	for i := range subs {
 		var found bool
-		for m, path := range paths {
-			if _, ok := subs[i].concerns(m, path); ok {
-				found, all[m].Notifications = true, append(all[m].Notifications, subs[i].json())
+		for _, a := range about {
+			if _, ok := subs[i].concerns(a); ok {
+				found, all[a.momID].Notifications = true, append(all[a.momID].Notifications, subs[i].json())
 			}
 		}
 		if found {
@@ -104,16 +108,16 @@ func (n *Notices) subscribedFor(ctx context.Context, user string, paths map[stri
 	}
 	for _, k := range cals {
 		var found bool
-		for _, a := range k.Tokens {
-			if to := all[a.MOMID]; to != nil {
-				found, to.Calendars = true, append(to.Calendars, n.calendarJSON(k))
+		for _, a := range about {
+			if k.has(a) {
+				found, all[a.momID].Calendars = true, append(all[a.momID].Calendars, n.calendarJSON(k))
 			}
 		}
 		if found {
 			out.Calendars = append(out.Calendars, n.calendarJSON(k))
 		}
 	}
-	if len(paths) > 1 {
+	if len(all) > 1 {
 		out.Mapping = all
 	}
 	return out, nil

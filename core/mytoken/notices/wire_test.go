@@ -72,6 +72,9 @@ func serve(t testing.TB, edit ...func(*Options)) *server {
 	o := Options{
 		Issuer: s.url, Engine: eng, Tokens: s.ledger, Open: s.post.Open, From: addr(t, "mytoken@example.org"),
 		Enter: func(ctx context.Context, c desk.Caller, n desk.Need) (Visit, error) { return d.Enter(ctx, c, n) },
+		Tags: func(ctx context.Context, user string) (func(ledger.Token) []string, error) {
+			return d.TagNames(ctx, user)
+		},
 	}
 	for _, e := range edit {
 		e(&o)
@@ -215,6 +218,7 @@ func TestOurClient(t *testing.T) {
 			clientMail(t, s, &mt, used)
 			clientNotifications(t, s, &mt, momID, used)
 			clientCalendars(t, s, &mt, momID, used)
+			clientTags(t, s, &mt, momID, used)
 			if rotation != nil && updates != uses || rotation == nil && updates != 0 {
 				t.Errorf("%d uses, %d updates", uses, updates)
 			}
@@ -312,6 +316,31 @@ func clientNotifications(t *testing.T, s *server, mt *secret.Text, momID string,
 	if no := mytokenError(t, s.client.EndNotification(ctx, code)); no.Status != 404 {
 		t.Errorf("%v", no)
 	}
+}
+
+func clientTags(t *testing.T, s *server, mt *secret.Text, momID string, used func(*mytoken.Issued, error)) {
+	ctx := t.Context()
+	u, err := s.client.AddTag(ctx, *mt, mytoken.Tag{Name: "farm"})
+	used(u, err)
+	k, u, err := s.client.AddCalendar(ctx, *mt, "by tag", "farm")
+	used(u, err)
+	for _, tagged := range []bool{false, true} {
+		if tagged {
+			u, err = s.client.Tag(ctx, *mt, mytoken.Tagging{Tag: "farm"})
+			used(u, err)
+		}
+		feed := s.send(http.MethodGet, "/calendars/"+k.ID, secret.Text{}, "", "").body
+		if strings.Contains(feed, "UID:") != tagged {
+			t.Errorf("tagged %v: %s", tagged, feed)
+		}
+	}
+	told, u, err := s.client.Told(ctx, *mt)
+	used(u, err)
+	if len(told.Calendars) != 1 || told.Calendars[0].ID != k.ID {
+		t.Errorf("%+v of %s", told, momID)
+	}
+	u, err = s.client.RemoveCalendar(ctx, *mt, k.ID)
+	used(u, err)
 }
 
 func clientCalendars(t *testing.T, s *server, mt *secret.Text, momID string, used func(*mytoken.Issued, error)) {
