@@ -171,7 +171,7 @@ func (s *mytokenSite) consent(page string, args []string) {
 	if err != nil {
 		s.tb.Fatal(err)
 	}
-	c := &http.Client{Jar: jar, Timeout: 30 * time.Second}
+	c := &http.Client{Jar: jar, Timeout: 30 * time.Second, Transport: trusting()}
 	resp, err := c.Post(page, "application/json", bytes.NewReader(body))
 	if err != nil {
 		s.tb.Fatal(err)

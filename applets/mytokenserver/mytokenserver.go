@@ -24,6 +24,7 @@ type Cmd struct {
 	Admin   adminCmd   `cmd:"" help:"List people and mytokens, revoke, erase a person."`
 	Escrow  escrowCmd  `cmd:"" help:"Revoke at providers what nobody has a mytoken for, with a key that is not on the server."`
 	Backup  backupCmd  `cmd:"" help:"Copy the state of a server to a file, also while it runs."`
+	Copy    copyCmd    `cmd:"" help:"Copy the state to another engine: from a file to PostgreSQL, or back."`
 	Restore restoreCmd `cmd:"" help:"Put a backup in the place of a state that is not there."`
 }
 
