@@ -42,6 +42,10 @@ func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodPost && r.URL.RawQuery == "" {
 		return i.repost(w, r)
 	}
+	r, err := i.pulled(r)
+	if err != nil {
+		return i.pageError(w, err)
+	}
 	req, err := i.readAuthRequest(r)
 	var told *redirectError
 	if errors.As(err, &told) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/token/jose"
 )
 
 // Grant types as they appear in requests and metadata.
@@ -28,7 +29,7 @@ func grantTypes() []string {
 	return []string{GrantCode, GrantRefresh, GrantClient, GrantDevice, GrantExchange}
 }
 
-// Client is a registered application. Without a secret it is public: PKCE is required of it, and it gets no client
+// Client is a registered application. Without secret and keys it is public: PKCE is required of it, and it gets no client
 // credentials, token exchange or introspection.
 type Client struct {
 	ID     string
@@ -41,6 +42,8 @@ type Client struct {
 	// Scope limits what it may ask for; a path scope covers those below it. Empty: everything known.
 	Scope    []string
 	Rotation Rotation // "": that of the issuer
+	// Keys check the assertions of a client that authenticates with private_key_jwt (RFC 7523); it has no secret then.
+	Keys *jose.KeySet
 }
 
 // SampleClients are the clients of the test provider, with well-known secrets.
@@ -81,7 +84,7 @@ func SampleClients() []Client {
 	}
 }
 
-func (c Client) public() bool { return c.Secret.Empty() }
+func (c Client) public() bool { return c.Secret.Empty() && c.Keys == nil }
 
 func (c Client) may(grant string) bool { return slices.Contains(c.Grants, grant) }
 
@@ -92,6 +95,9 @@ func (c Client) check() error {
 	if strings.Contains(c.ID, ":") {
 		// The name part of HTTP Basic credentials ends at a colon.
 		return fmt.Errorf("client %q: the id has a colon", c.ID)
+	}
+	if c.Keys != nil && (c.Keys.Len() == 0 || !c.Secret.Empty()) {
+		return fmt.Errorf("client %q: it has to have keys or a secret", c.ID)
 	}
 	for _, g := range c.Grants {
 		if !slices.Contains(grantTypes(), g) {

@@ -2,7 +2,9 @@ package issuer
 
 import (
 	"net/http"
+	"slices"
 
+	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/transport/httpd"
 )
 
@@ -14,6 +16,7 @@ type metadata struct {
 	JWKSURI               string   `json:"jwks_uri"`
 	RegistrationEndpoint  string   `json:"registration_endpoint"`
 	DeviceEndpoint        string   `json:"device_authorization_endpoint"`
+	PushedEndpoint        string   `json:"pushed_authorization_request_endpoint"`
 	IntrospectionEndpoint string   `json:"introspection_endpoint"`
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
@@ -22,6 +25,7 @@ type metadata struct {
 	ResponseModes         []string `json:"response_modes_supported"`
 	Grants                []string `json:"grant_types_supported"`
 	TokenAuth             []string `json:"token_endpoint_auth_methods_supported"`
+	TokenAuthAlgs         []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	IntrospectionAuth     []string `json:"introspection_endpoint_auth_methods_supported"`
 	RevocationAuth        []string `json:"revocation_endpoint_auth_methods_supported"`
 	Challenges            []string `json:"code_challenge_methods_supported"`
@@ -36,8 +40,12 @@ type metadata struct {
 }
 
 func (i *Issuer) serveMetadata(w http.ResponseWriter, _ *http.Request) error {
-	secretAuth := []string{"client_secret_basic", "client_secret_post"}
-	anyAuth := []string{"client_secret_basic", "client_secret_post", "none"}
+	secretAuth := []string{"client_secret_basic", "client_secret_post", "private_key_jwt"}
+	anyAuth := append(slices.Clone(secretAuth), "none")
+	var algs []string
+	for _, a := range jose.Algs() {
+		algs = append(algs, string(a))
+	}
 	w.Header().Set("Cache-Control", "max-age=60")
 	return httpd.WriteJSON(w, http.StatusOK, metadata{
 		Issuer:                i.o.URL,
@@ -46,6 +54,7 @@ func (i *Issuer) serveMetadata(w http.ResponseWriter, _ *http.Request) error {
 		JWKSURI:               i.endpoint("/jwks"),
 		RegistrationEndpoint:  i.endpoint("/register"),
 		DeviceEndpoint:        i.endpoint("/device_authorization"),
+		PushedEndpoint:        i.endpoint("/par"),
 		IntrospectionEndpoint: i.endpoint("/introspect"),
 		RevocationEndpoint:    i.endpoint("/revoke"),
 		UserinfoEndpoint:      i.endpoint("/userinfo"),
@@ -54,6 +63,7 @@ func (i *Issuer) serveMetadata(w http.ResponseWriter, _ *http.Request) error {
 		ResponseModes:         []string{"query"},
 		Grants:                grantTypes(),
 		TokenAuth:             anyAuth,
+		TokenAuthAlgs:         algs,
 		IntrospectionAuth:     secretAuth,
 		RevocationAuth:        anyAuth,
 		Challenges:            []string{"S256"},

@@ -14,11 +14,12 @@ import (
 
 // How many rows of each kind there may be at once.
 const (
-	mostCodes    = 10_000
-	mostGrants   = 50_000
-	mostDevices  = 2_000
-	mostSessions = 5_000
-	mostClients  = 5_000
+	mostCodes      = 10_000
+	mostAssertions = 100_000
+	mostGrants     = 50_000
+	mostDevices    = 2_000
+	mostSessions   = 5_000
+	mostClients    = 5_000
 )
 
 // Issuer is a provider. It is an http.Handler, and all its methods are safe for concurrent use.
@@ -32,7 +33,7 @@ type Issuer struct {
 	plan  faults
 	tries codeTries
 
-	codes, grants, devices, sessions, clients room
+	codes, pushed, assertions, grants, devices, sessions, clients room
 }
 
 // New checks o, loads or makes the signing keys in o.Engine, and returns the issuer. The error lists every fault of o.
@@ -47,11 +48,13 @@ func New(ctx context.Context, o Options) (*Issuer, error) {
 	}
 	i := &Issuer{
 		o: o, base: base, pages: sync.OnceValue(parsePages),
-		codes:    room{table: codeTable(), most: mostCodes},
-		grants:   room{table: grantTable(), most: mostGrants},
-		devices:  room{table: deviceTable(), most: mostDevices},
-		sessions: room{table: sessionTable(), most: mostSessions},
-		clients:  room{table: clientTable(), most: mostClients},
+		codes:      room{table: codeTable(), most: mostCodes},
+		pushed:     room{table: pushedTable(), most: mostCodes},
+		assertions: room{table: assertionTable(), most: mostAssertions},
+		grants:     room{table: grantTable(), most: mostGrants},
+		devices:    room{table: deviceTable(), most: mostDevices},
+		sessions:   room{table: sessionTable(), most: mostSessions},
+		clients:    room{table: clientTable(), most: mostClients},
 	}
 	if err := i.openRing(ctx); err != nil {
 		return nil, fmt.Errorf("open the issuer's keys: %w", err)
@@ -81,6 +84,7 @@ func (i *Issuer) routes() *http.ServeMux {
 	on("GET "+p+"/device", i.devicePage)
 	on("POST "+p+"/device", i.devicePage)
 
+	on("POST "+p+"/par", i.push)
 	on("POST "+p+"/token", i.token)
 	on("POST "+p+"/device_authorization", i.deviceAuthorization)
 	on("POST "+p+"/introspect", i.introspect)

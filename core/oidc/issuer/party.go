@@ -15,7 +15,7 @@ type party struct {
 	reg        *registration
 }
 
-func (p party) public() bool { return p.SecretHash == "" }
+func (p party) public() bool { return p.SecretHash == "" && p.Keys == nil }
 
 // party finds a client by its id.
 func (i *Issuer) party(ctx context.Context, id string) (party, bool, error) {
@@ -46,9 +46,13 @@ func (i *Issuer) clientForm(w http.ResponseWriter, r *http.Request) (url.Values,
 	return q, c, err
 }
 
-// authenticate finds the client that sent the form, by HTTP Basic or by the form (RFC 6749 section 2.3.1), never both.
+// authenticate finds the client that sent the form, by HTTP Basic, by the form (RFC 6749 section 2.3.1) or by an
+// assertion (RFC 7523), never two of them. A client with keys has no other way.
 // A public client only names itself.
 func (i *Issuer) authenticate(r *http.Request, q url.Values) (party, error) {
+	if r.Header.Get("Authorization") == "" && q.Has("client_assertion") {
+		return i.asserted(r.Context(), q)
+	}
 	id, given, basic, err := credentials(r, q)
 	if err != nil {
 		return party{}, err
@@ -63,7 +67,7 @@ func (i *Issuer) authenticate(r *http.Request, q url.Values) (party, error) {
 	want := p.SecretHash
 	match := subtle.ConstantTimeCompare([]byte(digest(given)), []byte(want)) == 1
 	switch {
-	case !ok, want == "" && given != "", want != "" && !match:
+	case !ok, p.Keys != nil, want == "" && given != "", want != "" && !match:
 		i.o.Log.Info("client authentication failed", "op", "authenticate", "known", ok)
 		return party{}, errClient(i.o.URL, basic)
 	}
@@ -73,7 +77,7 @@ func (i *Issuer) authenticate(r *http.Request, q url.Values) (party, error) {
 func credentials(r *http.Request, q url.Values) (id, given string, basic bool, err error) {
 	id, given = q.Get("client_id"), q.Get("client_secret")
 	if q.Has("client_assertion") || q.Has("client_assertion_type") {
-		return "", "", false, badRequest("client assertions are not supported")
+		return "", "", false, badRequest("the client authenticates in two ways at once")
 	}
 	user, pass, basic := r.BasicAuth()
 	if !basic {

@@ -38,7 +38,7 @@ func TestTokenRefuses(t *testing.T) {
 			400, "invalid_request",
 		},
 		{"two names", "web", "web-secret", url.Values{"client_id": {"native"}}, 401, "invalid_client"},
-		{"an assertion", "", "", url.Values{"client_assertion": {"x"}, "client_id": {"web"}}, 400, "invalid_request"},
+		{"an assertion", "", "", url.Values{"client_assertion": {"x"}, "client_id": {"web"}}, 401, "invalid_client"},
 		{"no code", "native", "", codeForm(""), 400, "invalid_request"},
 		{"a made-up code", "native", "", codeForm("made-up"), 400, "invalid_grant"},
 		{"no refresh token", "native", "", url.Values{"grant_type": {"refresh_token"}}, 400, "invalid_request"},
