@@ -15,6 +15,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/cli"
 	engine "github.com/oidcbox/oidcbox/core/oidc/issuer"
 	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/token/jose"
 )
 
 const (
@@ -35,7 +36,8 @@ type clientFile struct {
 type clientEntry struct {
 	ID           string   `yaml:"id"`
 	Name         string   `yaml:"name"`
-	SecretFile   string   `yaml:"secret_file"` // relative to the client file; absent: a public client
+	SecretFile   string   `yaml:"secret_file"` // relative to the client file; absent, and no key: a public client
+	KeyFile      string   `yaml:"key_file"`    // public key (PEM or JWK) of one that authenticates with private_key_jwt
 	RedirectURIs []string `yaml:"redirect_uris"`
 	Grants       []string `yaml:"grants"`
 	Scope        string   `yaml:"scope"`
@@ -91,14 +93,21 @@ func (e clientEntry) client(dir string) (engine.Client, error) {
 		ID: e.ID, Name: e.Name, RedirectURIs: e.RedirectURIs, Grants: e.Grants, Scope: strings.Fields(e.Scope),
 		Rotation: engine.Rotation(e.Rotation),
 	}
+	if e.KeyFile != "" {
+		b, err := readBounded(beside(dir, e.KeyFile), maxSecretFile)
+		if err != nil {
+			return c, fmt.Errorf("read the key: %w", err)
+		}
+		key, err := jose.ReadPublicKey(b)
+		if err != nil {
+			return c, err
+		}
+		c.Keys = jose.NewKeySet(key)
+	}
 	if e.SecretFile == "" {
 		return c, nil
 	}
-	path := e.SecretFile
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(dir, path)
-	}
-	b, err := readBounded(path, maxSecretFile)
+	b, err := readBounded(beside(dir, e.SecretFile), maxSecretFile)
 	if err != nil {
 		return c, fmt.Errorf("read the secret: %w", err)
 	}
@@ -107,6 +116,14 @@ func (e clientEntry) client(dir string) (engine.Client, error) {
 		return c, errors.New("the secret file is empty")
 	}
 	return c, nil
+}
+
+// beside is a path that a file in dir names.
+func beside(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
 }
 
 func (f clientFile) addTo(o *engine.Options) {

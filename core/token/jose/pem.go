@@ -49,6 +49,35 @@ func ReadPrivateKey(b []byte, alg Alg) (*PrivateKey, error) {
 	return k, nil
 }
 
+// ReadPublicKey reads the other half of what ReadPrivateKey reads: a JWK, or PEM (SubjectPublicKeyInfo), whose kid is its
+// thumbprint. Errors as there.
+func ReadPublicKey(b []byte) (*PublicKey, error) {
+	b = bytes.TrimSpace(b)
+	if bytes.HasPrefix(b, []byte("{")) {
+		return ParsePublicKey(b)
+	}
+	block, _ := pem.Decode(b)
+	if block == nil || block.Type != "PUBLIC KEY" {
+		return nil, fmt.Errorf("read public key: %w: neither a JWK nor PEM with a public key", ErrKey)
+	}
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("read public key: %w", ErrKey)
+	}
+	switch parsed.(type) {
+	case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
+	default:
+		return nil, fmt.Errorf("read public key: %w", ErrKeyType)
+	}
+	k := newPublicKey(parsed, "")
+	k.id, k.hasID = k.Thumbprint(), true
+	jwk, err := k.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("read public key: %w", err)
+	}
+	return ParsePublicKey(jwk) // its checks are those of this one
+}
+
 // parsePEM takes the first block that is a private key; others, as parameters of a curve, may stand before it.
 func parsePEM(b []byte) (crypto.Signer, error) {
 	for block, rest := pem.Decode(b); block != nil; block, rest = pem.Decode(rest) {

@@ -91,3 +91,49 @@ func TestReadPrivateKey(t *testing.T) {
 		}
 	})
 }
+
+// TestReadPublicKey: what one half signs the other verifies, found by its kid.
+func TestReadPublicKey(t *testing.T) {
+	ec, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	_, ed, _ := ed25519.GenerateKey(rand.Reader)
+	weak, _ := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	spki := func(key any) []byte {
+		der, err := x509.MarshalPKIXPublicKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	}
+	for name, pair := range map[string][2][]byte{
+		"ec": {pkcs8(t, ec), spki(ec.Public())}, "ed25519": {pkcs8(t, ed), spki(ed.Public())},
+	} {
+		private, err := ReadPrivateKey(pair[0], "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := ReadPublicKey(pair[1])
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		tok, err := private.Sign("", []byte(`{"a":"b"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := Parse([]byte(tok.Expose()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := NewKeySet(public).Candidates(m.Header)
+		if len(found) != 1 || m.Verify(found[0]) != nil {
+			t.Errorf("%s: %d candidates", name, len(found))
+		}
+	}
+	for name, file := range map[string][]byte{
+		"private": pkcs8(t, ec), "empty": nil, "broken": []byte("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"),
+		"curve nobody takes": spki(weak.Public()),
+	} {
+		if k, err := ReadPublicKey(file); err == nil {
+			t.Errorf("%s: %v", name, k)
+		}
+	}
+}
