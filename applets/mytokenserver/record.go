@@ -7,6 +7,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/audit"
 	"github.com/oidcbox/oidcbox/core/mytoken/desk"
+	"github.com/oidcbox/oidcbox/core/mytoken/httpapi"
 )
 
 // auditRecord is one decision, as it stands in the audit. There is no mytoken and no code in it, and no mail address.
@@ -20,17 +21,18 @@ type auditRecord struct {
 	Provider string `json:"provider,omitempty"`
 	Address  string `json:"address,omitempty"`
 	Agent    string `json:"agent,omitempty"` // what the client calls itself
+	Request  string `json:"req,omitempty"`   // X-Request-Id of the answer
 }
 
 // maxAuditText keeps a record on a line that tools read.
 const maxAuditText = 300
 
 // record counts a decision and writes it down.
-func (d *daemon) record(_ context.Context, e desk.AuditEvent) {
+func (d *daemon) record(ctx context.Context, e desk.AuditEvent) {
 	d.numbers.decisions.With(e.Action, e.Outcome).Add(1)
 	r := auditRecord{
 		Action: e.Action, Outcome: e.Outcome, Reason: short(e.Reason), User: e.User, Token: e.MOMID, Provider: e.Provider,
-		Agent: short(e.From.UserAgent),
+		Agent: short(e.From.UserAgent), Request: httpapi.RequestID(ctx),
 	}
 	if e.From.Client.IsValid() {
 		r.Address = e.From.Client.String()

@@ -45,6 +45,20 @@ func (d *Desk) Grants(ctx context.Context, c Caller) ([]mytoken.Grant, *Issued, 
 
 // SetGrant switches a way of getting tokens.
 func (d *Desk) SetGrant(ctx context.Context, c Caller, grant string, enabled bool) (*Issued, error) {
+	e := AuditEvent{Action: "grant", From: c.Origin}
+	update, err := d.setGrant(ctx, c, setting{grant, enabled}, &e)
+	d.audit(ctx, e, err)
+	return update, err
+}
+
+// setting is a way of getting tokens as it is to be.
+type setting struct {
+	grant   string
+	enabled bool
+}
+
+func (d *Desk) setGrant(ctx context.Context, c Caller, to setting, about *AuditEvent) (*Issued, error) {
+	grant, enabled := to.grant, to.enabled
 	if grant != mytoken.GrantSSH {
 		return nil, badRequest(fmt.Sprintf("value '%s' not valid for GrantType", cutTo(grant, 64)), nil)
 	}
@@ -53,6 +67,7 @@ func (d *Desk) SetGrant(ctx context.Context, c Caller, grant string, enabled boo
 		return nil, err
 	}
 	defer v.Cancel(ctx)
+	about.User, about.MOMID = v.User(), v.MOMID()
 	err = d.o.Ledger.ChangeSetting(ctx, v.User(), settingGrants, func(raw json.RawMessage) (json.RawMessage, error) {
 		on, err := parseGrants(raw)
 		if err != nil {

@@ -91,6 +91,8 @@ func (a *API) basic(c *Call, known map[string]secret.Text) (string, error) {
 	if there && !want.Empty() && want.Equal(given) {
 		return name, nil
 	}
+	a.o.Log.InfoContext(c.Context(), "a wrong name or password", "req", RequestID(c.Context()), "op", opOf(c.Request),
+		"address", c.Origin.Client)
 	if err := a.o.Gate.Guess(c.Origin.Client); err != nil {
 		return "", err
 	}
@@ -115,8 +117,11 @@ func (a *API) addTemplate(c *Call) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	_, err = a.o.Templates.Add(c.Context(), s.group, s.kind, t)
-	return Answer{Status: http.StatusCreated}, err
+	if t, err = a.o.Templates.Add(c.Context(), s.group, s.kind, t); err != nil {
+		return Answer{}, err
+	}
+	a.note(c, "template was added", s, t.ID)
+	return Answer{Status: http.StatusCreated}, nil
 }
 
 func (a *API) replaceTemplate(c *Call) (Answer, error) {
@@ -132,6 +137,7 @@ func (a *API) replaceTemplate(c *Call) (Answer, error) {
 	if t, err = a.o.Templates.Replace(c.Context(), s.group, s.kind, t); err != nil {
 		return Answer{}, err
 	}
+	a.note(c, "template was changed", s, t.ID)
 	return Answer{Body: t}, nil
 }
 
@@ -140,5 +146,16 @@ func (a *API) removeTemplate(c *Call) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	return Answer{}, a.o.Templates.Remove(c.Context(), s.group, s.kind, c.PathValue("id"))
+	id := c.PathValue("id")
+	if err := a.o.Templates.Remove(c.Context(), s.group, s.kind, id); err != nil {
+		return Answer{}, err
+	}
+	a.note(c, "template was removed", s, id)
+	return Answer{}, nil
+}
+
+// note writes into the log who has changed what all people use.
+func (a *API) note(c *Call, what string, s shelf, id string) {
+	a.o.Log.InfoContext(c.Context(), what, "req", RequestID(c.Context()), "group", s.group, "kind", s.kind, "id", id,
+		"address", c.Origin.Client)
 }
