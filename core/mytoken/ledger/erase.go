@@ -54,7 +54,7 @@ func (l *Ledger) erase(ctx context.Context, user string) error {
 		if err := l.forget(ctx, login); err != nil {
 			return err
 		}
-		rows := []row{{tableEscrow, store.Key{login}}, {tableLogins, store.Key{login}}}
+		rows := []row{{tableLogins, store.Key{login}}, {tableEscrow, store.Key{login}}}
 		if err := l.delete(ctx, rows); err != nil {
 			return err
 		}

@@ -336,7 +336,7 @@ func (l *Ledger) sweepLogin(ctx context.Context, login string) (ended bool, err 
 		if err := l.forget(ctx, login); err != nil {
 			return false, err
 		}
-		return true, l.delete(ctx, []row{{tableEscrow, store.Key{login}}, {tableLogins, store.Key{login}}})
+		return true, l.delete(ctx, []row{{tableLogins, store.Key{login}}, {tableEscrow, store.Key{login}}})
 	case !lg.Ended.IsZero():
 		return false, l.forget(ctx, login) // a process may have died between mark and removal
 	}
