@@ -5,10 +5,7 @@ import { createInterface } from "node:readline";
 
 const { chromium } = createRequire(process.env.BROWSER_MODULES + "/")("playwright-core");
 const wait = 20000;
-const args = ["--disable-dev-shm-usage", "--disable-gpu", "--no-first-run"];
-if (process.getuid() === 0) {
-	args.push("--no-sandbox");
-}
+const args = ["--disable-dev-shm-usage", "--disable-gpu", "--no-first-run"]; // and, by default of playwright, --no-sandbox
 const browser = await chromium.launch({ executablePath: process.env.BROWSER, args, timeout: 60000 });
 const pages = new Map();
 let last = 0;

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/secret"
 )
@@ -22,7 +23,8 @@ type consentBody struct {
 	Expires     time.Time
 	SSH         bool
 	Bound       bool   // good only with a key of the one who asks
-	Short       string // what it is answered with, where that is not the mytoken
+	Kind        string // what it is answered with, "" for the mytoken itself
+	Site        string // the web site that the browser goes on to, "" for a program or for these pages
 	Terms       termsView
 	Form        termsForm
 	Open        bool     // the person is changing it
@@ -83,8 +85,30 @@ func (v *visit) consent(status int, a desk.Asked, body consentBody, problem stri
 	body.Code, body.Application, body.Agent = v.r.PathValue("code"), plain(a.Application), plain(a.From.UserAgent)
 	body.From, body.Here = v.p.placeWords(a.From.Client), a.From.Client == v.from.Client
 	body.Provider, body.Created, body.Expires = providerOf(a), a.Created, a.Expires
-	body.SSH, body.Bound, body.Short = a.Purpose == "ssh", a.Bound, a.ResponseType
+	body.SSH, body.Bound, body.Kind = a.Purpose == "ssh", a.Bound, kindWords(a.ResponseType)
+	if a.Web {
+		body.Site = siteOf(a.RedirectURI, v.p.o.Issuer)
+	}
 	return v.show(status, "consent", sheet{Title: "Allow a mytoken?", Problem: problem, Body: body})
+}
+
+// siteOf is the host of a web site that began a login, "" for our own.
+func siteOf(redirectURI, issuer string) string {
+	if redirectURI == "" || strings.HasPrefix(redirectURI, issuer+"/") {
+		return ""
+	}
+	return hostOf(redirectURI)
+}
+
+// kindWords says what a login is answered with, "" for the mytoken itself.
+func kindWords(responseType string) string {
+	switch responseType {
+	case mytoken.KindShortToken:
+		return "a short form of the mytoken"
+	case mytoken.KindTransferCode:
+		return "a transfer code, with which the mytoken can be fetched once"
+	}
+	return ""
 }
 
 func providerOf(a desk.Asked) string {

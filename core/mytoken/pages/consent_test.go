@@ -230,6 +230,19 @@ func TestConsentFromHere(t *testing.T) {
 	b.get("/c/ordinary").want(http.StatusOK, "the address of your browser, too")
 }
 
+// TestConsentOfSite is a login that a web site has begun: it says where the browser goes.
+func TestConsentOfSite(t *testing.T) {
+	b := newBed(t)
+	a := someAsked()
+	a.Web, a.RedirectURI, a.ResponseType, a.Bound = true, "https://portal.example.org/back?x=y", mytoken.KindTransferCode, true
+	b.asked["site"] = a
+	b.get("/c/site").want(http.StatusOK, "goes on to the web site <strong>portal.example.org</strong>", "a transfer code",
+		"only together with a key").valid()
+	a.RedirectURI = b.url + "/home"
+	b.asked["site"] = a
+	b.get("/c/site").want(http.StatusOK).without("goes on to the web site")
+}
+
 func TestConsentUnsupportedKeys(t *testing.T) {
 	b := newBed(t, func(o *pages.Options) { o.Supported = []string{"nbf", "exp", "usages_AT"} })
 	b.asked["ordinary"] = desk.Asked{

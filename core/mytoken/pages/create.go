@@ -234,27 +234,52 @@ func (p *Pages) created(v *visit) error {
 	if code.Empty() {
 		return &desk.Error{Status: http.StatusNotFound, Code: codeRequest}
 	}
-	if kind == pendingSSH {
-		return v.createdSSH(code)
+	fetch := v.fetchMytoken
+	if kind == pendingSSH && p.o.SSH != nil {
+		fetch = v.fetchSSH
 	}
-	i, err := p.o.Logins.Poll(v.r.Context(), code, v.from)
+	show, err := fetch(code)
 	var e *desk.Error
-	if errors.As(err, &e) {
-		if e.Code == desk.CodePending {
-			return v.show(http.StatusOK, "native", sheet{
-				Title: "Not yet", Problem: "The login at the provider has not ended yet. Finish it, then try again.",
-				Body: nativeBody{Pending: true},
-			})
-		}
+	if errors.As(err, &e) && e.Code == desk.CodePending {
+		return v.show(http.StatusOK, "native", sheet{
+			Title: "Not yet", Problem: "The login at the provider has not ended yet. Finish it, then try again.",
+			Body: nativeBody{Pending: true},
+		})
+	}
+	if e != nil && e.Status < http.StatusInternalServerError && e.Status != http.StatusTooManyRequests {
 		v.doneWaiting()
 		return &desk.Error{Status: http.StatusNotFound, Code: codeRequest, Description: e.Description, Err: err}
 	}
 	if err != nil {
 		return err
 	}
-	defer i.Wipe()
 	v.doneWaiting()
-	return v.showIssued(i)
+	return show()
+}
+
+// fetchMytoken and fetchSSH fetch what was made, and return what shows it.
+func (v *visit) fetchMytoken(code secret.Text) (show func() error, err error) {
+	i, err := v.p.o.Logins.Poll(v.r.Context(), code, v.from)
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		defer i.Wipe()
+		return v.showIssued(i)
+	}, nil
+}
+
+func (v *visit) fetchSSH(code secret.Text) (show func() error, err error) {
+	l, err := v.p.o.SSH.FinishSSHKey(v.r.Context(), code, v.from)
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		defer l.Wipe()
+		return v.show(http.StatusOK, "issued", sheet{Title: "Your ssh key can be used", Body: issuedBody{
+			Kind: "ssh user name", User: l.User.Expose(), Config: l.Config.Expose(),
+		}})
+	}, nil
 }
 
 // issuedBody is a mytoken, or what stands for one, on the only page that ever shows it.
@@ -265,7 +290,6 @@ type issuedBody struct {
 	Terms    termsView
 	Transfer bool // it is a transfer code
 	Code     bool // a transfer code can be made for it
-	Login    *mytoken.SSHLogin
 	User     string
 	Config   string
 }
@@ -282,19 +306,4 @@ func (v *visit) showIssued(i *desk.Issued) error {
 		body.Kind, body.Text, body.Transfer, body.Code = "transfer code", i.TransferCode.Expose(), true, false
 	}
 	return v.show(http.StatusOK, "issued", sheet{Title: "Your " + body.Kind, Body: body})
-}
-
-func (v *visit) createdSSH(code secret.Text) error {
-	if v.p.o.SSH == nil {
-		return nowhere()
-	}
-	l, err := v.p.o.SSH.FinishSSHKey(v.r.Context(), code, v.from)
-	if err != nil {
-		return err
-	}
-	defer l.Wipe()
-	v.doneWaiting()
-	return v.show(http.StatusOK, "issued", sheet{Title: "Your ssh key can be used", Body: issuedBody{
-		Kind: "ssh user name", User: l.User.Expose(), Config: l.Config.Expose(),
-	}})
 }

@@ -45,7 +45,9 @@ type fake struct {
 	calendar []mytoken.Calendar
 	polls    int
 	arrivals []desk.Arrival
-	fail     error // of everything that needs the session
+
+	sshPending bool
+	fail       error // of everything that needs the session
 }
 
 func newFake() *fake {
@@ -330,6 +332,10 @@ func (s *fake) AddSSHKey(_ context.Context, _ desk.Caller, r mytoken.SSHKeyReque
 }
 
 func (s *fake) FinishSSHKey(context.Context, secret.Text, desk.Origin) (mytoken.SSHLogin, error) {
+	defer s.lock()()
+	if s.sshPending {
+		return mytoken.SSHLogin{}, &desk.Error{Status: 428, Code: desk.CodePending}
+	}
 	return mytoken.SSHLogin{User: secret.FromString("secretuser"), Config: secret.FromString("Host mytoken\n")}, nil
 }
 

@@ -186,6 +186,9 @@ func TestSettings(t *testing.T) {
 	}
 	b.get("/c/forssh").want(200, "for an ssh key")
 	form := url.Values{"csrf": {b.get("/native").token()}}
+	b.sshPending = true
+	b.post("/created", form).want(200, "has not ended yet")
+	b.sshPending = false
 	b.post("/created", form).want(200, "secretuser", "Host mytoken").valid()
 	b.get("/settings").want(200, "SHA256:abc", "laptop")
 	post("/settings/ssh/remove", 200, "ssh_key_fp", "SHA256:abc").without("laptop")
