@@ -111,9 +111,13 @@ func (d *daemon) mount(s *settings, g *generation) error {
 	}
 	gate := httpapi.NewGate(s.rates.limits(), d.env.Now)
 	templates := desk.NewTemplates(d.ledger, d.env.Now, d.log)
+	var notify func(context.Context, desk.Notice) // nil without mail: then the desk need not look for what is new
+	if d.notices.Mails() {
+		notify = d.notices.Notice
+	}
 	g.desk, err = desk.New(desk.Options{
 		Issuer: s.issuer, Ledger: d.ledger, Minter: d.signer, Upstream: g.providers, World: d.world(s), Features: s.deskFeatures(),
-		Templates: templates.Lookup, Limits: s.limits, DPoP: proofs, Allow: gate.Person, Notify: d.notices.Notice,
+		Templates: templates.Lookup, Limits: s.limits, DPoP: proofs, Allow: gate.Person, Notify: notify,
 		Audit: d.record, Now: d.env.Now, Log: d.log,
 	})
 	if err != nil {

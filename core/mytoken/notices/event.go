@@ -17,7 +17,7 @@ import (
 
 // Notice takes something that a person may want to hear of. It never blocks: it is for desk.Options.Notify.
 func (n *Notices) Notice(_ context.Context, e desk.Notice) {
-	if !n.mails() || e.Class == desk.ClassCreated && e.Email == "" && (e.Wishes == nil || len(e.Wishes.Subscribe) == 0) {
+	if !n.Mails() || e.Class == desk.ClassCreated && e.Email == "" && (e.Wishes == nil || len(e.Wishes.Subscribe) == 0) {
 		return
 	}
 	select {

@@ -154,7 +154,8 @@ func (o *Options) settle() {
 
 func (n *Notices) now() time.Time { return n.o.Now() }
 
-func (n *Notices) mails() bool { return n.o.Open != nil }
+// Mails reports whether there is a mail server. Without one Notice does nothing.
+func (n *Notices) Mails() bool { return n.o.Open != nil }
 
 // stir wakes the sender, if it is in this process.
 func (n *Notices) stir() {

@@ -48,7 +48,7 @@ var errNoRoom = errors.New("no room for another mail")
 // enqueue puts a mail into the outbox, in the change that it belongs to. The person's record is locked, and saved by
 // the caller. Where there is no mail, or no address that was confirmed, it does nothing.
 func (n *Notices) enqueue(tx store.WTx, user string, p *personRecord, l letter) error {
-	if !n.mails() || l.To == "" {
+	if !n.Mails() || l.To == "" {
 		return nil
 	}
 	full, err := get[countRecord](tx, kindMeta, metaOutbox)

@@ -44,7 +44,7 @@ func (n *Notices) SetMail(ctx context.Context, user, address string, html *bool)
 		if err != nil {
 			return fmt.Errorf("change mail settings: %w", ErrAddress)
 		}
-		if !n.mails() {
+		if !n.Mails() {
 			return fmt.Errorf("change mail settings: %w", ErrNoMail)
 		}
 		to = a

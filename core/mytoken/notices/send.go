@@ -142,7 +142,7 @@ func (n *Notices) due(ctx context.Context, held store.Lease) ([]waiting, error) 
 // send sends what is due. A mail server that cannot be reached is left alone for a while, longer each time.
 func (n *Notices) send(ctx context.Context, held store.Lease) error {
 	s := &n.sender
-	if !n.mails() || n.now().Before(s.again) {
+	if !n.Mails() || n.now().Before(s.again) {
 		return nil
 	}
 	all, err := n.due(ctx, held)

@@ -210,7 +210,7 @@ func (n *Notices) notifiable(r mytoken.NotificationRequest) error {
 		return bad(http.StatusBadRequest, desk.CodeRequest, "unknown notification_type")
 	case r.Type == mytoken.NotifyInvite && r.UserWide:
 		return bad(http.StatusBadRequest, desk.CodeRequest, "an invitation is about one mytoken")
-	case !n.mails():
+	case !n.Mails():
 		return ErrNoMail
 	}
 	return nil
