@@ -90,6 +90,25 @@ func TestMytokenSSH(t *testing.T) {
 	if o := s.run("mytoken", "--ssh", host, "AT", "-s", "no.such:/scope"); o.code == 0 || o.out != "" {
 		t.Errorf("a scope that there is not: %+v", o)
 	}
+	t.Run("settings", func(t *testing.T) {
+		s.must("mytoken", "--ssh", host, "settings", "tags", "create", "jobs")
+		s.must("mytoken", "--ssh", host, "MT", "tags", "add", "jobs")
+		if list := s.must("mytoken", "--ssh", host, "settings", "tags", "list"); !strings.Contains(list, "jobs") {
+			t.Errorf("tags: %s", list)
+		}
+		if feed := s.must("mytoken", "--ssh", host, "calendars", "create", "work"); !strings.HasPrefix(feed, s.url+"/calendars/") {
+			t.Errorf("calendar: %s", feed)
+		}
+		if list := s.must("mytoken", "--ssh", host, "calendars", "list"); !strings.Contains(list, "work") {
+			t.Errorf("calendars: %s", list)
+		}
+		s.must("mytoken", "--ssh", host, "calendars", "delete", "--force", "work")
+		s.must("mytoken", "--ssh", host, "notifications", "list")
+		s.must("mytoken", "--ssh", host, "settings", "email", "get")
+		if o := s.run("mytoken", "--ssh", host, "settings", "grants", "list"); o.code == 0 || !strings.Contains(o.errOut, "does not offer") {
+			t.Errorf("what ssh does not have: %+v", o)
+		}
+	})
 	t.Run("host_key_is_the_one_of_the_description", func(t *testing.T) {
 		_, body := s.get(t, "/.well-known/mytoken-configuration")
 		var d struct {
