@@ -46,6 +46,9 @@ func sshSite(t *testing.T) *mytokenSite {
 	return s
 }
 
+// sshHost is what the client writes into ~/.ssh/config for a key of the name laptop.
+const sshHost = "mytoken-laptop"
+
 // TestMytokenSSH: a key gets its mytoken by a login, and tokens over ssh: our server and client, OpenSSH's ssh.
 func TestMytokenSSH(t *testing.T) {
 	s := sshSite(t)
@@ -71,73 +74,33 @@ func TestMytokenSSH(t *testing.T) {
 		t.Errorf("the same key again: %+v", o)
 	}
 
-	const host = "mytoken-laptop"
-	if at := s.must("mytoken", "--ssh", host, "AT", "-s", "openid"); strings.Count(at, ".") != 2 {
+	if at := s.must("mytoken", "--ssh", sshHost, "AT", "-s", "openid"); strings.Count(at, ".") != 2 {
 		t.Errorf("AT: %q", at)
 	}
-	sub := strings.TrimSpace(s.must("mytoken", "MT", "--ssh", host, "--capability", "AT", "--usages-AT", "1"))
+	sub := strings.TrimSpace(s.must("mytoken", "MT", "--ssh", sshHost, "--capability", "AT", "--usages-AT", "1"))
 	for i, want := range []bool{true, false} {
 		if o := s.client(sub, "AT"); (o.code == 0) != want {
 			t.Errorf("use %d of the mytoken from ssh: %+v", i+1, o)
 		}
 	}
-	if info := s.must("mytoken", "--ssh", host, "info"); !strings.Contains(info, "mytoken for ssh-grant: laptop") {
+	if info := s.must("mytoken", "--ssh", sshHost, "info"); !strings.Contains(info, "mytoken for ssh-grant: laptop") {
 		t.Errorf("info: %s", info)
 	}
-	if h := s.must("mytoken", "--ssh", host, "info", "history"); !strings.Contains(h, "OpenSSH") || !strings.Contains(h, "127.0.0.1") {
-		t.Errorf("history: %s", h)
+	history := s.must("mytoken", "--ssh", sshHost, "info", "history")
+	if !strings.Contains(history, "OpenSSH") || !strings.Contains(history, "127.0.0.1") {
+		t.Errorf("history: %s", history)
 	}
-	if o := s.run("mytoken", "--ssh", host, "AT", "-s", "no.such:/scope"); o.code == 0 || o.out != "" {
+	if o := s.run("mytoken", "--ssh", sshHost, "AT", "-s", "no.such:/scope"); o.code == 0 || o.out != "" {
 		t.Errorf("a scope that there is not: %+v", o)
 	}
-	t.Run("settings", func(t *testing.T) {
-		s.must("mytoken", "--ssh", host, "settings", "tags", "create", "jobs")
-		s.must("mytoken", "--ssh", host, "MT", "tags", "add", "jobs")
-		if list := s.must("mytoken", "--ssh", host, "settings", "tags", "list"); !strings.Contains(list, "jobs") {
-			t.Errorf("tags: %s", list)
-		}
-		if feed := s.must("mytoken", "--ssh", host, "calendars", "create", "work"); !strings.HasPrefix(feed, s.url+"/calendars/") {
-			t.Errorf("calendar: %s", feed)
-		}
-		if list := s.must("mytoken", "--ssh", host, "calendars", "list"); !strings.Contains(list, "work") {
-			t.Errorf("calendars: %s", list)
-		}
-		s.must("mytoken", "--ssh", host, "calendars", "delete", "--force", "work")
-		s.must("mytoken", "--ssh", host, "notifications", "list")
-		s.must("mytoken", "--ssh", host, "settings", "email", "get")
-		if o := s.run("mytoken", "--ssh", host, "settings", "grants", "list"); o.code == 0 || !strings.Contains(o.errOut, "does not offer") {
-			t.Errorf("what ssh does not have: %+v", o)
-		}
-	})
-	t.Run("host_key_is_the_one_of_the_description", func(t *testing.T) {
-		_, body := s.get(t, "/.well-known/mytoken-configuration")
-		var d struct {
-			Keys []struct{ Type, Fingerprint string } `json:"ssh_keys"`
-		}
-		if err := json.Unmarshal([]byte(body), &d); err != nil || len(d.Keys) != 1 {
-			t.Fatalf("%v %s", err, body)
-		}
-		out, err := exec.Command("ssh-keygen", "-l", "-f", s.path("known")).Output()
-		if err != nil || !strings.Contains(string(out), d.Keys[0].Fingerprint) {
-			t.Errorf("%v %s, not %s", err, out, d.Keys[0].Fingerprint)
-		}
-	})
-	t.Run("after_a_kill", func(t *testing.T) {
-		if err := s.server.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = s.server.Wait()
-		if o := s.run("mytoken", "--ssh", host, "AT"); o.code != 5 {
-			t.Errorf("no server: %+v", o)
-		}
-		s.serve(t)
-		s.must("mytoken", "--ssh", host, "AT")
-	})
+	t.Run("settings", s.overSSH)
+	t.Run("host_key_is_the_one_of_the_description", s.hostKey)
+	t.Run("after_a_kill", s.killed)
 	if list := s.must("mytoken", "settings", "grants", "ssh", "list", "--url", s.url, "--MT-env", "TEST_MT"); strings.Contains(list, "never") {
 		t.Errorf("it was used: %s", list)
 	}
 	s.must("mytoken", "settings", "grants", "ssh", "delete", "--url", s.url, "--MT-env", "TEST_MT", s.path("id.pub"))
-	if o := s.run("mytoken", "--ssh", host, "AT"); o.code != 4 && o.code != 6 || o.out != "" {
+	if o := s.run("mytoken", "--ssh", sshHost, "AT"); o.code != 4 && o.code != 6 || o.out != "" {
 		t.Errorf("a key that was taken away: %+v", o)
 	}
 	user := ""
@@ -149,6 +112,55 @@ func TestMytokenSSH(t *testing.T) {
 	if log := s.await(s.path("server.log")); user == "" || strings.Contains(log, user) || strings.Contains(log, mt) {
 		t.Error("the user name or the mytoken is in the log")
 	}
+}
+
+// overSSH uses what ssh has beside tokens.
+func (s *mytokenSite) overSSH(t *testing.T) {
+	s.must("mytoken", "--ssh", sshHost, "settings", "tags", "create", "jobs")
+	s.must("mytoken", "--ssh", sshHost, "MT", "tags", "add", "jobs")
+	if list := s.must("mytoken", "--ssh", sshHost, "settings", "tags", "list"); !strings.Contains(list, "jobs") {
+		t.Errorf("tags: %s", list)
+	}
+	if feed := s.must("mytoken", "--ssh", sshHost, "calendars", "create", "work"); !strings.HasPrefix(feed, s.url+"/calendars/") {
+		t.Errorf("calendar: %s", feed)
+	}
+	if list := s.must("mytoken", "--ssh", sshHost, "calendars", "list"); !strings.Contains(list, "work") {
+		t.Errorf("calendars: %s", list)
+	}
+	s.must("mytoken", "--ssh", sshHost, "calendars", "delete", "--force", "work")
+	s.must("mytoken", "--ssh", sshHost, "notifications", "list")
+	s.must("mytoken", "--ssh", sshHost, "settings", "email", "get")
+	if o := s.run("mytoken", "--ssh", sshHost, "settings", "grants", "list"); o.code == 0 || !strings.Contains(o.errOut, "does not offer") {
+		t.Errorf("what ssh does not have: %+v", o)
+	}
+}
+
+// hostKey compares the key that ssh saw with the one that the server describes.
+func (s *mytokenSite) hostKey(t *testing.T) {
+	_, body := s.get(t, "/.well-known/mytoken-configuration")
+	var d struct {
+		Keys []struct{ Type, Fingerprint string } `json:"ssh_keys"`
+	}
+	if err := json.Unmarshal([]byte(body), &d); err != nil || len(d.Keys) != 1 {
+		t.Fatalf("%v %s", err, body)
+	}
+	out, err := exec.Command("ssh-keygen", "-l", "-f", s.path("known")).Output()
+	if err != nil || !strings.Contains(string(out), d.Keys[0].Fingerprint) {
+		t.Errorf("%v %s, not %s", err, out, d.Keys[0].Fingerprint)
+	}
+}
+
+// killed is how ssh fares while the server is down, and after that.
+func (s *mytokenSite) killed(t *testing.T) {
+	if err := s.server.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.server.Wait()
+	if o := s.run("mytoken", "--ssh", sshHost, "AT"); o.code != 5 {
+		t.Errorf("no server: %+v", o)
+	}
+	s.serve(t)
+	s.must("mytoken", "--ssh", sshHost, "AT")
 }
 
 func TestMytokenSetupSSH(t *testing.T) {

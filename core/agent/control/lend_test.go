@@ -136,7 +136,8 @@ func TestLentOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := conn.Write([]byte("POST /v1/logins/kit/lend HTTP/1.1\r\nHost: agent\r\nContent-Length: 0\r\n\r\n")); err != nil {
+		const request = "POST /v1/logins/kit/lend HTTP/1.1\r\nHost: agent\r\nContent-Length: 0\r\n\r\n"
+		if _, err := conn.Write([]byte(request)); err != nil {
 			t.Fatal(err)
 		}
 		line, err := bufio.NewReader(conn).ReadString('\n')

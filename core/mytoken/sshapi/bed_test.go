@@ -147,11 +147,10 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func newBed(t testing.TB, edit ...func(*sshapi.Options)) *bed {
+// open makes the state of a server, and what signs its mytokens.
+func (b *bed) open(base string) (*jose.KeySet, *mint.Minter) {
+	t := b.t
 	t.Helper()
-	b := &bed{t: t, op: &op{subject: "alice"}, log: &lockedBuffer{}}
-	b.http = httptest.NewUnstartedServer(nil)
-	base := "http://" + b.http.Listener.Addr().String()
 	key, err := jose.GenerateKey(jose.ES384, "")
 	must(t, err)
 	minter, err := mint.New(base, key)
@@ -166,8 +165,18 @@ func newBed(t testing.TB, edit ...func(*sshapi.Options)) *bed {
 		Minter: minter, Verify: mint.NewChecker(base, keys).Genuine,
 	})
 	t.Cleanup(func() { must(t, b.ledger.Close(context.Background())) })
+	return keys, minter
+}
+
+func newBed(t testing.TB, edit ...func(*sshapi.Options)) *bed {
+	t.Helper()
+	b := &bed{t: t, op: &op{subject: "alice"}, log: &lockedBuffer{}}
+	b.http = httptest.NewUnstartedServer(nil)
+	base := "http://" + b.http.Listener.Addr().String()
+	keys, minter := b.open(base)
 	log := slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	features := desk.Features{Polling: true, Subtokens: true, Transfer: true, Short: true}
+	var err error
 	b.desk, err = desk.New(desk.Options{
 		Issuer: base, Ledger: b.ledger, Minter: minter, Upstream: b.op, Features: features, Log: log,
 	})
@@ -180,9 +189,10 @@ func newBed(t testing.TB, edit ...func(*sshapi.Options)) *bed {
 	b.host = signer.PublicKey()
 	api, err := httpapi.New(httpapi.Options{
 		Issuer: base, Desk: b.desk, Keys: func() *jose.KeySet { return keys }, Alg: jose.ES384, Log: log,
-		Features: httpapi.Features{Features: features, SSH: true, Introspect: true, History: true, Tree: true, List: true, Revocation: true},
-		SSHKeys:  []httpapi.HostKey{{Type: signer.PublicKey().Type(), Fingerprint: ssh.FingerprintSHA256(signer.PublicKey())}},
-		Mount:    httpapi.SSHRoutes(b.keys),
+		Features: httpapi.Features{
+			Features: features, SSH: true, Introspect: true, History: true, Tree: true, List: true, Revocation: true,
+		},
+		Mount: httpapi.SSHRoutes(b.keys),
 	})
 	must(t, err)
 	b.http.Config.Handler = api.Handler()

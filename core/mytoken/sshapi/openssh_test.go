@@ -98,7 +98,8 @@ func TestOpenSSH(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 			data := base64.StdEncoding.EncodeToString([]byte(`{"scope":"storage.read:/"}`))
-			if got := o.run(user, path, "AT", mytoken.SSHBase64, data); got.status != 0 || !strings.HasPrefix(got.out, "access-") {
+			got := o.run(user, path, "AT", mytoken.SSHBase64, data)
+			if got.status != 0 || !strings.HasPrefix(got.out, "access-") {
 				t.Errorf("%+v", got)
 			}
 			if got := o.run(user, path, "introspect"); got.status != 0 || !strings.Contains(got.out, `"valid":true`) {
@@ -134,7 +135,8 @@ func (o *openssh) entry(config, key, kind string) {
 	config += "    IdentityFile " + key + "\n    IdentitiesOnly yes\n    UserKnownHostsFile " +
 		filepath.Join(o.dir, "known") + "\n"
 	must(o.t, os.WriteFile(path, []byte(config), 0o600))
-	out, err := exec.Command("ssh", "-F", path, "-o", "BatchMode=yes", "-o", "IdentityAgent=none", "mytoken-"+kind, "AT").Output()
+	args := []string{"-F", path, "-o", "BatchMode=yes", "-o", "IdentityAgent=none", "mytoken-" + kind, "AT"}
+	out, err := exec.Command("ssh", args...).Output()
 	if err != nil || !strings.HasPrefix(string(out), "access-") {
 		o.t.Errorf("%v %q with\n%s", err, out, config)
 	}
