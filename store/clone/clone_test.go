@@ -2,6 +2,7 @@ package clone_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -9,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"crypto/rand"
 
 	"github.com/oidcbox/oidcbox/store"
 	"github.com/oidcbox/oidcbox/store/boltstore"

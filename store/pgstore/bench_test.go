@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oidcbox/oidcbox/store"
 )
@@ -30,10 +31,20 @@ func BenchmarkBesideRaw(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	config, err := pgxpool.ParseConfig(server(b).URL(""))
+	if err != nil {
+		b.Fatal(err)
+	}
+	config.MaxConns = 16
+	raw, err := pgxpool.NewWithConfig(b.Context(), config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(raw.Close)
 	for _, work := range []struct {
 		name      string
 		ours, raw func(context.Context, int64) error
-	}{{"issue", e.issue, rawIssue(e)}, {"read", e.readParent, rawRead(e)}} {
+	}{{"issue", e.issue, rawIssue(e, raw)}, {"read", e.readParent, rawRead(e, raw)}} {
 		for _, clients := range []int{1, 64} {
 			b.Run(work.name+"_"+strconv.Itoa(clients), func(b *testing.B) {
 				for b.Loop() { // once, with -benchtime 1x
@@ -100,10 +111,10 @@ func rawGet(ctx context.Context, t pgx.Tx, e *Engine) error {
 	return t.QueryRow(ctx, e.sql.get, []byte(texts.Name), store.Key{"parent"}.Encode()).Scan(&value, &until)
 }
 
-func rawIssue(e *Engine) func(context.Context, int64) error {
+func rawIssue(e *Engine, pool *pgxpool.Pool) func(context.Context, int64) error {
 	return func(ctx context.Context, n int64) error {
 		id := strconv.FormatInt(n%1000, 10)
-		return pgx.BeginFunc(ctx, e.pool, func(t pgx.Tx) error {
+		return pgx.BeginFunc(ctx, pool, func(t pgx.Tx) error {
 			if err := rawGet(ctx, t, e); err != nil {
 				return err
 			}
@@ -117,9 +128,9 @@ func rawIssue(e *Engine) func(context.Context, int64) error {
 	}
 }
 
-func rawRead(e *Engine) func(context.Context, int64) error {
+func rawRead(e *Engine, pool *pgxpool.Pool) func(context.Context, int64) error {
 	how := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	return func(ctx context.Context, _ int64) error {
-		return pgx.BeginTxFunc(ctx, e.pool, how, func(t pgx.Tx) error { return rawGet(ctx, t, e) })
+		return pgx.BeginTxFunc(ctx, pool, how, func(t pgx.Tx) error { return rawGet(ctx, t, e) })
 	}
 }

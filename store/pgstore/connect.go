@@ -1,73 +1,48 @@
 package pgstore
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"strings"
-	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
-)
-
-const (
-	connLife     = time.Hour
-	connIdle     = 5 * time.Minute
-	healthPeriod = 30 * time.Second
 )
 
 // configure reads the address and sets limits.
-func configure(address func() (string, error), o Options) (*pgxpool.Config, error) {
+func configure(address func() (string, error), o Options) (settings, error) {
 	text, err := address()
 	if err != nil {
-		return nil, err
+		return settings{}, err
 	}
 	u, err := url.Parse(strings.TrimSpace(text))
 	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
-		return nil, ErrURL
+		return settings{}, ErrURL
 	}
 	config, err := parse(u)
 	if err != nil {
-		return nil, err
+		return settings{}, err
 	}
 	if !o.AllowPlain {
-		if err := protected(config.ConnConfig); err != nil {
-			return nil, err
+		if err := protected(config); err != nil {
+			return settings{}, err
 		}
 	}
-	config.MaxConns = int32(min(o.MaxConns, 1000)) //nolint:gosec // bounded
-	config.MinConns, config.MinIdleConns = 0, 0
-	config.MaxConnLifetime, config.MaxConnLifetimeJitter = connLife, connLife/10
-	config.MaxConnIdleTime, config.HealthCheckPeriod = connIdle, healthPeriod
-	config.PingTimeout = o.Connect
-	config.ConnConfig.ConnectTimeout = o.Connect
-	config.ConnConfig.RuntimeParams["application_name"] = strings.TrimSpace("oidcbox " + o.Role)
-	if ask := o.Password; ask != nil {
-		config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
-			word, err := ask()
-			if err != nil {
-				return fmt.Errorf("read password of database: %w", err)
-			}
-			c.Password = word
-			return nil
-		}
-	}
-	return config, nil
+	config.ConnectTimeout = o.Connect
+	config.RuntimeParams["application_name"] = strings.TrimSpace("oidcbox " + o.Role)
+	return settings{config: config, password: o.Password}, nil
 }
 
 // parse reads a URL. Where it says nothing, other machines are reached with verify-full, and of several servers the one
 // that takes changes is chosen.
-func parse(u *url.URL) (*pgxpool.Config, error) {
+func parse(u *url.URL) (*pgconn.Config, error) {
 	config, err := parseText(u)
 	if err != nil {
 		return nil, err
 	}
 	q := u.Query()
-	if !q.Has("sslmode") && !q.Has("ssl") && elsewhere(config.ConnConfig) {
+	if !q.Has("sslmode") && !q.Has("ssl") && elsewhere(config) {
 		q.Set("sslmode", "verify-full")
 	}
 	if !q.Has("target_session_attrs") && strings.Contains(u.Host+q.Get("host"), ",") {
@@ -78,8 +53,8 @@ func parse(u *url.URL) (*pgxpool.Config, error) {
 }
 
 // parseText hides the driver's message where it might repeat a piece of the password.
-func parseText(u *url.URL) (*pgxpool.Config, error) {
-	config, err := pgxpool.ParseConfig(u.String())
+func parseText(u *url.URL) (*pgconn.Config, error) {
+	config, err := pgconn.ParseConfig(u.String())
 	if err == nil {
 		return config, nil
 	}
@@ -92,7 +67,7 @@ func parseText(u *url.URL) (*pgxpool.Config, error) {
 }
 
 // elsewhere reports whether one of the servers is on another machine.
-func elsewhere(c *pgx.ConnConfig) bool {
+func elsewhere(c *pgconn.Config) bool {
 	if !local(c.Host) {
 		return true
 	}
@@ -114,7 +89,7 @@ func local(host string) bool {
 
 // protected refuses each way to another machine on which somebody in between could read or answer. That includes
 // sslmode=prefer and allow, which go on without encryption when somebody asks them to, and require without a CA.
-func protected(c *pgx.ConnConfig) error {
+func protected(c *pgconn.Config) error {
 	ways := append([]*pgconn.FallbackConfig{{Host: c.Host, TLSConfig: c.TLSConfig}}, c.Fallbacks...)
 	for _, w := range ways {
 		if local(w.Host) {

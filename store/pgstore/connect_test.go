@@ -55,10 +55,10 @@ func TestConfigure(t *testing.T) {
 			continue
 		}
 		remote := strings.Contains(tc.url, "example") && !tc.plain
-		if tls := c.ConnConfig.TLSConfig; remote && (tls == nil || tls.InsecureSkipVerify || tls.ServerName == "") {
+		if tls := c.config.TLSConfig; remote && (tls == nil || tls.InsecureSkipVerify || tls.ServerName == "") {
 			t.Errorf("%s: certificate is not checked: %+v", tc.url, tls)
 		}
-		if several := strings.Contains(tc.url, ","); several != (c.ConnConfig.ValidateConnect != nil) {
+		if several := strings.Contains(tc.url, ","); several != (c.config.ValidateConnect != nil) {
 			t.Errorf("%s: a standby would be taken", tc.url)
 		}
 	}
@@ -238,8 +238,13 @@ func bouncer(t *testing.T) string {
 func TestPooler(t *testing.T) {
 	url := bouncer(t)
 	e := mustOpen(t, url, Options{Schema: newSchema()})
-	if m := e.pool.Config().ConnConfig.DefaultQueryExecMode; m != pgx.QueryExecModeExec {
-		t.Errorf("the pooler was not noticed: mode %v", m)
+	c, err := e.pool.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
+	if c.Value().prepared != nil {
+		t.Error("the pooler was not noticed: statements are prepared")
+	}
+	e.pool.give(c)
 	contract(t, url)
 }

@@ -24,7 +24,10 @@ var (
 // States of PostgreSQL, Appendix A of its manual.
 const (
 	readOnlyTransaction = "25006" // a standby answers
+	changedPlan         = "0A000" // of a prepared statement
+	unknownStatement    = "26000" // a pooler has come in between
 	invalidSchema       = "3F000"
+	failedTransaction   = "25P02"
 	serialization       = "40001"
 	completionUnknown   = "40003"
 	deadlock            = "40P01"
@@ -66,7 +69,10 @@ func failed(ctx context.Context, doing string, err error) *failure {
 	return &failure{err: fmt.Errorf("%s: %w: %w", doing, store.ErrUnavailable, err), again: true}
 }
 
-var errAnswer = errors.New("database refuses")
+var (
+	errAnswer     = errors.New("database refuses")
+	errConnection = errors.New("connection is closed")
+)
 
 // meaning says what an answer of the server is to the store, and whether to try again.
 func meaning(answer *pgconn.PgError) (error, bool) {
@@ -77,7 +83,7 @@ func meaning(answer *pgconn.PgError) (error, bool) {
 		return store.ErrNoSpace, false
 	case noRight:
 		return ErrRights, false
-	case tooManyConnections, readOnlyTransaction:
+	case tooManyConnections, readOnlyTransaction, changedPlan, unknownStatement:
 		return store.ErrUnavailable, true
 	}
 	switch {
@@ -92,7 +98,7 @@ func meaning(answer *pgconn.PgError) (error, bool) {
 func unknownCommit(err error) bool {
 	answer, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
-		return !pgconn.SafeToRetry(err)
+		return true
 	}
 	return answer.Severity != "ERROR" || answer.Code == completionUnknown || strings.HasPrefix(answer.Code, "08")
 }

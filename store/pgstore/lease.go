@@ -6,8 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/oidcbox/oidcbox/store"
 )
 
@@ -63,7 +61,7 @@ func (e *Engine) take(ctx context.Context, name, owner []byte, ttl time.Duration
 ) {
 	err = e.changeLease(ctx, func(t *tx) error {
 		var until int64
-		_, err := t.ask(func(r pgx.Rows) error { return r.Scan(&until) }, t.e.sql.leaseLeft, name, owner)
+		_, err := t.ask(func(r row) error { return r.scan(&until) }, t.e.sql.leaseLeft, name, owner)
 		if err != nil {
 			return t.fail("look at lease", err)
 		}
@@ -71,7 +69,7 @@ func (e *Engine) take(ctx context.Context, name, owner []byte, ttl time.Duration
 			return errHeld
 		}
 		var got int64
-		n, err := t.ask(func(r pgx.Rows) error { return r.Scan(&got) },
+		n, err := t.ask(func(r row) error { return r.scan(&got) },
 			t.e.sql.leaseTake, name, t.now+ttl.Milliseconds(), owner, t.now)
 		if err != nil {
 			return t.fail("take lease", err)

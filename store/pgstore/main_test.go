@@ -88,7 +88,7 @@ func mustOpen(tb testing.TB, url string, o Options) *Engine {
 }
 
 // query runs SQL beside the engine.
-func query(tb testing.TB, sql string, into ...any) {
+func sqlDo(tb testing.TB, sql string, into ...any) {
 	tb.Helper()
 	conn, err := pgx.Connect(context.Background(), server(tb).URL(""))
 	if err != nil {
@@ -115,7 +115,7 @@ func newClock(tb testing.TB) *steppedClock {
 	tb.Helper()
 	c := &steppedClock{name: newSchema()}
 	c.ms.Store(time.Now().UnixMilli())
-	query(tb, fmt.Sprintf("create table public.%s (ms bigint); insert into public.%[1]s values (%d)", c.name, c.ms.Load()))
+	sqlDo(tb, fmt.Sprintf("create table public.%s (ms bigint); insert into public.%[1]s values (%d)", c.name, c.ms.Load()))
 	return c
 }
 
@@ -125,7 +125,7 @@ func (c *steppedClock) Now() time.Time { return time.UnixMilli(c.ms.Load()) }
 
 // step moves it, and then gives those who look at it a little real time.
 func (c *steppedClock) step(tb testing.TB, d time.Duration) {
-	query(tb, fmt.Sprintf("update public.%s set ms = %d", c.name, c.ms.Add(d.Milliseconds())))
+	sqlDo(tb, fmt.Sprintf("update public.%s set ms = %d", c.name, c.ms.Add(d.Milliseconds())))
 	time.Sleep(50 * time.Millisecond)
 }
 

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/oidcbox/oidcbox/store"
 )
 
@@ -65,7 +63,7 @@ const databaseClock = "floor(extract(epoch from clock_timestamp()) * 1000)::bigi
 // Engine implements store.Engine. Use Open.
 type Engine struct {
 	o    Options
-	pool *pgxpool.Pool
+	pool *pool
 	sql  statements
 
 	mu       sync.Mutex // guards what follows
@@ -82,16 +80,16 @@ type Engine struct {
 // fs.ErrNotExist.
 func Open(ctx context.Context, url func() (string, error), o Options) (*Engine, error) {
 	o = o.withDefaults()
-	config, err := configure(url, o)
+	s, err := configure(url, o)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	e := &Engine{o: o, released: make(chan struct{}), closed: make(chan struct{})}
-	err = e.again(ctx, func() error { return e.prepare(ctx, config) })
+	err = e.again(ctx, func() error { return e.prepare(ctx, &s) })
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	if e.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+	if e.pool, err = newPool(s, o.MaxConns); err != nil {
 		return nil, fmt.Errorf("open database: %w", failed(ctx, "make pool", err))
 	}
 	return e, nil
@@ -221,6 +219,6 @@ func (e *Engine) Close() error {
 	}
 	close(e.closed)
 	e.mu.Unlock()
-	e.pool.Close()
+	e.pool.close()
 	return nil
 }

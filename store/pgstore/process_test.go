@@ -175,7 +175,7 @@ func TestHotRow(t *testing.T) {
 	wg.Wait()
 	wantCount(t, e, 320, 320)
 	var rows int
-	query(t, "select count(*) from "+e.o.Schema+".records", &rows)
+	sqlDo(t, "select count(*) from "+e.o.Schema+".records", &rows)
 	if rows != 1 {
 		t.Errorf("%d rows after counting in one", rows)
 	}

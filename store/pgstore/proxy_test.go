@@ -203,7 +203,7 @@ func TestLostConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 		var fence int
-		query(t, "select fence from "+e.o.Schema+".leases", &fence)
+		sqlDo(t, "select fence from "+e.o.Schema+".leases", &fence)
 		if fence != 2 {
 			t.Errorf("fence %d: it was not taken twice by the same owner", fence)
 		}

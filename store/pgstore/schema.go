@@ -2,13 +2,9 @@ package pgstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/oidcbox/oidcbox/store"
 )
@@ -41,15 +37,10 @@ func raced(err error) bool {
 
 // prepare looks at the database over a connection of its own: is there a pooler in between, are changes durable, are
 // the tables there and of a version that we know.
-func (e *Engine) prepare(ctx context.Context, config *pgxpool.Config) error {
-	c := config.ConnConfig.Copy()
-	if config.BeforeConnect != nil {
-		if err := config.BeforeConnect(ctx, c); err != nil {
-			return err
-		}
-	}
-	c.DefaultQueryExecMode = pgx.QueryExecModeExec
-	conn, err := pgx.ConnectConfig(ctx, c)
+func (e *Engine) prepare(ctx context.Context, s *settings) error {
+	once := *s
+	once.shared = true // until we know better
+	conn, err := once.connect(ctx)
 	if err != nil {
 		return failed(ctx, "connect", err)
 	}
@@ -59,26 +50,27 @@ func (e *Engine) prepare(ctx context.Context, config *pgxpool.Config) error {
 
 	var backend uint32
 	var durable, fsync string
-	ask := "select pg_backend_pid(), current_setting('synchronous_commit'), current_setting('fsync')"
-	if err := conn.QueryRow(ctx, ask).Scan(&backend, &durable, &fsync); err != nil {
+	_, err = conn.run(ctx, query{
+		sql:  "select pg_backend_pid(), current_setting('synchronous_commit'), current_setting('fsync')",
+		scan: func(r row) error { return r.scan(&backend, &durable, &fsync) },
+	})
+	if err != nil {
 		return failed(ctx, "look at the server", err)
 	}
 	// A pooler gives out numbers of its own. Prepared statements would be left behind on a session of somebody else.
-	pooled, lazy := backend != conn.PgConn().PID(), durable == "off"
-	if pooled {
-		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
-	} else {
-		e.o.session(config.ConnConfig.RuntimeParams, lazy)
+	lazy := durable == "off"
+	if s.shared = backend != conn.PID(); !s.shared {
+		e.o.session(s.config.RuntimeParams, lazy)
 	}
 	if fsync != "on" {
 		e.o.Log.Warn("database does not write to disk before it answers (fsync is off): a crash loses changes")
 	}
-	e.sql = e.o.texts(pooled, lazy)
+	e.sql = e.o.texts(s.shared, lazy)
 	return e.ensure(ctx, conn)
 }
 
 // ensure creates or upgrades the tables.
-func (e *Engine) ensure(ctx context.Context, conn *pgx.Conn) error {
+func (e *Engine) ensure(ctx context.Context, conn *session) error {
 	have, err := e.readMeta(ctx, conn)
 	switch {
 	case err != nil:
@@ -115,31 +107,46 @@ type meta struct {
 	role            string
 }
 
-func (e *Engine) readMeta(ctx context.Context, conn *pgx.Conn) (meta, error) {
+func (e *Engine) readMeta(ctx context.Context, conn *session) (meta, error) {
 	var m meta
-	err := conn.QueryRow(ctx, e.sql.metaSelect).Scan(&m.version, &m.oldest, &m.role)
+	look := func(r row) error { return r.scan(&m.version, &m.oldest, &m.role) }
+	n, err := conn.run(ctx, query{sql: e.sql.metaSelect, scan: look})
 	switch {
-	case err == nil && m.version <= 0:
-		return m, fmt.Errorf("tables in schema %q have version %d: %w", e.o.Schema, m.version, store.ErrVersion)
-	case err == nil, isCode(err, undefinedTable, invalidSchema):
-		return m, nil
-	case errors.Is(err, pgx.ErrNoRows):
+	case isCode(err, undefinedTable, invalidSchema):
+		return meta{}, nil
+	case err != nil:
+		return m, failed(ctx, "read version", err)
+	case n == 0:
 		return m, fmt.Errorf("table meta of schema %q is empty: %w", e.o.Schema, store.ErrCorrupt)
+	case m.version <= 0:
+		return m, fmt.Errorf("tables in schema %q have version %d: %w", e.o.Schema, m.version, store.ErrVersion)
 	}
-	return m, failed(ctx, "read version", err)
+	return m, nil
 }
 
 // upgrade goes from one version to ours in one transaction. Two at once: one fails and looks again.
-func (e *Engine) upgrade(ctx context.Context, conn *pgx.Conn, from int) error {
-	schema := pgx.Identifier{e.o.Schema}.Sanitize()
-	t, err := conn.Begin(ctx)
-	if err != nil {
+func (e *Engine) upgrade(ctx context.Context, conn *session, from int) error {
+	if err := do(ctx, conn, "begin"); err != nil {
 		return err
 	}
-	defer func() { _ = t.Rollback(context.WithoutCancel(ctx)) }()
+	if err := e.climb(ctx, conn, from); err != nil {
+		return err // the connection ends now, and the transaction with it
+	}
+	return do(ctx, conn, "commit")
+}
+
+// do runs statements that give nothing back.
+func do(ctx context.Context, conn *session, sql string) error {
+	_, err := conn.Exec(ctx, sql).ReadAll()
+	return err
+}
+
+func (e *Engine) climb(ctx context.Context, conn *session, from int) error {
+	schema := quote(e.o.Schema)
 	if from > 0 {
 		var now int
-		if err := t.QueryRow(ctx, "select version from "+schema+".meta for update").Scan(&now); err != nil {
+		lock := "select version from " + schema + ".meta for update"
+		if _, err := conn.run(ctx, query{sql: lock, scan: func(r row) error { return r.scan(&now) }}); err != nil {
 			return err
 		}
 		if now != from {
@@ -147,16 +154,16 @@ func (e *Engine) upgrade(ctx context.Context, conn *pgx.Conn, from int) error {
 		}
 	}
 	for _, s := range e.o.layout[from:] {
-		if _, err := t.Exec(ctx, strings.ReplaceAll(s.sql, "{s}", schema), pgx.QueryExecModeSimpleProtocol); err != nil {
+		if err := do(ctx, conn, strings.ReplaceAll(s.sql, "{s}", schema)); err != nil {
 			return err
 		}
 	}
 	own := len(e.o.layout)
-	_, err = t.Exec(ctx, "insert into "+schema+`.meta as m (version, oldest, role) values ($1, $2, $3)
+	note := query{
+		sql: "insert into " + schema + `.meta as m (version, oldest, role) values ($1, $2, $3)
 		on conflict (one) do update set version = excluded.version, oldest = greatest(m.oldest, excluded.oldest)`,
-		int64(own), int64(e.o.layout[own-1].oldest), e.o.Role)
-	if err != nil {
-		return err
+		args: []any{int64(own), int64(e.o.layout[own-1].oldest), e.o.Role},
 	}
-	return t.Commit(ctx)
+	_, err := conn.run(ctx, note)
+	return err
 }

@@ -40,7 +40,7 @@ func TestVersions(t *testing.T) {
 		t.Errorf("open by a program that is too old: %v", err)
 	}
 	wantCount(t, newest, 5, 5)
-	query(t, "update "+schema+".meta set version = 0")
+	sqlDo(t, "update "+schema+".meta set version = 0")
 	if _, err := Open(t.Context(), text(url), Options{Schema: schema}); !errors.Is(err, store.ErrVersion) {
 		t.Errorf("tables of a version that never was: %v", err)
 	}
@@ -56,12 +56,12 @@ func TestOpenRefuses(t *testing.T) {
 	if _, err = Open(t.Context(), text(url), Options{Schema: schema, Role: "other"}); !errors.Is(err, store.ErrWrongRole) {
 		t.Errorf("another role: %v", err)
 	}
-	query(t, "delete from "+schema+".meta")
+	sqlDo(t, "delete from "+schema+".meta")
 	if _, err = Open(t.Context(), text(url), Options{Schema: schema, Role: "one"}); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("no version: %v", err)
 	}
 	user := newSchema()
-	query(t, "create user "+user)
+	sqlDo(t, "create user "+user)
 	weak := strings.Replace(url, "user=oidcbox", "user="+user, 1)
 	if _, err = Open(t.Context(), text(weak), Options{Schema: newSchema()}); !errors.Is(err, ErrRights) {
 		t.Errorf("user without rights: %v", err)
@@ -102,12 +102,13 @@ func TestNames(t *testing.T) {
 
 // TestDurable: an acknowledged change is on the disk, whatever the database's settings say.
 func TestDurable(t *testing.T) {
-	query(t, "alter database postgres set synchronous_commit = off")
-	defer query(t, "alter database postgres reset synchronous_commit")
+	sqlDo(t, "alter database postgres set synchronous_commit = off")
+	defer sqlDo(t, "alter database postgres reset synchronous_commit")
 	e := mustOpen(t, server(t).URL(""), Options{Schema: newSchema()})
 	err := e.update(t.Context(), func(tr *tx) error {
 		var now string
-		if err := tr.conn.QueryRow(t.Context(), "show synchronous_commit").Scan(&now); err != nil || now != "on" {
+		_, err := tr.ask(func(r row) error { return r.scan(&now) }, "show synchronous_commit")
+		if err != nil || now != "on" {
 			t.Errorf("synchronous_commit is %q, %v", now, err)
 		}
 		return nil

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // statements are the texts of one engine: the schema is named in each, since a search path belongs to a session.
@@ -20,7 +18,7 @@ type statements struct {
 // texts fills the schema and the clock in. pooled: others use the same sessions; lazy: the server is set to answer
 // before it wrote to the disk.
 func (o Options) texts(pooled, lazy bool) statements {
-	schema := pgx.Identifier{o.Schema}.Sanitize()
+	schema := quote(o.Schema)
 	in := strings.NewReplacer("{s}", schema).Replace
 	return statements{
 		beginView:   o.begin("repeatable read read only", pooled, lazy),
@@ -70,7 +68,7 @@ func (o Options) begin(mode string, pooled, lazy bool) []string {
 			how = append(how, "set local synchronous_commit = on")
 		}
 	}
-	return append(how, fmt.Sprintf("select %s, oldest from %s.meta", o.clock, pgx.Identifier{o.Schema}.Sanitize()))
+	return append(how, fmt.Sprintf("select %s, oldest from %s.meta", o.clock, quote(o.Schema)))
 }
 
 // session are the same settings where the session is ours.

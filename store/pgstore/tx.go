@@ -8,9 +8,8 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/puddle/v2"
 
 	"github.com/oidcbox/oidcbox/store"
 )
@@ -24,8 +23,8 @@ const (
 type tx struct {
 	e       *Engine
 	ctx     context.Context //nolint:containedctx // store.Tx has none in its methods, and ends with the call that has it
-	conn    *pgxpool.Conn
-	pending *pgx.Batch
+	conn    *puddle.Resource[*session]
+	pending []query
 	begins  int              // of pending: the statements that begin the transaction, 0 when it has begun
 	now     int64            // store.Millis of the beginning, by the database's clock; 0 until it has begun
 	holds   map[rowName]bool // rows made only to be locked
@@ -40,14 +39,16 @@ type rowName struct{ tab, key string }
 func (e *Engine) begin(ctx context.Context, how []string) (*tx, error) {
 	wait, cancel := context.WithTimeout(ctx, e.o.Patience)
 	defer cancel()
-	conn, err := e.pool.Acquire(wait)
+	conn, err := e.pool.take(wait)
 	if err != nil {
 		return nil, failed(ctx, "get a connection to the database", err)
 	}
-	t := &tx{e: e, ctx: ctx, conn: conn, pending: &pgx.Batch{}, begins: len(how)}
+	t := &tx{e: e, ctx: ctx, conn: conn, begins: len(how)}
 	for _, s := range how {
-		t.pending.Queue(s)
+		t.pending = append(t.pending, query{sql: s, plain: true})
 	}
+	last := &t.pending[len(how)-1]
+	last.plain, last.scan = false, t.scanBeginning
 	return t, nil
 }
 
@@ -58,51 +59,32 @@ func (t *tx) begun() error {
 	}
 	ctx, cancel := t.e.limit(t.ctx)
 	defer cancel()
-	results, waiting := t.send(ctx)
-	err := t.answers(results, waiting)
-	if closing := results.Close(); err == nil {
-		err = closing
-	}
+	_, err := t.send(ctx)
 	return t.fail("begin transaction", err)
 }
 
-// waiting is what was sent and is not answered yet.
-type waiting struct{ begins, writes int }
-
-// send sends what is pending.
-func (t *tx) send(ctx context.Context) (pgx.BatchResults, waiting) {
-	w := waiting{t.begins, t.pending.Len() - t.begins}
-	results := t.conn.SendBatch(ctx, t.pending)
-	t.pending, t.begins = &pgx.Batch{}, 0
-	return results, w
-}
-
-// answers reads the answers to what was pending: the last statement of a beginning tells the time, and the version of the
-// oldest program that may work here.
-func (t *tx) answers(results pgx.BatchResults, w waiting) error {
-	if w.begins > 0 {
-		for range w.begins - 1 {
-			if _, err := results.Exec(); err != nil {
-				return err
-			}
-		}
-		var oldest int
-		err := results.QueryRow().Scan(&t.now, &oldest)
-		switch {
-		case errors.Is(err, pgx.ErrNoRows):
-			return &failure{err: fmt.Errorf("table meta is empty: %w", store.ErrCorrupt)}
-		case err != nil:
-			return err
-		case oldest > len(t.e.o.layout):
-			return &failure{err: t.e.tooOld(oldest)}
-		}
+// scanBeginning reads what the last statement of a beginning says: the time, and the version of the oldest program that
+// may work here.
+func (t *tx) scanBeginning(r row) error {
+	var oldest int
+	if err := r.scan(&t.now, &oldest); err != nil {
+		return err
 	}
-	for range w.writes {
-		if _, err := results.Exec(); err != nil {
-			return err
-		}
+	if oldest > len(t.e.o.layout) {
+		return &failure{err: t.e.tooOld(oldest)}
 	}
 	return nil
+}
+
+// send sends what is pending, and reads the answers. It returns how many rows the last query has changed or given.
+func (t *tx) send(ctx context.Context) (int64, error) {
+	queries, begins := t.pending, t.begins
+	t.pending, t.begins = nil, 0
+	n, err := t.conn.Value().run(ctx, queries...)
+	if begins > 0 && t.now == 0 && (err == nil || isCode(err, failedTransaction)) {
+		err = &failure{err: fmt.Errorf("table meta is empty: %w", store.ErrCorrupt)}
+	}
+	return n, err
 }
 
 // limit bounds one exchange with the server, which has a shorter limit of its own.
@@ -119,12 +101,12 @@ func (t *tx) end() {
 	}
 	conn := t.conn
 	t.conn = nil
-	if pc := conn.Conn().PgConn(); !pc.IsClosed() && pc.TxStatus() != 'I' {
+	if s := conn.Value(); !s.IsClosed() && s.TxStatus() != 'I' {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), answerGrace)
 		defer cancel()
-		_, _ = pc.Exec(ctx, "rollback").ReadAll()
+		_, _ = s.Exec(ctx, "rollback").ReadAll()
 	}
-	conn.Release()
+	t.e.pool.give(conn)
 }
 
 // outcome is fn's error, or what went wrong under it.
@@ -155,46 +137,19 @@ func (t *tx) fail(doing string, err error) error {
 
 // ask sends what is pending and a query, and hands each row to scan. It returns how many rows the query
 // changed or gave.
-func (t *tx) ask(scan func(pgx.Rows) error, sql string, args ...any) (int64, error) {
+func (t *tx) ask(scan func(row) error, sql string, args ...any) (int64, error) {
 	if err := t.alive(); err != nil {
 		return 0, err
 	}
 	ctx, cancel := t.e.limit(t.ctx)
 	defer cancel()
-	if t.pending.Len() == 0 {
-		rows, err := t.conn.Query(ctx, sql, args...)
-		return collect(rows, err, scan)
-	}
-	t.pending.Queue(sql, args...)
-	results, w := t.send(ctx)
-	w.writes-- // the query is no write
-	n, err := func() (int64, error) {
-		if err := t.answers(results, w); err != nil {
-			return 0, err
-		}
-		rows, err := results.Query()
-		return collect(rows, err, scan)
-	}()
-	if closing := results.Close(); err == nil {
-		err = closing
-	}
-	return n, err
+	t.pending = append(t.pending, query{sql: sql, args: args, scan: scan})
+	return t.send(ctx)
 }
 
-func collect(rows pgx.Rows, err error, scan func(pgx.Rows) error) (int64, error) {
-	if err != nil {
-		return 0, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if scan == nil {
-			continue
-		}
-		if err := scan(rows); err != nil {
-			return 0, err
-		}
-	}
-	return rows.CommandTag().RowsAffected(), rows.Err()
+// queue has a statement wait for the next one that is asked, or for the commit.
+func (t *tx) queue(sql string, args ...any) {
+	t.pending = append(t.pending, query{sql: sql, args: args})
 }
 
 func (t *tx) Get(tab store.Table, key store.Key) (store.Record, error) {
@@ -212,7 +167,7 @@ func (t *tx) get(sql string, tab store.Table, key store.Key) (r store.Record, th
 		return r, false, err
 	}
 	var until int64
-	n, err := t.ask(func(rows pgx.Rows) error { return rows.Scan(&r.Value, &until) }, sql, []byte(tab.Name), b)
+	n, err := t.ask(func(got row) error { return got.scan(&r.Value, &until) }, sql, []byte(tab.Name), b)
 	switch {
 	case err != nil:
 		return store.Record{}, false, t.fail("read from table "+strconv.Quote(tab.Name), err)
@@ -258,9 +213,9 @@ func (e *Engine) Tables(ctx context.Context) (names []string, err error) {
 		}
 		defer t.end()
 		names = nil
-		_, err = t.ask(func(r pgx.Rows) error {
+		_, err = t.ask(func(r row) error {
 			var name []byte
-			err := r.Scan(&name)
+			err := r.scan(&name)
 			names = append(names, string(name))
 			return err
 		}, e.sql.tables)
@@ -315,10 +270,10 @@ func below(prefix []byte) []byte {
 }
 
 func (t *tx) page(tab store.Table, from, below []byte) (page []store.Record, last []byte, err error) {
-	scan := func(rows pgx.Rows) error {
+	scan := func(got row) error {
 		var r store.Record
 		var until int64
-		if err := rows.Scan(&last, &r.Value, &until); err != nil {
+		if err := got.scan(&last, &r.Value, &until); err != nil {
 			return err
 		}
 		if r.Key, err = store.ParseKey(last); err != nil {
@@ -346,7 +301,7 @@ func (t *tx) Put(tab store.Table, r store.Record) error {
 		return err
 	}
 	value := append([]byte{}, r.Value...) // nil would be NULL
-	t.pending.Queue(t.e.sql.put, []byte(tab.Name), key, value, store.Millis(r.Expires))
+	t.queue(t.e.sql.put, []byte(tab.Name), key, value, store.Millis(r.Expires))
 	return nil
 }
 
@@ -355,7 +310,7 @@ func (t *tx) Delete(tab store.Table, key store.Key) error {
 	if err != nil {
 		return err
 	}
-	t.pending.Queue(t.e.sql.remove, []byte(tab.Name), b)
+	t.queue(t.e.sql.remove, []byte(tab.Name), b)
 	return nil
 }
 
@@ -382,10 +337,10 @@ func (t *tx) commit() error {
 		return err
 	}
 	for row := range t.holds {
-		t.pending.Queue(t.e.sql.unhold, []byte(row.tab), []byte(row.key))
+		t.queue(t.e.sql.unhold, []byte(row.tab), []byte(row.key))
 	}
 	if t.begins > 0 {
-		if t.pending.Len() == t.begins {
+		if len(t.pending) == t.begins {
 			return nil // it never began
 		}
 		// Apart from COMMIT: on a connection that has died meanwhile it is certain that nothing was changed.
@@ -393,16 +348,25 @@ func (t *tx) commit() error {
 			return err
 		}
 	}
-	t.pending.Queue("commit")
 	ctx, cancel := t.e.limit(context.WithoutCancel(t.ctx))
 	defer cancel()
-	results, w := t.send(ctx)
-	w.writes--            // COMMIT is read apart
-	defer results.Close() //nolint:errcheck // the answer to COMMIT is what counts
-	if err := t.answers(results, w); err != nil {
-		return t.uncommitted(err, isAnswer(err))
+	conn, queries := t.conn.Value(), append(t.pending, query{sql: "commit", plain: true})
+	t.pending = nil
+	err := conn.prepare(ctx, queries)
+	if err == nil && conn.IsClosed() {
+		err = errConnection
 	}
-	tag, err := results.Exec()
+	if err != nil {
+		return t.uncommitted(err, true)
+	}
+	answers := conn.send(ctx, queries)
+	defer answers.Close() //nolint:errcheck // the answer to COMMIT is what counts
+	for range len(queries) - 1 {
+		if _, err := next(answers, nil); err != nil {
+			return t.uncommitted(conn.note(err), isAnswer(err))
+		}
+	}
+	tag, err := next(answers, nil)
 	if err != nil {
 		return t.uncommitted(err, !unknownCommit(err))
 	}
@@ -422,8 +386,9 @@ func (t *tx) uncommitted(err error, certain bool) error {
 }
 
 // isAnswer reports whether the server itself refused a statement before COMMIT, also by ending: then it did not come to
-// COMMIT. That nothing was sent is as certain.
+// COMMIT. What the driver says of its own leaves that open, also that something were safe to try again: of a connection
+// that is lost while an answer is awaited it only says that it is closed.
 func isAnswer(err error) bool {
 	_, answered := errors.AsType[*pgconn.PgError](err)
-	return answered || pgconn.SafeToRetry(err)
+	return answered
 }

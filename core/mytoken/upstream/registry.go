@@ -52,7 +52,9 @@ func (o Options) withDefaults() Options {
 		at *time.Duration
 		to time.Duration
 	}{
-		{&o.MinRetry, DefaultMinRetry}, {&o.MaxRetry, DefaultMaxRetry}, {&o.Renew, DefaultRenew},
+		{&o.MinRetry, DefaultMinRetry},
+		{&o.MaxRetry, DefaultMaxRetry},
+		{&o.Renew, DefaultRenew},
 		{&o.HTTP.Timeout, httpTimeout},
 	} {
 		if *d.at <= 0 {
