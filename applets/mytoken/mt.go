@@ -19,6 +19,7 @@ type mtCmd struct {
 // login are the options of a login at a provider.
 type loginOptions struct {
 	OIDC     bool   `name:"oidc" help:"Log in at a provider, whatever mytoken there may be."`
+	Device   bool   `name:"device" help:"Log in with a code at the provider's own page; no browser comes back to the server."`
 	Provider string `name:"provider" short:"i" aliases:"issuer" placeholder:"PROVIDER" help:"Issuer of the provider, or its name (MYTOKEN_PROVIDER)."`
 }
 
@@ -44,7 +45,7 @@ func (c *createCmd) Run(ctx context.Context, env *cli.Env) error {
 			return c.check(ctx, s)
 		case code != "":
 			return c.redeem(ctx, s, secret.FromString(code))
-		case c.OIDC || c.Provider != "":
+		case c.OIDC || c.Device || c.Provider != "":
 			return c.login(ctx, s)
 		}
 		return c.sub(ctx, s)
@@ -88,6 +89,7 @@ func (c *createCmd) login(ctx context.Context, s *session) error {
 	if r.Issuer, err = s.provider(ctx, cl.Server(), orEnv(c.Provider, s.env, "MYTOKEN_PROVIDER")); err != nil {
 		return err
 	}
+	r.Device = c.Device
 	got, err := s.logIn(ctx, cl, r)
 	defer got.Wipe()
 	if err != nil {

@@ -82,7 +82,11 @@ func (s *session) logIn(ctx context.Context, cl *mytoken.Client, r mytoken.Reque
 
 // showConsent tells the person where to decide.
 func (s *session) showConsent(w mytoken.Consent) {
-	s.env.Note("Open this page in a browser, say what the mytoken may be used for, and log in:\n\n  %s\n", w.URI)
+	if w.UserCode != "" {
+		s.env.Note("Open this page in a browser anywhere and log in, with the code %s:\n\n  %s\n", w.UserCode, w.URI)
+	} else {
+		s.env.Note("Open this page in a browser, say what the mytoken may be used for, and log in:\n\n  %s\n", w.URI)
+	}
 	if cli.IsTerminal(s.env.Stderr) {
 		_ = term.ShowQR(w.URI, s.env.Getenv("NO_COLOR") == "" && !s.cmd.NoColor) // the link is there in any case
 	}

@@ -154,6 +154,7 @@ func (c *storeCmd) obtain(ctx context.Context, s *session) (got mytoken.Issued, 
 		return got, server, "", err
 	}
 	r.ResponseType = mytoken.KindToken
+	r.Device = c.Device
 	got, err = s.logIn(ctx, cl, r)
 	return got, server, r.Issuer, err
 }

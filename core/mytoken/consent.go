@@ -33,6 +33,7 @@ const (
 // Consent is a login that waits for a person, who opens URI in a browser.
 type Consent struct {
 	URI      string // safe to print
+	UserCode string // with Request.Device: what the person types at URI, if it is not in that; safe to print
 	Code     secret.Text
 	Expires  time.Time
 	Interval time.Duration // between polls
@@ -47,22 +48,26 @@ func (c *Client) Start(ctx context.Context, r Request) (Consent, error) {
 	}
 	q := call{op: op, endpoint: "mytoken_endpoint", target: c.server.MytokenEndpoint}
 	q.body.put("grant_type", grantOIDC)
-	q.body.put("oidc_flow", "authorization_code")
-	q.body.put("client_type", "native")
+	if r.Device {
+		q.body.put("oidc_flow", "device")
+	} else {
+		q.body.put("oidc_flow", "authorization_code")
+		q.body.put("client_type", "native")
+	}
 	r.write(&q.body)
 	a, _, err := c.do(ctx, q)
 	if err != nil {
 		return Consent{}, err
 	}
-	out, err := readConsent(a)
+	out, err := readConsent(a, r.Device)
 	if err != nil {
 		return Consent{}, c.bad(op, err)
 	}
 	return out, nil
 }
 
-func readConsent(a answer) (Consent, error) {
-	uri, err := a.String("consent_uri")
+func readConsent(a answer, device bool) (Consent, error) {
+	uri, user, err := whereTo(a, device)
 	if err != nil {
 		return Consent{}, err
 	}
@@ -76,7 +81,7 @@ func readConsent(a answer) (Consent, error) {
 	case !showableURL(uri):
 		return Consent{}, fmt.Errorf("%w: consent_uri is missing or cannot be shown", ErrAnswer)
 	}
-	out := Consent{URI: uri, Code: secret.FromString(code), Interval: defaultInterval}
+	out := Consent{URI: uri, UserCode: user, Code: secret.FromString(code), Interval: defaultInterval}
 	life := defaultLife
 	if n, ok, _ := a.Int("expires_in"); ok && n > 0 {
 		life = min(secondsOf(n), maxLife)
@@ -86,6 +91,29 @@ func readConsent(a answer) (Consent, error) {
 	}
 	out.Expires = a.asked.Add(life)
 	return out, nil
+}
+
+// maxUserCode bounds the code that a person types.
+const maxUserCode = 64
+
+// whereTo returns where the person goes, and for a device the code to be typed there.
+func whereTo(a answer, device bool) (uri, user string, err error) {
+	if !device {
+		uri, err = a.String("consent_uri")
+		return uri, "", err
+	}
+	if user, err = a.String("user_code"); err != nil {
+		return "", "", err
+	}
+	bad := func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }
+	if user == "" || len(user) > maxUserCode || strings.ContainsFunc(user, bad) {
+		return "", "", fmt.Errorf("%w: user_code is missing or cannot be shown", ErrAnswer)
+	}
+	if uri, err = a.String("verification_uri_complete"); err != nil || uri != "" {
+		return uri, user, err
+	}
+	uri, err = a.String("verification_uri")
+	return uri, user, err
 }
 
 // showableURL keeps what a person is told to open to web addresses.

@@ -126,6 +126,16 @@ func TestHostileConsent(t *testing.T) {
 			t.Errorf("%s: %v", body, err)
 		}
 	}
+	for _, body := range []string{
+		`{"consent_uri":"https://example.org/c/1","polling_code":"x"}`,
+		`{"user_code":"A","verification_uri":"javascript:alert(1)","polling_code":"x"}`,
+		`{"user_code":"A","verification_uri":"https://op.example.org/device"}`,
+		"{\"user_code\":\"\\u001b[2J\",\"verification_uri\":\"https://op.example.org/device\",\"polling_code\":\"x\"}",
+	} {
+		if _, err := answering(t, 200, body).Start(t.Context(), Request{Device: true}); !errors.Is(err, ErrAnswer) {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
 	c := answering(t, 200, `{"consent_uri":"https://example.org/c/1","polling_code":"x","interval":1e9,"expires_in":1e12}`)
 	if w, err := c.Start(t.Context(), Request{}); err != nil || w.Interval > maxInterval || w.Interval < minInterval {
 		t.Errorf("%+v %v", w, err)

@@ -26,10 +26,13 @@ type Request struct {
 	Rotation     *Rotation
 	ResponseType string // one of the Kind constants; "" = token
 	MaxTokenLen  int64
-	Application  string       // shown on the consent page
-	Include      []string     // names of profiles
-	Tags         []RequestTag // marks for it, at servers that have tags
-	rest         jose.Object
+	Application  string   // shown on the consent page
+	Include      []string // names of profiles
+	// Device logs in with a code at the provider's own page (RFC 8628): there is no consent page, and no browser has to
+	// come back to the server. Client.Start alone looks at it.
+	Device bool
+	Tags   []RequestTag // marks for it, at servers that have tags
+	rest   jose.Object
 }
 
 // RequestTag is a mark for a new mytoken.

@@ -107,7 +107,7 @@ func (c *Client) AddSSHKey(ctx context.Context, mt secret.Text, r SSHKeyRequest)
 	if err != nil {
 		return Consent{}, update, err
 	}
-	w, err := readConsent(a)
+	w, err := readConsent(a, false)
 	if err != nil {
 		return Consent{}, update, c.bad(op, err)
 	}

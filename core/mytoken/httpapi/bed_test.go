@@ -49,6 +49,8 @@ type op struct {
 	calls   int
 	err     error
 	revoked []string
+	// approved says that the person has typed the code of a device.
+	approved atomic.Bool
 }
 
 func (o *op) Info() desk.ProviderInfo {
@@ -82,11 +84,20 @@ func (o *op) Finish(_ context.Context, f desk.Finish) (desk.Authenticated, error
 }
 
 func (o *op) StartDevice(context.Context, desk.Start) (desk.Device, error) {
-	return desk.Device{}, desk.ErrNoDevice
+	return desk.Device{
+		Code:       secret.FromString("the-device-code-0123456789"),
+		DeviceInfo: desk.DeviceInfo{UserCode: "ABCD-EFGH", URI: provIssuer + "/device"},
+	}, nil
 }
 
-func (o *op) PollDevice(context.Context, desk.Device, desk.Origin) (desk.Authenticated, error) {
-	return desk.Authenticated{}, desk.ErrNoDevice
+func (o *op) PollDevice(ctx context.Context, d desk.Device, _ desk.Origin) (desk.Authenticated, error) {
+	if d.Code.Expose() != "the-device-code-0123456789" {
+		return desk.Authenticated{}, flow.ErrExpiredCode
+	}
+	if !o.approved.Load() {
+		return desk.Authenticated{}, desk.ErrPending
+	}
+	return o.Finish(ctx, desk.Finish{})
 }
 
 func (o *op) Ask(c rules.Candidate) (flow.Request, error) {
