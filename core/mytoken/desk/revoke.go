@@ -26,6 +26,8 @@ type Revocation struct {
 	MOMID     string
 	Recursive bool   // with all that was made from it; else these go on by themselves
 	Issuer    string // of the provider; "" = not compared
+
+	about *AuditEvent // filled with what is found out
 }
 
 // Revoke ends the mytoken of that mom_id, "" the one in hand.
@@ -42,6 +44,7 @@ func (d *Desk) End(ctx context.Context, c Caller, r Revocation) (*Issued, error)
 		update *Issued
 		err    error
 	)
+	r.about = &AuditEvent{Action: "revoke", MOMID: r.MOMID, From: c.Origin}
 	switch {
 	case r.MOMID != "":
 		update, err = d.endOther(ctx, c, r)
@@ -50,7 +53,7 @@ func (d *Desk) End(ctx context.Context, c Caller, r Revocation) (*Issued, error)
 	default:
 		err = d.endSelf(ctx, c, r)
 	}
-	d.audit(ctx, AuditEvent{Action: "revoke", MOMID: r.MOMID, From: c.Origin}, err)
+	d.audit(ctx, *r.about, err)
 	return update, err
 }
 
@@ -78,6 +81,7 @@ func (d *Desk) endJWT(ctx context.Context, jwt secret.Text, from Origin, r Revoc
 		return d.endLate(ctx, jwt, r, err)
 	}
 	defer p.Close()
+	r.about.User, r.about.MOMID, r.about.Provider = p.User, p.MOMID, p.Claims.OIDCIssuer
 	if r.Issuer != "" && !mytoken.SameIssuer(r.Issuer, p.Claims.OIDCIssuer) {
 		return badRequest("token not for specified issuer", nil)
 	}
@@ -87,8 +91,7 @@ func (d *Desk) endJWT(ctx context.Context, jwt secret.Text, from Origin, r Revoc
 	}
 	if !done.Already {
 		d.notice(ctx, &bearer{Presented: p, kind: mytoken.KindToken}, Notice{
-			Class: ClassRevoked,
-			Event: ledger.EventRevoked, From: from,
+			Class: ClassRevoked, Event: ledger.EventRevoked, From: from,
 		})
 	}
 	return d.afterwards(ctx, done, p.Claims.OIDCIssuer, p.MOMID)
@@ -108,6 +111,7 @@ func (d *Desk) endLate(ctx context.Context, jwt secret.Text, r Revocation, why e
 	if err != nil {
 		return nil
 	}
+	r.about.MOMID, r.about.Provider = c.MOMID(), c.OIDCIssuer
 	if r.Issuer != "" && !mytoken.SameIssuer(r.Issuer, c.OIDCIssuer) {
 		return badRequest("token not for specified issuer", nil)
 	}
@@ -158,7 +162,7 @@ func (d *Desk) endOther(ctx context.Context, c Caller, r Revocation) (*Issued, e
 	defer v.Cancel(ctx)
 	if r.MOMID == v.MOMID() {
 		v.Cancel(ctx)
-		return nil, d.endSelf(ctx, c, Revocation{Recursive: r.Recursive})
+		return nil, d.endSelf(ctx, c, Revocation{Recursive: r.Recursive, about: r.about})
 	}
 	// The use is settled first: the mytoken in hand may be one of those that end.
 	update, err := v.Done(ctx, eventRevokedOther, "mom_id: "+r.MOMID)
@@ -200,6 +204,7 @@ func (d *Desk) noticeOf(ctx context.Context, user, momID string, from Origin) {
 
 // mayEnd says whether a mytoken may end another one.
 func (d *Desk) mayEnd(ctx context.Context, b *bearer, r Revocation) error {
+	r.about.User, r.about.Provider = b.User, b.Claims.OIDCIssuer
 	if r.Issuer != "" && !mytoken.SameIssuer(r.Issuer, b.Claims.OIDCIssuer) {
 		return badRequest("token not for specified issuer", nil)
 	}

@@ -84,6 +84,7 @@ func readExchange(b Body) (q exchangeRequest, err error) {
 		q.audience = append(q.audience, list...)
 	}
 	q.wanted = cmp.Or(q.wanted, typeAccess)
+	q.subject = strings.TrimSpace(q.subject) // from a file, it ends with a line end
 	switch {
 	case actor != "":
 		return q, badRequest("actor_token is not supported")
