@@ -19,6 +19,8 @@ import (
 type Cmd struct {
 	Keep    bool          `help:"Leave everything running and print the environment to go on by hand."`
 	Timeout time.Duration `default:"60s" help:"Give up after this long."`
+
+	MytokenProvider string `hidden:"" placeholder:"URL" help:"Another provider for the mytoken server, which lets clients register and everybody in."`
 }
 
 // New returns the role.
@@ -38,6 +40,7 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
+	w.site.provider = c.MytokenProvider
 	keep := false
 	defer func() { w.end(keep) }()
 	begin := env.Now()

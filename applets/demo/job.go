@@ -40,6 +40,15 @@ func (w *world) clauses() string {
 	return string(b)
 }
 
+// part is a path below what a clause has. Providers of other makes compare the scopes of a refresh as strings, and refuse a
+// part: there the job asks for the whole.
+func (w *world) part(whole, below string) string {
+	if w.site.provider != w.issuer {
+		return whole
+	}
+	return strings.TrimSuffix(whole, "/") + below
+}
+
 // createMytoken runs the client as a person does, plays the browser, and keeps the mytoken in a file for the job.
 func createMytoken(ctx context.Context, w *world) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -49,7 +58,7 @@ func createMytoken(ctx context.Context, w *world) (string, error) {
 	if err := w.writeFile("clauses.json", w.clauses()); err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, w.exe, "mytoken", "MT", "--url", w.site.url, "--oidc", "-i", w.issuer, "-n", "job 4711",
+	cmd := exec.CommandContext(ctx, w.exe, "mytoken", "MT", "--url", w.site.url, "--oidc", "-i", w.site.provider, "-n", "job 4711",
 		"--capability", "AT", "--capability", "create_mytoken", "--capability", "tokeninfo", "--restrictions",
 		filepath.Join(w.dir, "clauses.json"), "--out", w.site.mytoken)
 	cmd.Env, cmd.Dir = w.environment(), w.dir
@@ -136,13 +145,14 @@ func fromElsewhere(ctx context.Context, w *world) (string, error) {
 }
 
 func computeAndRead(ctx context.Context, w *world) (string, error) {
-	for _, scope := range []string{"compute.create", "storage.read:/data/in"} {
+	read := w.part("storage.read:/", "/data/in")
+	for _, scope := range []string{"compute.create", read} {
 		if err := w.getsToken(ctx, w.site.mytoken, scope); err != nil {
 			return "", err
 		}
 	}
 	told, err := w.refused(ctx, w.site.mytoken, "compute.create", "used as often as allowed")
-	return "compute.create and storage.read:/data/in; then " + told, err
+	return "compute.create and " + read + "; then " + told, err
 }
 
 func betweenClauses(ctx context.Context, w *world) (string, error) {
@@ -168,8 +178,9 @@ func subJob(ctx context.Context, w *world) (string, error) {
 	if err := w.until(ctx, secondBegins); err != nil {
 		return "", err
 	}
+	scope := w.part("storage.read:/vo", "/run7")
 	w.site.sub = filepath.Join(w.dir, "sub-mytoken")
-	r, err := w.asJob(ctx, w.site.mytoken, "MT", "-n", "sub-job", "--capability", "AT", "-s", "storage.read:/vo/run7",
+	r, err := w.asJob(ctx, w.site.mytoken, "MT", "-n", "sub-job", "--capability", "AT", "-s", scope,
 		"--usages-AT", "1", "--exp", fmt.Sprint(w.site.begun.Unix()+secondEnds), "--out", w.site.sub)
 	if err == nil && r.code != 0 {
 		err = errors.New(oneLine(r.stderr))
@@ -177,25 +188,26 @@ func subJob(ctx context.Context, w *world) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("sub-token: %w", err)
 	}
-	if err := w.getsToken(ctx, w.site.sub, "storage.read:/vo/run7"); err != nil {
+	if err := w.getsToken(ctx, w.site.sub, scope); err != nil {
 		return "", fmt.Errorf("sub-job: %w", err)
 	}
-	told, err := w.refused(ctx, w.site.sub, "storage.read:/vo/run7", "used as often as allowed")
-	return "once for storage.read:/vo/run7; then " + told, err
+	told, err := w.refused(ctx, w.site.sub, scope, "used as often as allowed")
+	return "once for " + scope + "; then " + told, err
 }
 
 func writeResults(ctx context.Context, w *world) (string, error) {
 	if err := w.until(ctx, thirdBegins); err != nil {
 		return "", err
 	}
+	scope := w.part("storage.create:/vo/results", "/run7")
 	told, err := w.refused(ctx, w.site.mytoken, "storage.read:/vo/run7", "not for scope")
 	if err != nil {
 		return "", err
 	}
-	if err := w.getsToken(ctx, w.site.mytoken, "storage.create:/vo/results/run7"); err != nil {
+	if err := w.getsToken(ctx, w.site.mytoken, scope); err != nil {
 		return "", err
 	}
-	return "storage.create:/vo/results/run7; and " + told, nil
+	return scope + "; and " + told, nil
 }
 
 func revokeMytoken(ctx context.Context, w *world) (string, error) {

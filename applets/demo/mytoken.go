@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -8,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -27,11 +29,13 @@ import (
 
 // site is the mytoken server of the walk with the network that its jobs are in.
 type site struct {
-	url    string
-	net    *network // nil: jobs run on this machine
-	why    string   // there is none
-	server *process
-	roots  *x509.CertPool
+	url      string
+	provider string   // issuer; "": the one of the walk
+	client   string   // id of the server there
+	net      *network // nil: jobs run on this machine
+	why      string   // there is none
+	server   *process
+	roots    *x509.CertPool
 
 	begun   time.Time // of the mytoken's clauses
 	mytoken string    // file of the person's
@@ -55,7 +59,7 @@ operator: {name: The demo, contact: nobody@example.org}
 state: {file: mytoken/state.keys, key_file: mytoken/state-key, locked_memory: prefer}
 keys: {dir: mytoken/keys}
 providers:
-  op: {issuer: "ISSUER", client_id: mytoken, client_secret_file: mytoken-client}
+  op: {issuer: "ISSUER", client_id: "CLIENT", client_secret_file: mytoken-client}
 addresses: {geoip_file: countries.mmdb, home_country: BE, reverse_dns: false}
 limits: {polling_interval: 1s}
 audit: mytoken-audit.log
@@ -120,8 +124,11 @@ func (w *world) certify(host netip.Addr) error {
 
 // startServer makes the state of a mytoken server and starts it.
 func startServer(ctx context.Context, w *world) (string, error) {
+	if err := w.register(ctx); err != nil {
+		return "", err
+	}
 	address := strings.TrimPrefix(w.site.url, "https://")
-	text := strings.NewReplacer("URL", w.site.url, "ADDRESS", address, "ISSUER", w.issuer).Replace(serverConfig)
+	text := strings.NewReplacer("URL", w.site.url, "ADDRESS", address, "ISSUER", w.site.provider, "CLIENT", w.site.client).Replace(serverConfig)
 	countries, err := w.countries()
 	if err != nil {
 		return "", err
@@ -141,7 +148,52 @@ func startServer(ctx context.Context, w *world) (string, error) {
 		body, err := w.fetch(ctx, w.site.url+"/ready")
 		return err == nil && strings.Contains(body, `"status":"ready"`)
 	})
-	return w.site.url + ", countries from a database of two networks", err
+	return w.site.url + ", people log in at " + w.site.provider + ", countries from a database of two networks", err
+}
+
+// register makes the server known to its provider: the walk's own has it in a file, another one takes what comes
+// (RFC 7591).
+func (w *world) register(ctx context.Context) error {
+	if w.site.provider == "" {
+		w.site.provider, w.site.client = w.issuer, "mytoken"
+		return nil
+	}
+	var md struct {
+		Endpoint string `json:"registration_endpoint"`
+	}
+	text, err := w.fetch(ctx, w.site.provider+"/.well-known/openid-configuration")
+	if err != nil {
+		return fmt.Errorf("find the provider: %w", err)
+	}
+	if err := json.Unmarshal([]byte(text), &md); err != nil || md.Endpoint == "" {
+		return fmt.Errorf("the provider takes no registrations: %w", err)
+	}
+	order, err := json.Marshal(map[string]any{
+		"redirect_uris": []string{w.site.url + "/redirect"}, "grant_types": []string{"authorization_code", "refresh_token"},
+		"token_endpoint_auth_method": "client_secret_basic",
+	})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, md.Endpoint, bytes.NewReader(order))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := askingClient().Do(req)
+	if err != nil {
+		return fmt.Errorf("register: %w", err)
+	}
+	defer resp.Body.Close()
+	var got struct {
+		ID     string `json:"client_id"`
+		Secret string `json:"client_secret"`
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&got); err != nil || got.Secret == "" {
+		return fmt.Errorf("register: %s: %w", resp.Status, err)
+	}
+	w.site.client = got.ID
+	return w.writeFile("mytoken-client", got.Secret+"\n")
 }
 
 // countries is the database: where the job is, and where it is taken to.
