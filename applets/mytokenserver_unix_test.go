@@ -293,9 +293,40 @@ func (s *mytokenSite) restart(t *testing.T, mt string) {
 		t.Errorf("serve without a state: %+v", o)
 	}
 	s.must("mytoken-server", "restore", "--config", "server.yaml", "copy.keys")
+	s.copies(t)
 	s.serve(t)
 	if o := s.client(mt, "AT"); o.code != 0 { // signed with the key before; its hash is on record
 		t.Errorf("after the restart: %+v", o)
+	}
+}
+
+// copies moves the state to another file and back, and shows that an open key file opens nothing.
+func (s *mytokenSite) copies(t *testing.T) {
+	copying := func(from, to string) output {
+		return s.run("mytoken-server", "copy", "--json", "--from", "bbolt:"+from, "--to", "bbolt:"+to)
+	}
+	there := copying("server/state.keys", "other/state.keys")
+	back := copying("other/state.keys", "third/state.keys")
+	if there.code != 0 || there.out != back.out || !strings.Contains(there.out, `"records"`) {
+		t.Errorf("%+v\n%+v", there, back)
+	}
+	if o := copying("server/state.keys", "third/state.keys"); o.code != 1 || !strings.Contains(o.errOut, "not empty") {
+		t.Errorf("over another state: %+v", o)
+	}
+	if o := s.run("mytoken-server", "copy", "--from", "sqlite:x", "--to", "bbolt:y"); o.code != 2 {
+		t.Errorf("an engine that there is not: %+v", o)
+	}
+	if err := os.Rename(s.path("third/state.keys"), s.path("server/state.keys")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(s.path("server/state-key"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if o := s.run("mytoken-server", "serve", "--config", "server.yaml"); o.code == 0 || !strings.Contains(o.errOut, "state-key") {
+		t.Errorf("serve with a key that everybody can read: %+v", o)
+	}
+	if err := os.Chmod(s.path("server/state-key"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -321,5 +352,112 @@ func (s *mytokenSite) noSecrets(t *testing.T, tokens ...string) {
 		if !bytes.Contains(b, []byte(action)) {
 			t.Errorf("the audit has no %s", action)
 		}
+	}
+}
+
+// TestMytokenServer_degraded: a provider that is down keeps nobody from starting, what is wrong with a new configuration
+// keeps the old one, and what strangers call themselves does nothing to whoever reads the audit.
+func TestMytokenServer_degraded(t *testing.T) {
+	s := &mytokenSite{house: bareHouse(t)}
+	address, provider, metrics := freeAddress(t), freeAddress(t), freeAddress(t)
+	s.url, s.issuer = "http://"+address, "http://"+provider
+	s.write("op-secret", "a-secret-of-the-server-there\n")
+	s.must("mytoken-server", "setup", "--yes", "--config", "server.yaml", "--state-dir", "server", "--issuer", s.url,
+		"--listen", address, "--operator", "The Institute", "--contact", "us@example.org", "--provider", "op",
+		"--provider-issuer", s.issuer, "--client-id", "mytoken", "--client-secret-file", "op-secret")
+	s.appendTo("server.yaml", "metrics: "+metrics+"\naudit: audit.log\n")
+	s.server = s.background("server", "mytoken-server", "serve", "--config", "server.yaml")
+	answers(t, "tcp", address)
+	if code, body := s.get(t, "/ready"); code != http.StatusOK || !strings.Contains(body, `"status":"degraded"`) {
+		t.Errorf("ready: %d %s", code, body)
+	}
+	code, body := s.get(t, "/health")
+	if code != http.StatusOK || !strings.Contains(body, `"healthy":false,"operational":true`) ||
+		!strings.Contains(body, `"server_reachable":true,"database_up":true`) {
+		t.Errorf("health: %d %s", code, body)
+	}
+	t.Run("login_there_says_so", func(t *testing.T) {
+		request := fmt.Sprintf(`{"grant_type":"oidc_flow","oidc_issuer":%q,"application_name":"\u001b[2J\u202e"}`, s.issuer)
+		req, err := http.NewRequest(http.MethodPost, s.url+"/api/v0/token/my", strings.NewReader(request))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("User-Agent", "evil \x1b]0;title\x07 \u202e agent")
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			resp.Body.Close()
+		}
+		resp, err = http.Post(s.url+"/api/v0/token/my", "application/json", strings.NewReader(request))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if text := s.await(s.path("audit.log")); strings.ContainsAny(text, "\x1b\x07\u202e") || !strings.Contains(text, `"action":"begin"`) {
+			t.Errorf("the audit: %q", text)
+		}
+	})
+	t.Run("metrics", func(t *testing.T) {
+		resp, err := http.Get("http://" + metrics + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil || !bytes.Contains(b, []byte(`oidcbox_mytoken_server_provider_ready{provider="op"} 0`)) ||
+			!bytes.Contains(b, []byte(`oidcbox_mytoken_server_state_reachable 1`)) {
+			t.Errorf("%v\n%s", err, b)
+		}
+		if code, _ := s.get(t, "/metrics"); code == http.StatusOK {
+			t.Error("everybody can read the metrics")
+		}
+	})
+	t.Run("reload", func(t *testing.T) { s.reloads(t) })
+}
+
+// reloads gives the server a configuration with faults, and then one without.
+func (s *mytokenSite) reloads(t *testing.T) {
+	good, err := os.ReadFile(s.path("server.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := func(words string) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			if b, err := os.ReadFile(s.path("server.log")); err == nil && bytes.Contains(b, []byte(words)) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("it does not say %q", words)
+			}
+		}
+	}
+	hup := func(config string) {
+		t.Helper()
+		s.write("server.yaml", config)
+		if err := s.server.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hup(string(good) + "limitz: {}\n")
+	said("limitz")
+	said("the new configuration is not used")
+	hup(strings.Replace(string(good), s.url, "http://127.0.0.1:1", 1))
+	said("issuer has changed")
+	if err := os.Rename(s.path("audit.log"), s.path("audit.old")); err != nil {
+		t.Fatal(err)
+	}
+	hup(string(good) + "features: {transfer_codes: false}\nretention: {ended: 60d}\n")
+	said("retention: has changed, which takes a restart")
+	said("configuration read anew")
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if _, body := s.get(t, "/.well-known/mytoken-configuration"); !strings.Contains(body, "transfer_code") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("what was switched off is still offered")
+		}
+	}
+	if _, err := os.Stat(s.path("audit.log")); err != nil {
+		t.Errorf("the audit was not begun anew: %v", err)
 	}
 }
