@@ -14,7 +14,7 @@ const commands = {
 	async open({ script, dark, width, height }) {
 		const context = await browser.newContext({
 			javaScriptEnabled: script, colorScheme: dark ? "dark" : "light", locale: "en-GB", timezoneId: "Europe/Brussels",
-			viewport: { width, height }, serviceWorkers: "block",
+			viewport: { width, height }, serviceWorkers: "block", ignoreHTTPSErrors: true,
 		});
 		context.setDefaultTimeout(wait);
 		const page = await context.newPage();

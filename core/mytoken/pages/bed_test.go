@@ -31,9 +31,14 @@ type bed struct {
 
 func newBed(tb testing.TB, change ...func(*pages.Options)) *bed {
 	tb.Helper()
-	b := &bed{fake: newFake(), t: tb}
 	mux := http.NewServeMux()
-	srv := httptest.NewServer(mux)
+	return newBedOn(tb, httptest.NewServer(mux), mux, change...)
+}
+
+// newBedOn is newBed on a server of mux, which may have https.
+func newBedOn(tb testing.TB, srv *httptest.Server, mux *http.ServeMux, change ...func(*pages.Options)) *bed {
+	tb.Helper()
+	b := &bed{fake: newFake(), t: tb}
 	tb.Cleanup(srv.Close)
 	b.url, b.base = srv.URL, srv.URL
 	o := pages.Options{

@@ -2,6 +2,8 @@ package pages_test
 
 import (
 	"flag"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -24,6 +26,7 @@ func TestBrowser(t *testing.T) {
 		})
 	}
 	t.Run("forged", func(t *testing.T) { browseForged(t, br.Open(t, browser.Look{})) })
+	t.Run("https", func(t *testing.T) { browseHTTPS(t, br.Open(t, browser.Look{NoScript: true})) })
 	t.Run("every_page", func(t *testing.T) { browseAll(t, br) })
 	t.Run("keyboard", func(t *testing.T) { browseKeyboard(t, br.Open(t, browser.Look{})) })
 	if *shots != "" {
@@ -178,6 +181,26 @@ func browseForged(t *testing.T, tab *browser.Tab) {
 	if strings.Contains(inside, "night run") {
 		t.Error("the page lets itself be framed")
 	}
+}
+
+// browseHTTPS logs in where the cookies have the prefix __Host-, which browsers are strict about.
+func browseHTTPS(t *testing.T, tab *browser.Tab) {
+	mux := http.NewServeMux()
+	b := newBedOn(t, httptest.NewTLSServer(mux), mux)
+	tab.Goto(b.url + "/home")
+	tab.Click("button:has-text('Example AAI')")
+	tab.Want("night run")
+	if got := b.arrivals[0].Binding.Expose(); got != "bound-web" {
+		t.Errorf("came back from the provider with %q", got)
+	}
+	tab.Goto(b.url + "/c/ordinary")
+	tab.Click("button[value=accept]")
+	tab.Want("gets the mytoken now")
+	tab.Click("button:has-text('Log out')")
+	tab.Want("You are logged out")
+	tab.Goto(b.url + "/home")
+	tab.Want("Choose where you have an account")
+	tab.Quiet()
 }
 
 // browseAll looks at every page in every way: nothing hostile runs, nothing is wider than a phone, everything can be

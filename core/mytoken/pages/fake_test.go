@@ -152,7 +152,7 @@ func (f *fake) Begin(_ context.Context, request []byte, _ desk.Caller) (desk.Beg
 // provider is a provider's page, of another site, that sends the browser back at once.
 func (f *fake) provider(state string) string {
 	u, _ := url.Parse(f.base)
-	return "http://localhost:" + u.Port() + "/provider?" + url.Values{"state": {state}}.Encode()
+	return u.Scheme + "://localhost:" + u.Port() + "/provider?" + url.Values{"state": {state}}.Encode()
 }
 
 func (f *fake) Asked(_ context.Context, code secret.Text) (desk.Asked, error) {
