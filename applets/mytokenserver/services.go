@@ -121,7 +121,8 @@ func (d *daemon) openPages(s *settings, g *generation, gate *httpapi.Gate) (*pag
 		Operator: pages.Operator{
 			Name: s.operator.name, Homepage: s.operator.homepage, Contact: s.operator.contact, PrivacyMail: s.operator.privacy,
 		},
-		Transfer: s.features.Transfer, Supported: s.supported(), Retention: s.retention.ended, SessionLife: s.pages.session,
+		Transfer: s.features.Transfer, Supported: s.supported(), Clauses: s.limits.Clauses,
+		Retention: s.retention.ended, SessionLife: s.pages.session,
 		Guess:  gate.Guess,
 		Origin: func(r *http.Request) desk.Origin { return httpapi.OriginOf(r.Context()) }, Now: d.env.Now, Log: d.log,
 	}

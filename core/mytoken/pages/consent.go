@@ -77,7 +77,7 @@ func (p *Pages) showConsent(v *visit) error {
 }
 
 func (p *Pages) builder(providers []desk.ProviderInfo) builder {
-	return builder{providers: providers, supported: p.o.Supported}
+	return builder{providers: providers, supported: p.o.Supported, clauses: p.o.Clauses}
 }
 
 // consent shows the page; body has what was decided so far.

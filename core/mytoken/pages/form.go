@@ -8,7 +8,6 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/mytoken/desk"
-	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
 	"github.com/oidcbox/oidcbox/core/mytoken/rules"
 )
 
@@ -68,6 +67,7 @@ const (
 type builder struct {
 	providers []desk.ProviderInfo
 	supported []string // keys of clauses; nil: all
+	clauses   int      // as many there may be
 	errs      map[string]string
 	faults    map[int][]string // of clauses, 0: of none
 }
@@ -82,7 +82,7 @@ func (b builder) form(t desk.Terms) termsForm {
 		}),
 		CapError: b.errs["cap"],
 		Count:    len(t.Restrictions), Faults: b.faults[0], Wrong: len(b.errs) + len(b.faults),
-		Full: len(t.Restrictions) >= ledger.MaxClauses,
+		Full: len(t.Restrictions) >= b.clauses,
 	}
 	f.capabilities(t.Capabilities)
 	for i, r := range t.Restrictions {

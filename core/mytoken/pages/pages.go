@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/mytoken/desk"
+	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
 )
 
 // Operator is who runs the service: what people are told of it.
@@ -33,6 +34,8 @@ type Options struct {
 	Transfer bool // the server makes transfer codes
 	// Keys of clauses that the server looks at; nil: all of them (rules.Keys).
 	Supported []string
+	// Clauses is how many clauses a mytoken may have. 0 = ledger.MaxClauses.
+	Clauses int
 	// Retention is how long what has ended is kept, for the page on privacy.
 	Retention time.Duration
 	// SessionLife is how long a browser stays logged in. 0 = 7 days.
@@ -83,6 +86,9 @@ func (o Options) complete() Options {
 	o.Issuer = strings.TrimRight(o.Issuer, "/")
 	if o.SessionLife == 0 {
 		o.SessionLife = 7 * 24 * time.Hour
+	}
+	if o.Clauses == 0 {
+		o.Clauses = ledger.MaxClauses
 	}
 	if o.Origin == nil {
 		o.Origin = peer
