@@ -100,6 +100,16 @@ func (l *Ledger) idle(ctx context.Context) {
 	}
 }
 
+// forgotten is forget for one that is gone already, mostly: it looks before it writes.
+func (l *Ledger) forgotten(ctx context.Context, login string) error {
+	k := custody.New(sealed.New(l.eng, loginSealer{}), l.o.Custody)
+	_, err := k.State(ctx, login)
+	if err = errors.Join(err, k.Close(ctx)); errors.Is(err, custody.ErrUnknownLogin) {
+		return nil
+	}
+	return l.forget(ctx, login)
+}
+
 // forget removes the refresh token of a login, which takes no key.
 func (l *Ledger) forget(ctx context.Context, login string) error {
 	k := custody.New(sealed.New(l.eng, loginSealer{}), l.o.Custody)

@@ -42,6 +42,9 @@ type Token struct {
 	Condition Condition
 	EndedAt   time.Time
 	Reason    string // why it was revoked
+
+	lost   int  // uses that lapsed and are not booked
+	untidy bool // the sweep has something to write
 }
 
 // Parent is the mom_id of the mytoken it was made from, "" for the first one of a login.
@@ -77,7 +80,8 @@ func (l *Ledger) readToken(tx store.Tx, momID string, now time.Time) (Token, err
 	if err != nil {
 		return Token{}, err
 	}
-	if _, err := s.lapse(now, l.o.Hold); err != nil {
+	lost, err := s.lapse(now, l.o.Hold)
+	if err != nil {
 		return Token{}, err
 	}
 	if _, err := t.clauses(); err != nil {
@@ -94,6 +98,8 @@ func (l *Ledger) readToken(tx store.Tx, momID string, now time.Time) (Token, err
 	case !out.EndedAt.IsZero():
 		out.Condition = Expired
 	}
+	out.lost = lost
+	out.untidy = lost > 0 || l.outdated(s, now) || out.Condition == Expired && !s.Returned && len(s.Path) > 0
 	return out, nil
 }
 

@@ -41,27 +41,41 @@ func (l *Ledger) Sweep(ctx context.Context) (Swept, error) {
 			l.o.Log.WarnContext(ctx, "the next sweep has to wait", "err", err)
 		}
 	}()
-	var (
-		n    Swept
-		errs []error
-	)
-	users, err := l.keys(ctx, tableUsers)
+	s := &sweeping{Ledger: l, lease: lease, renewed: time.Now(), living: make(map[string]bool)}
+	if err := errors.Join(s.all(ctx, tableUsers, s.user), s.all(ctx, tableLogins, s.login)); err != nil {
+		return s.n, fmt.Errorf("sweep: %w", err)
+	}
+	return s.n, nil
+}
+
+// sweeping is one Sweep.
+type sweeping struct {
+	*Ledger
+	lease   store.Lease
+	renewed time.Time
+	living  map[string]bool // logins of which a mytoken lives
+	n       Swept
+}
+
+// all goes through a table. One record that cannot be read must not keep the others.
+func (s *sweeping) all(ctx context.Context, name string, each func(ctx context.Context, key string) error) error {
+	keys, err := s.keys(ctx, name)
 	if err != nil {
-		return n, fmt.Errorf("sweep: %w", err)
+		return err
 	}
-	for _, key := range users {
-		if err := lease.Renew(ctx, sweepTTL); err != nil {
-			return n, fmt.Errorf("sweep: %w", errors.Join(append(errs, err)...))
+	var errs []error
+	for _, key := range keys {
+		if time.Since(s.renewed) > sweepTTL/4 { // which is a change of its own
+			if err := s.lease.Renew(ctx, sweepTTL); err != nil {
+				return errors.Join(append(errs, err)...)
+			}
+			s.renewed = time.Now()
 		}
-		if err := l.sweepUser(ctx, key[0], &n); err != nil {
-			errs = append(errs, err) // one record that cannot be read must not keep the others
+		if err := each(ctx, key[0]); err != nil {
+			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, l.sweepLogins(ctx, &n))
-	if err := errors.Join(errs...); err != nil {
-		return n, fmt.Errorf("sweep: %w", err)
-	}
-	return n, nil
+	return errors.Join(errs...)
 }
 
 // keys lists the keys of a table below a prefix.
@@ -79,8 +93,8 @@ func (l *Ledger) keys(ctx context.Context, name string, prefix ...string) (all [
 	return all, err
 }
 
-func (l *Ledger) sweepUser(ctx context.Context, user string, n *Swept) error {
-	u, err := l.User(ctx, user)
+func (s *sweeping) user(ctx context.Context, user string) error {
+	u, err := s.User(ctx, user)
 	if errors.Is(err, ErrUnknown) {
 		return nil
 	}
@@ -88,40 +102,56 @@ func (l *Ledger) sweepUser(ctx context.Context, user string, n *Swept) error {
 		return err
 	}
 	if u.Erasing {
-		err := l.erase(ctx, user)
+		err := s.erase(ctx, user)
 		if err == nil {
-			n.Users++
+			s.n.Users++
 		}
 		return err
 	}
-	all, err := l.List(ctx, user)
+	all, err := s.List(ctx, user)
 	if err != nil {
 		return err
 	}
-	now := l.now()
 	left := len(all)
 	for _, t := range all {
-		lost, err := l.tidy(ctx, t)
-		if n.Lost += lost; err != nil {
+		gone, err := s.token(ctx, t, all)
+		if err != nil {
 			return err
 		}
-		if t.EndedAt.IsZero() || now.Sub(t.EndedAt) < l.o.Retention {
-			continue
+		if gone {
+			left--
 		}
-		if err := l.remove(ctx, t, stillBelow(t, all)); err != nil {
-			return err
-		}
-		n.Tokens++
-		left--
 	}
 	if left > 0 {
 		return nil
 	}
-	gone, err := l.dropUser(ctx, user)
+	gone, err := s.dropUser(ctx, user)
 	if gone {
-		n.Users++
+		s.n.Users++
 	}
 	return err
+}
+
+// token does what is to be done about one mytoken of a person, who has all.
+func (s *sweeping) token(ctx context.Context, t Token, all []Token) (gone bool, err error) {
+	if t.untidy {
+		if err := s.tidy(ctx, t); err != nil {
+			return false, err
+		}
+		s.n.Lost += t.lost
+	}
+	if t.EndedAt.IsZero() {
+		s.living[t.Login] = true
+		return false, nil
+	}
+	if s.now().Sub(t.EndedAt) < s.o.Retention {
+		return false, nil
+	}
+	if err := s.remove(ctx, t, stillBelow(t, all)); err != nil {
+		return false, err
+	}
+	s.n.Tokens++
+	return true, nil
 }
 
 // stillBelow reports whether a mytoken that was made from t may be kept on: then the mark of t has to stay.
@@ -131,24 +161,8 @@ func stillBelow(t Token, all []Token) bool {
 
 // tidy books the uses of a mytoken that nobody settled, returns the allowance of one that expired, and forgets the
 // answer for one that was replaced longer ago than anybody may ask for it.
-func (l *Ledger) tidy(ctx context.Context, t Token) (lost int, err error) {
-	var needed bool
-	err = l.eng.View(ctx, func(tx store.Tx) error {
-		s, err := read[stateRecord](tx, tableStates, t.MOMID)
-		if err != nil {
-			return err
-		}
-		now := l.now()
-		if lost, err = s.lapse(now, l.o.Hold); err != nil {
-			return err
-		}
-		needed = lost > 0 || l.outdated(s, now) || t.Condition == Expired && !s.Returned && len(s.Path) > 0
-		return nil
-	})
-	if err != nil || !needed {
-		return 0, err
-	}
-	err = l.eng.Update(ctx, func(tx store.WTx) error {
+func (l *Ledger) tidy(ctx context.Context, t Token) error {
+	err := l.eng.Update(ctx, func(tx store.WTx) error {
 		s, now, err := l.forUpdate(tx, t.MOMID)
 		if err != nil {
 			return err
@@ -169,9 +183,9 @@ func (l *Ledger) tidy(ctx context.Context, t Token) (lost int, err error) {
 		return write(tx, tableStates, s, time.Time{}, t.MOMID)
 	})
 	if errors.Is(err, ErrUnknown) {
-		return 0, nil
+		return nil
 	}
-	return lost, err
+	return err
 }
 
 // outdated reports whether nobody may ask for the newest mytoken with the one before any more; twice the window,
@@ -291,22 +305,17 @@ func deleteRows(tx store.WTx, rows []row) error {
 	return nil
 }
 
-// sweepLogins ends logins without living mytokens, removes what a process left that died while it kept a new one, and
-// the rows of logins that have no mytoken at all any more.
-func (l *Ledger) sweepLogins(ctx context.Context, n *Swept) error {
-	logins, err := l.keys(ctx, tableLogins)
-	if err != nil {
-		return err
+// login ends a login without living mytokens, and removes what a process left that died while it kept a new one, and the
+// row of a login that has no mytoken at all any more.
+func (s *sweeping) login(ctx context.Context, login string) error {
+	if s.living[login] {
+		return nil
 	}
-	var errs []error
-	for _, key := range logins {
-		ended, err := l.sweepLogin(ctx, key[0])
-		if ended {
-			n.Logins++
-		}
-		errs = append(errs, err)
+	ended, err := s.sweepLogin(ctx, login)
+	if ended {
+		s.n.Logins++
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 func (l *Ledger) sweepLogin(ctx context.Context, login string) (ended bool, err error) {
@@ -338,7 +347,7 @@ func (l *Ledger) sweepLogin(ctx context.Context, login string) (ended bool, err 
 		}
 		return true, l.delete(ctx, []row{{tableLogins, store.Key{login}}, {tableEscrow, store.Key{login}}})
 	case !lg.Ended.IsZero():
-		return false, l.forget(ctx, login) // a process may have died between mark and removal
+		return false, l.forgotten(ctx, login) // a process may have died between mark and removal
 	}
 	return l.endLogin(ctx, login)
 }

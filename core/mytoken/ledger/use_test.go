@@ -302,3 +302,21 @@ func TestChangesPerUse(t *testing.T) {
 		}
 	}
 }
+
+// A sweep that finds nothing to do writes nothing, also where logins have ended and are kept for a while.
+func TestSweepWithoutWork(t *testing.T) {
+	c := &counting{Engine: memstore.New()}
+	b := newBed(t, c, Options{})
+	live, _ := b.begin(limit(3), nil)
+	_, _ = b.sub(live, limit(1))
+	_, ended := b.begin(nil, nil)
+	if _, err := b.Revoke(t.Context(), ended.MOMID, true, ""); err != nil {
+		t.Fatal(err)
+	}
+	b.sweep()
+	before := c.updates.Load()
+	b.sweep()
+	if n := c.updates.Load() - before; n != 0 {
+		t.Errorf("%d changes", n)
+	}
+}
