@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/oidcbox/oidcbox/core/token/jose"
 )
@@ -88,13 +89,13 @@ func readXML(b []byte) (Body, error) {
 	d := xml.NewDecoder(bytes.NewReader(b))
 	d.Entity = map[string]string{}
 	var (
-		depth int
-		name  string
-		text  strings.Builder
+		depth, seen int
+		name        string
+		text        strings.Builder
 	)
 	for n := 0; ; n++ {
 		t, err := d.Token()
-		if errors.Is(err, io.EOF) && depth == 0 && n > 0 {
+		if errors.Is(err, io.EOF) && depth == 0 && seen > 0 {
 			return fromFields(fields)
 		}
 		if err != nil || n > 4*maxFields {
@@ -102,6 +103,7 @@ func readXML(b []byte) (Body, error) {
 		}
 		switch t := t.(type) {
 		case xml.StartElement:
+			seen++
 			if depth++; depth > 2 {
 				return Body{}, fmt.Errorf("%w: elements of the XML are nested too deep", errBody)
 			}
@@ -129,14 +131,14 @@ func structured() []string { return []string{"restrictions", "capabilities", "ro
 func fromFields(fields url.Values) (Body, error) {
 	members := make(map[string]any, len(fields))
 	for name, values := range fields {
+		if !utf8.ValidString(name + strings.Join(values, "")) {
+			return Body{}, fmt.Errorf("%w: it is not UTF-8", errBody)
+		}
 		switch {
 		case len(values) > 1:
 			members[name] = values
-		case slices.Contains(structured(), name) && strings.HasPrefix(values[0], "[") || strings.HasPrefix(values[0], "{"):
-			if !json.Valid([]byte(values[0])) {
-				members[name] = values[0]
-				continue
-			}
+		case slices.Contains(structured(), name) && strings.ContainsAny(values[0][:min(1, len(values[0]))], "[{") &&
+			json.Valid([]byte(values[0])):
 			members[name] = json.RawMessage(values[0])
 		case values[0] != "": // RFC 6749 section 3.1: without a value it is as if it were not there
 			members[name] = values[0]
