@@ -22,11 +22,12 @@ import (
 	"github.com/oidcbox/oidcbox/core/token/policy"
 	"github.com/oidcbox/oidcbox/core/token/verify"
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
+	"github.com/oidcbox/oidcbox/core/transport/listen"
 )
 
 // settings are a configuration file of the daemon, read and checked as far as that is possible without starting it.
 type settings struct {
-	listen  []endpoint
+	listen  []listen.Place
 	control string // "": the default place; off: none
 	proxies proxies
 	caFile  string
@@ -139,7 +140,7 @@ func (r settingsReader) top(top config.At) {
 	r.dpop(f["dpop"])
 	r.introspection(f["introspection"])
 	r.proxies(f["proxies"])
-	r.listen(f["listen"])
+	r.s.listen = listen.Read(r.Reader, f["listen"], r.reachable)
 	r.s.audit = r.TextOr(f["audit"], "stdout")
 	if !slices.Contains(audit.Streams(), r.s.audit) {
 		r.s.audit, _ = r.Path(f["audit"])
@@ -159,7 +160,7 @@ func (r settingsReader) whole(top config.At) {
 				"likes (add issuer: URL beside claim)", claim, len(g.Issuers))
 		}
 	}
-	if r.s.socketOpen && !slices.ContainsFunc(r.s.listen, func(e endpoint) bool { return e.unix != "" || e.systemd }) {
+	if r.s.socketOpen && !slices.ContainsFunc(r.s.listen, func(p listen.Place) bool { return p.Unix != "" || p.Systemd }) {
 		r.Note(top, "introspection.socket is for a Unix socket, and listen has no Unix socket")
 	}
 	if len(g.Audiences) == 0 && !r.ownAudiences() {
@@ -346,7 +347,7 @@ func (r settingsReader) service(a config.At) string {
 func (r settingsReader) metrics(a config.At) {
 	switch a.Kind() {
 	case config.Text:
-		r.s.metrics.listen = r.address(a)
+		r.s.metrics.listen = listen.Address(r.Reader, a)
 	default:
 		r.s.metrics.off = !r.Bool(a, true)
 	}

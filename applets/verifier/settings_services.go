@@ -2,15 +2,13 @@ package verifier
 
 import (
 	"maps"
-	"net"
 	"net/netip"
-	"path/filepath"
 	"slices"
-	"strconv"
 
 	"github.com/oidcbox/oidcbox/core/config"
 	"github.com/oidcbox/oidcbox/core/token/forward"
 	"github.com/oidcbox/oidcbox/core/token/gate"
+	"github.com/oidcbox/oidcbox/core/transport/listen"
 )
 
 func serviceKeys() []string {
@@ -127,133 +125,9 @@ func (r settingsReader) serviceNames(top config.At) {
 
 func (s *settings) serviceNames() []string { return slices.Sorted(maps.Keys(s.gate.Services)) }
 
-// endpoint is one place where the daemon listens.
-type endpoint struct {
-	tcp  string
-	unix string
-	mode uint32
-	// group owns the Unix socket; "": that of the process.
-	group   string
-	systemd bool
-	name    string // of the socket unit's descriptor; "": every one that is handed over
-	tls     tlsFiles
-}
-
-type tlsFiles struct{ cert, key string }
-
-func listenKeys() []string { return []string{"tcp", "unix", "systemd", "mode", "group", "tls"} }
-func tlsKeys() []string    { return []string{"cert_file", "key_file"} }
-
-func (r settingsReader) listen(a config.At) {
-	places := []config.At{a}
-	if a.Kind() == config.List {
-		places = r.List(a)
-	}
-	for _, p := range places {
-		if e, ok := r.endpoint(p); ok {
-			r.s.listen = append(r.s.listen, e)
-		}
-	}
-	if a.Kind() == config.List && len(places) == 0 {
-		r.Fault(a, "the list is empty")
-	}
-}
-
-func (r settingsReader) endpoint(a config.At) (e endpoint, ok bool) {
-	e.mode = 0o600
-	if a.Kind() != config.Mapping {
-		s, ok := r.Text(a)
-		switch {
-		case !ok:
-			return e, false
-		case s == "systemd":
-			e.systemd = true
-		case len(s) > 5 && s[:5] == "unix:":
-			e.unix = r.below(s[5:])
-		default:
-			e.tcp = r.address(a)
-			r.reachable(a, e)
-		}
-		return e, true
-	}
-	f := r.Fields(a, listenKeys()...)
-	if f["tcp"].Present() {
-		e.tcp = r.address(f["tcp"])
-	}
-	e.unix, _ = r.Path(f["unix"])
-	if s := f["systemd"]; s.Present() {
-		e.systemd = true
-		if s.Kind() != config.Bool {
-			e.name, _ = r.Text(s)
-		}
-	}
-	e.mode = uint32(r.Mode(f["mode"], 0o600))
-	e.group, _ = r.Text(f["group"])
-	r.tls(f["tls"], &e)
-	r.oneKind(a, f)
-	r.reachable(a, e)
-	return e, true
-}
-
-func (r settingsReader) oneKind(a config.At, f config.Fields) {
-	kinds := 0
-	for _, name := range []string{"tcp", "unix", "systemd"} {
-		if f[name].Present() {
-			kinds++
-		}
-	}
-	switch {
-	case kinds != 1:
-		r.Fault(a, "has to have one of tcp, unix and systemd")
-	case !f["unix"].Present() && (f["mode"].Present() || f["group"].Present()):
-		r.Fault(a, "mode and group are for unix; of a socket of systemd the unit says them")
-	case !f["tcp"].Present() && f["tls"].Present():
-		r.Fault(a, "tls is for tcp")
-	}
-}
-
-func (r settingsReader) tls(a config.At, e *endpoint) {
-	if !a.Present() {
-		return
-	}
-	f := r.Fields(a, tlsKeys()...)
-	r.Need(a, f, "cert_file", "key_file")
-	e.tls.cert, _ = r.Path(f["cert_file"])
-	e.tls.key, _ = r.Path(f["key_file"])
-	if e.tls.cert != "" && e.tls.key != "" {
-		if _, err := loadPair(e.tls); err != nil {
-			r.Fault(a, "%v", err)
-		}
-	}
-}
-
-// below resolves a path against the directory of the configuration.
-func (r settingsReader) below(path string) string {
-	if filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(r.Dir(), path)
-}
-
-// address is HOST:PORT, where HOST is a number or localhost: a name could come to mean another machine.
-func (r settingsReader) address(a config.At) string {
-	s, ok := r.Text(a)
-	if !ok {
-		return ""
-	}
-	host, port, err := net.SplitHostPort(s)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
-	}
-	if _, ipErr := netip.ParseAddr(host); err != nil || ipErr != nil && host != "localhost" && host != "" {
-		r.Fault(a, "has to be ADDRESS:PORT with a numeric address (127.0.0.1:9100, [::1]:9100), unix:PATH or systemd")
-	}
-	return s
-}
-
 // reachable demands that what others can reach knows its proxies.
-func (r settingsReader) reachable(a config.At, e endpoint) {
-	if e.tcp == "" || loopback(e.tcp) {
+func (r settingsReader) reachable(a config.At, p listen.Place) {
+	if !p.Reachable() {
 		return
 	}
 	if !r.s.proxies.guarded() {
@@ -261,15 +135,9 @@ func (r settingsReader) reachable(a config.At, e endpoint) {
 			"(proxies: {trusted: [ADDRESS]}) or give them a secret (proxies: {secret_file: FILE}), or listen on 127.0.0.1 "+
 			"or a Unix socket")
 	}
-	if e.tls.cert == "" {
+	if p.Cert == "" {
 		r.Note(a, "tokens come over the network in the clear: add tls, or put it behind something that has it")
 	}
-}
-
-func loopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	ip, ipErr := netip.ParseAddr(host)
-	return err == nil && (host == "localhost" || ipErr == nil && ip.Unmap().IsLoopback())
 }
 
 func (r settingsReader) proxies(a config.At) {

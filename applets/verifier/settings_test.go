@@ -10,6 +10,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/config"
 	"github.com/oidcbox/oidcbox/core/token/jose"
+	"github.com/oidcbox/oidcbox/core/transport/listen"
 )
 
 // TestExample_loads: the configuration that is printed is taken as it is, with one thing to note.
@@ -30,7 +31,7 @@ func TestExample_loads(t *testing.T) {
 func TestExample_is_complete(t *testing.T) {
 	lists := [][]string{
 		topKeys(), proxyKeys(), keysKeys(), lifetimeKeys(), introspectionKeys(), askerKeys(), limitKeys(), issuerKeys(),
-		clientKeys(), dpopKeys(), serviceKeys(), listenKeys(), tlsKeys(),
+		clientKeys(), dpopKeys(), serviceKeys(), listen.PlaceKeys(), listen.TLSKeys(),
 	}
 	for _, key := range slices.Concat(lists...) {
 		if !regexp.MustCompile(`(?m)[ {#,]` + key + `:|^` + key + `:`).MatchString(example) {

@@ -34,8 +34,11 @@ func Loopback(address string) bool {
 	return err == nil && (host == "localhost" || ipErr == nil && ip.Unmap().IsLoopback())
 }
 
-func placeKeys() []string { return []string{"tcp", "unix", "systemd", "mode", "group", "tls"} }
-func tlsKeys() []string   { return []string{"cert_file", "key_file"} }
+// PlaceKeys are the keys of a place that is a mapping, TLSKeys those below tls.
+func PlaceKeys() []string { return []string{"tcp", "unix", "systemd", "mode", "group", "tls"} }
+
+// TLSKeys is described at PlaceKeys.
+func TLSKeys() []string { return []string{"cert_file", "key_file"} }
 
 const unixPrefix = "unix:"
 
@@ -86,7 +89,7 @@ func read(r *config.Reader, a config.At) (p Place, ok bool) {
 }
 
 func readMapping(r *config.Reader, a config.At) (Place, bool) {
-	f := r.Fields(a, placeKeys()...)
+	f := r.Fields(a, PlaceKeys()...)
 	p := Place{Mode: r.Mode(f["mode"], 0o600)}
 	if f["tcp"].Present() {
 		p.TCP = address(r, f["tcp"])
@@ -121,7 +124,7 @@ func readTLS(r *config.Reader, a config.At, p *Place) {
 	if !a.Present() {
 		return
 	}
-	f := r.Fields(a, tlsKeys()...)
+	f := r.Fields(a, TLSKeys()...)
 	r.Need(a, f, "cert_file", "key_file")
 	p.Cert, _ = r.Path(f["cert_file"])
 	p.Key, _ = r.Path(f["key_file"])
