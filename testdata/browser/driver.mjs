@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
 const { chromium } = createRequire(process.env.BROWSER_MODULES + "/")("playwright-core");
-const wait = 20000;
+const wait = 60000; // for busy cores; half a second is usual
 const args = ["--disable-dev-shm-usage", "--disable-gpu", "--no-first-run"]; // and, by default of playwright, --no-sandbox
 const browser = await chromium.launch({ executablePath: process.env.BROWSER, args, timeout: 60000 });
 const pages = new Map();

@@ -250,8 +250,10 @@ func telling() []string {
 
 func sortedPages() []string {
 	var all []string
-	for path := range everyPage() {
-		all = append(all, path)
+	for path, status := range everyPage() {
+		if status != http.StatusNotFound || path == "/c/unknown" { // the others look the same
+			all = append(all, path)
+		}
 	}
 	slices.Sort(all)
 	return all
