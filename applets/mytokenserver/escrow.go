@@ -197,7 +197,8 @@ func (c *escrowRevokeCmd) Run(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 	providers, err := upstream.New(s.providers, upstream.Options{
-		Now: env.Now, Log: env.Log, HTTP: httpc.Options{CAFile: s.caFile, UserAgent: "oidcbox-mytoken-server", Getenv: env.Getenv},
+		Now: env.Now, Log: env.Log,
+		HTTP: httpc.Options{CAFile: s.caFile, UserAgent: "oidcbox-mytoken-server", Getenv: env.Getenv},
 	})
 	if err != nil {
 		return cli.Fail(cli.No, err, "")

@@ -30,7 +30,8 @@ var errNoEndpoints = errors.New("its discovery document has no endpoints to log 
 
 // Provider is one provider. Its methods are safe for concurrent use.
 //
-// It is a desk.Provider. What needs its endpoints fails with desk.ErrDown, before anything is sent, while these are not known.
+// It is a desk.Provider. What needs its endpoints fails with desk.ErrDown, before anything is sent, while these are not
+// known.
 type Provider struct {
 	conf   Config
 	quirks Quirks

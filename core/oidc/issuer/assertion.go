@@ -18,8 +18,8 @@ const (
 
 func assertionTable() store.Table { return store.Table{Name: "issuer.assertions"} }
 
-// asserted finds the client that has signed the assertion of a form (RFC 7523 section 3), nothing else authenticating it.
-// Each assertion is good once.
+// asserted finds the client that has signed the assertion of a form (RFC 7523 section 3), and that nothing else
+// authenticates. Each assertion is good once.
 func (i *Issuer) asserted(ctx context.Context, q url.Values) (party, error) {
 	refused := func() (party, error) { return party{}, errClient(i.o.URL, false) }
 	if q.Get("client_assertion_type") != typeAssertion || q.Get("client_secret") != "" {
