@@ -233,6 +233,15 @@ func TestMytokenServer(t *testing.T) {
 	if o := s.client(mt, "AT"); o.code == 0 || strings.TrimSpace(o.out) != "" {
 		t.Errorf("AT with a mytoken that was revoked: %+v", o)
 	}
+	var users []struct{ User string }
+	list := s.must("mytoken-server", "admin", "users", "--config", "server.yaml", "--json")
+	if err := json.Unmarshal([]byte(list), &users); err != nil || len(users) != 1 {
+		t.Fatalf("%v: %s", err, list)
+	}
+	s.must("mytoken-server", "admin", "erase", "--config", "server.yaml", "--yes", users[0].User)
+	if list := s.must("mytoken-server", "admin", "users", "--config", "server.yaml", "--json"); strings.TrimSpace(list) != "[]" {
+		t.Errorf("after the erasure: %s", list)
+	}
 	s.noSecrets(t, mt, strings.TrimSpace(at.out))
 }
 
@@ -263,6 +272,10 @@ func (s *mytokenSite) admin(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the new signing key was not taken")
 		}
+	}
+	s.must("mytoken-server", "admin", "revoke", "--config", "server.yaml", "--reason", "stolen \x1b[2J", tokens[1].MOMID)
+	if text := s.must("mytoken-server", "admin", "tokens", "--config", "server.yaml"); strings.Count(text, "revoked") != 1 {
+		t.Errorf("after the revocation:\n%s", text)
 	}
 	if o := s.run("mytoken-server", "admin", "revoke", "--config", "server.yaml", "nobody"); o.code != 3 {
 		t.Errorf("revoke of nothing: %+v", o)
@@ -348,7 +361,8 @@ func (s *mytokenSite) noSecrets(t *testing.T, tokens ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, action := range []string{`"action":"login","outcome":"ok"`, `"action":"access","outcome":"ok"`, `"action":"access","outcome":"usage_restricted"`} {
+	for _, action := range []string{`"action":"login","outcome":"ok"`, `"action":"access","outcome":"ok"`, `"action":"access","outcome":"usage_restricted"`, `"action":"admin_revoke","outcome":"ok"`,
+		`"action":"admin_revoke","outcome":"unknown"`, `"action":"admin_erase","outcome":"ok"`} {
 		if !bytes.Contains(b, []byte(action)) {
 			t.Errorf("the audit has no %s", action)
 		}

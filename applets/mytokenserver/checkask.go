@@ -16,6 +16,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/mytoken/upstream"
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
+	"github.com/oidcbox/oidcbox/core/transport/mail"
 )
 
 const (
@@ -45,6 +46,13 @@ func (r *report) places(env *cli.Env, s *settings) {
 			r.add(finding{Area: "tls", Name: p.TCP, Verdict: good, Text: "certificate until " + date(pair.Leaf.NotAfter)})
 		}
 	}
+	if s.ssh.listen != "" {
+		f := finding{Area: "ssh", Name: s.ssh.listen, Verdict: good, Text: "its host keys can be read"}
+		if _, err := readHostKeys(s); err != nil {
+			f.Verdict, f.Text = fault, err.Error()
+		}
+		r.add(f)
+	}
 	if s.world.geo == "" {
 		return
 	}
@@ -70,6 +78,9 @@ func (r *report) ask(ctx context.Context, env *cli.Env, s *settings) {
 	wg.Go(func() { r.itself(ctx, env, s) })
 	if s.world.names {
 		wg.Go(func() { r.names(ctx) })
+	}
+	if s.mail.open {
+		wg.Go(func() { r.mail(ctx, s) })
 	}
 	wg.Wait()
 }
@@ -159,6 +170,25 @@ func (r *report) itself(ctx context.Context, env *cli.Env, s *settings) {
 		return
 	}
 	r.add(finding{Area: "issuer", Name: s.issuer, Verdict: good, Text: "answers"})
+}
+
+// mail connects to the mail server and logs in. Nothing is sent.
+func (r *report) mail(ctx context.Context, s *settings) {
+	m, err := mail.New(s.mail.Config)
+	if err == nil {
+		var session *mail.Session
+		if session, err = m.Open(ctx); err == nil {
+			err = session.Close()
+		}
+	}
+	if err != nil {
+		r.add(finding{
+			Area: "mail", Name: s.mail.Host, Verdict: warn, Text: err.Error(),
+			Hint: "the server starts without it; mails wait, and are sent when it answers",
+		})
+		return
+	}
+	r.add(finding{Area: "mail", Name: s.mail.Host, Verdict: good, Text: "takes our login"})
 }
 
 // names finds out whether the names of addresses can be asked for.

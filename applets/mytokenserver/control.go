@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
 	"github.com/oidcbox/oidcbox/core/transport/httpd"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
@@ -130,14 +131,18 @@ func (d *daemon) controlHandler() http.Handler {
 		if json.Unmarshal(b, &order) != nil || order.MOMID == "" {
 			return nil, httpd.Refuse(http.StatusBadRequest, codeBad, "the body has to be an object with mom_id")
 		}
-		return o.Revoke(r.Context(), order)
+		v, err := o.Revoke(r.Context(), order)
+		d.recordAdmin(r.Context(), desk.AuditEvent{Action: "admin_revoke", MOMID: order.MOMID, Reason: order.Reason}, err)
+		return v, err
 	})
 	handle("POST "+erasePath, func(r *http.Request, b []byte) (any, error) {
 		var order eraseOrder
 		if json.Unmarshal(b, &order) != nil || order.User == "" {
 			return nil, httpd.Refuse(http.StatusBadRequest, codeBad, "the body has to be an object with user")
 		}
-		return struct{}{}, o.Erase(r.Context(), order.User)
+		err := o.Erase(r.Context(), order.User)
+		d.recordAdmin(r.Context(), desk.AuditEvent{Action: "admin_erase", User: order.User}, err)
+		return struct{}{}, err
 	})
 	handle("GET "+escrowPath, func(r *http.Request, _ []byte) (any, error) {
 		return o.Deposits(r.Context(), r.URL.Query().Get("all") != "")

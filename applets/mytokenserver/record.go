@@ -3,11 +3,13 @@ package mytokenserver
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 
 	"github.com/oidcbox/oidcbox/core/audit"
 	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/mytoken/httpapi"
+	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
 )
 
 // auditRecord is one decision, as it stands in the audit. There is no mytoken and no code in it, and no mail address.
@@ -38,6 +40,18 @@ func (d *daemon) record(ctx context.Context, e desk.AuditEvent) {
 		r.Address = e.From.Client.String()
 	}
 	d.audit.Record(e.At, r.appendTo)
+}
+
+// recordAdmin is record for what an operator did.
+func (d *daemon) recordAdmin(ctx context.Context, e desk.AuditEvent, err error) {
+	e.At, e.Outcome = d.env.Now(), "ok"
+	switch {
+	case errors.Is(err, ledger.ErrUnknown):
+		e.Outcome = codeUnknown
+	case err != nil:
+		e.Outcome = codeFailed
+	}
+	d.record(ctx, e)
 }
 
 func (r auditRecord) appendTo(b, stamp []byte) []byte {
