@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -360,5 +361,49 @@ func (s *mytokenCluster) endedForAll(t *testing.T, c *manyClients, parent string
 		if got, over, err := one.access(parent); got || over || err == nil || !strings.Contains(err.Error(), "invalid_token") {
 			t.Errorf("%s gives for a mytoken that was ended at another: %v, %v, %v", address, got, over, err)
 		}
+	}
+}
+
+// The data of a service that is in use moves from its file to PostgreSQL: mytokens go on where they were, uses are counted
+// on, and the key of the state opens the new place.
+func TestMytokenServerMoves(t *testing.T) {
+	pg := services.PostgreSQL(t)
+	s := newMytokenSite(t, "")
+	c := newManyClients(t, s.url)
+	parent := s.login()
+	mt := c.limited(t, parent, 3)
+	if got, _, err := c.access(mt); !got {
+		t.Fatal(err)
+	}
+	s.write("database-url", pg.URL("")+"\n")
+	if err := os.Chmod(s.path("database-url"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	move := []string{"mytoken-server", "copy", "--json", "--from", "bbolt:server/state.keys", "--to", "postgres:database-url#moved"}
+	if o := s.run(move...); o.code == 0 {
+		t.Errorf("while the server runs: %+v", o)
+	}
+	s.kill(t)
+	if o := s.must(move...); !strings.Contains(o, `"sha256"`) {
+		t.Errorf("copy says %s", o)
+	}
+	b, err := os.ReadFile(s.path("server.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := regexp.MustCompile(`(?m)^  file: .*$`)
+	if !file.Match(b) {
+		t.Fatalf("no file of the state in\n%s", b)
+	}
+	s.write("server.yaml", file.ReplaceAllString(string(b), "  postgres: {url_file: database-url, schema: moved}"))
+	s.serve(t)
+	if n := c.used(t, mt); n != 1 {
+		t.Errorf("%d uses after the move, 1 before", n)
+	}
+	if got := c.drain(t, mt, 8, func(int) {}); got != 2 {
+		t.Errorf("%d uses were left of 3 after one", got)
+	}
+	if o := s.client(parent, "AT"); o.code != 0 {
+		t.Errorf("AT: %+v", o)
 	}
 }
