@@ -207,8 +207,8 @@ func (d *daemon) world(s *settings) rules.World {
 		}
 	}
 	if s.world.geo != "" {
-		if d.geo == nil || d.started.world.geo != s.world.geo {
-			d.geo = geo.New(s.world.geo, geo.Options{Now: d.env.Now, Log: d.log})
+		if d.geo == nil || d.geoFile != s.world.geo { // what was read stays where the file is the same
+			d.geo, d.geoFile = geo.New(s.world.geo, geo.Options{Now: d.env.Now, Log: d.log}), s.world.geo
 		}
 		w.Country = d.geo.Country
 	}

@@ -52,7 +52,8 @@ type daemon struct {
 	signer   *signer
 	ledger   *ledger.Ledger
 	notices  *notices.Notices
-	geo      *geo.DB
+	geo      *geo.DB // of geoFile; a reload may replace both
+	geoFile  string
 	numbers  *numbers
 	audit    *audit.Log
 	sockets  *listen.Set

@@ -126,7 +126,7 @@ func (d *daemon) openPages(s *settings, g *generation, gate *httpapi.Gate) (*pag
 		Guess:  gate.Guess,
 		Origin: func(r *http.Request) desk.Origin { return httpapi.OriginOf(r.Context()) }, Now: d.env.Now, Log: d.log,
 	}
-	if d.geo != nil {
+	if s.world.geo != "" {
 		o.Country = d.geo.Country
 	}
 	if s.ssh.listen != "" {
