@@ -361,8 +361,10 @@ func (s *mytokenSite) noSecrets(t *testing.T, tokens ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, action := range []string{`"action":"login","outcome":"ok"`, `"action":"access","outcome":"ok"`, `"action":"access","outcome":"usage_restricted"`, `"action":"admin_revoke","outcome":"ok"`,
-		`"action":"admin_revoke","outcome":"unknown"`, `"action":"admin_erase","outcome":"ok"`} {
+	for _, action := range []string{
+		`"action":"login","outcome":"ok"`, `"action":"access","outcome":"ok"`, `"action":"access","outcome":"usage_restricted"`, `"action":"admin_revoke","outcome":"ok"`,
+		`"action":"admin_revoke","outcome":"unknown"`, `"action":"admin_erase","outcome":"ok"`,
+	} {
 		if !bytes.Contains(b, []byte(action)) {
 			t.Errorf("the audit has no %s", action)
 		}

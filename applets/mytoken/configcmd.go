@@ -36,8 +36,11 @@ func (c *configCmd) Run(_ context.Context, env *cli.Env) error {
 			Capabilities: s.set.printedCapabilities(), Stored: s.set.storedCapabilities(),
 		}
 		rows := [][]string{
-			{"SETTING", "VALUE"}, {"file", or(out.File, "(none)")}, {"instance", out.Server},
-			{"token_name_prefix", out.Prefix}, {"default_token_capabilities", strings.Join(out.Capabilities, " ")},
+			{"SETTING", "VALUE"},
+			{"file", or(out.File, "(none)")},
+			{"instance", out.Server},
+			{"token_name_prefix", out.Prefix},
+			{"default_token_capabilities", strings.Join(out.Capabilities, " ")},
 			{"capabilities of stored mytokens", strings.Join(out.Stored, " ")},
 			{"default_provider", or(out.Provider, "(the only one, or one is asked for)")},
 			{"use_wlcg_token_discovery", strconv.FormatBool(out.Discovery)},

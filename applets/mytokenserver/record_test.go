@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/oidcbox/oidcbox/core/audit"
 	"github.com/oidcbox/oidcbox/core/cli"
@@ -31,7 +32,8 @@ func TestRecord(t *testing.T) {
 	d.record(t.Context(), desk.AuditEvent{Action: "access", Outcome: "ok", User: "u", MOMID: "m", At: at})
 	d.audit.Close()
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
-	if len(lines) != 2 || strings.ContainsAny(b.String(), "\x1b\x07\u009b\u202e\U000e0041\xff") {
+	if len(lines) != 2 || strings.ContainsAny(b.String(), "\x1b\x07\u009b\u202e\U000e0041") ||
+		!utf8.ValidString(b.String()) {
 		t.Fatalf("%d lines: %q", len(lines), b.String())
 	}
 	var first, second auditRecord

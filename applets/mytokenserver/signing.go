@@ -124,11 +124,6 @@ func loadKey(path string) (signingKey, error) {
 	return signingKey{key, path, created}, nil
 }
 
-// parsePrivate reads a private key, which is a JWK.
-func parsePrivate(b []byte) (*jose.PrivateKey, error) {
-	return jose.ParsePrivateKey(bytes.TrimSpace(b))
-}
-
 // makeKey makes a key and writes it into dir, which is made when it is not there. It becomes the newest: where the clock is
 // behind the newest there is, a second after that.
 func makeKey(dir string, alg jose.Alg, now time.Time) (signingKey, error) {

@@ -204,8 +204,10 @@ func (t *Tab) Eval(text string, out any) {
 // Cookie sets a cookie for a URL.
 func (t *Tab) Cookie(url, name, value string) {
 	t.tb.Helper()
-	t.do("cookies", map[string]any{"cookies": []map[string]any{{"name": name, "value": value, "url": url,
-		"sameSite": "Strict"}}}, nil)
+	t.do("cookies", map[string]any{"cookies": []map[string]any{{
+		"name": name, "value": value, "url": url,
+		"sameSite": "Strict",
+	}}}, nil)
 }
 
 // Shot writes a picture of the page as PNG: of what is in the window, or of all of it.

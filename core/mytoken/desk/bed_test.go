@@ -310,5 +310,3 @@ func (b *bed) posted(path, name, value string) (n int) {
 }
 
 func clauses(rs ...mytoken.Restriction) mytoken.Restrictions { return rs }
-
-func count(n int64) *int64 { return &n }

@@ -186,7 +186,9 @@ func TestLoginHostile(t *testing.T) {
 	t.Run("a state that nobody was given", func(t *testing.T) {
 		b := newBed(t, setup{})
 		for _, q := range []url.Values{
-			{"state": {"x"}, "code": {"y"}}, {}, {"state": {strings.Repeat("A", 32), strings.Repeat("A", 32)}},
+			{"state": {"x"}, "code": {"y"}},
+			{},
+			{"state": {strings.Repeat("A", 32), strings.Repeat("A", 32)}},
 			{"state": {strings.Repeat("A", 100_000)}},
 		} {
 			_, err := b.LandIn(t.Context(), desk.Arrival{Query: q, From: home()})

@@ -43,9 +43,14 @@ func TestClasses(t *testing.T) {
 		held, class string
 		want        bool
 	}{
-		{"security", desk.ClassIPs, true}, {"security", desk.ClassRestrictions, true}, {"security", desk.ClassAccess, false},
-		{"security:blocked_usages", desk.ClassCapabilities, true}, {"security:blocked_usages", desk.ClassIPs, false},
-		{desk.ClassIPs, "security", false}, {desk.ClassExpiration, desk.ClassExpiration, true}, {"sec", desk.ClassIPs, false},
+		{"security", desk.ClassIPs, true},
+		{"security", desk.ClassRestrictions, true},
+		{"security", desk.ClassAccess, false},
+		{"security:blocked_usages", desk.ClassCapabilities, true},
+		{"security:blocked_usages", desk.ClassIPs, false},
+		{desk.ClassIPs, "security", false},
+		{desk.ClassExpiration, desk.ClassExpiration, true},
+		{"sec", desk.ClassIPs, false},
 	} {
 		if got := covers([]string{c.held}, c.class); got != c.want {
 			t.Errorf("%s covers %s: %v", c.held, c.class, got)

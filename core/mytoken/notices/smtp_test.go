@@ -100,9 +100,10 @@ func TestMailServer(t *testing.T) {
 		From: desk.Origin{UserAgent: hostile},
 	})
 	b.sends()
-	all := server.WaitMails(3)
+	server.WaitMails(3)
 	server.Settled()
-	if all = server.Mails(); len(all) != 3 {
+	all := server.Mails()
+	if len(all) != 3 {
 		t.Fatalf("%d mails\n%s", len(all), server.Log())
 	}
 	for _, raw := range all {

@@ -78,7 +78,8 @@ func newBedOn(tb testing.TB, srv *httptest.Server, mux *http.ServeMux, change ..
 		tb.Fatal(err)
 	}
 	b.hc = &http.Client{Jar: jar, CheckRedirect: func(*http.Request,
-		[]*http.Request) error {
+		[]*http.Request,
+	) error {
 		return http.ErrUseLastResponse
 	}}
 	return b
@@ -334,8 +335,10 @@ func (a answer) nested(all []element) {
 		if len(open) > 0 {
 			parent = open[len(open)-1]
 		}
-		for _, never := range [][2]string{{"p", "ul"}, {"p", "p"}, {"p", "div"}, {"p", "form"}, {"form", "form"}, {"a",
-			"a"}, {"button", "a"}, {"label", "label"}} {
+		for _, never := range [][2]string{{"p", "ul"}, {"p", "p"}, {"p", "div"}, {"p", "form"}, {"form", "form"}, {
+			"a",
+			"a",
+		}, {"button", "a"}, {"label", "label"}} {
 			if e.name == never[1] && slices.Contains(open, never[0]) {
 				a.t.Errorf("%s inside of %s: %v", e.name, never[0], open)
 			}

@@ -163,8 +163,10 @@ func browseForged(t *testing.T, tab *browser.Tab) {
 	b := newBed(t)
 	tab.Cookie(b.url, "mytoken-session", sessionToken())
 	tab.Goto(b.url + "/home") // with the cookie of its forms
-	for path, fields := range map[string]string{"/home/revoke": "mom_id=one+/==", "/c/ordinary": "do=accept",
-		"/logout": ""} {
+	for path, fields := range map[string]string{
+		"/home/revoke": "mom_id=one+/==", "/c/ordinary": "do=accept",
+		"/logout": "",
+	} {
 		name, value, _ := strings.Cut(fields, "=")
 		tab.Goto(b.foreign(path, name, value))
 		tab.Click("button")

@@ -51,8 +51,10 @@ type fake struct {
 }
 
 func newFake() *fake {
-	f := &fake{asked: map[string]desk.Asked{}, classes: []string{"expiration"},
-		email: mytoken.Email{Address: "ada@example.org"}}
+	f := &fake{
+		asked: map[string]desk.Asked{}, classes: []string{"expiration"},
+		email: mytoken.Email{Address: "ada@example.org"},
+	}
 	f.trees = someTrees()
 	f.asked["ordinary"] = someAsked()
 	f.asked["hostile"] = hostileAsked()
@@ -98,8 +100,10 @@ func hostileAsked() desk.Asked {
 }
 
 func someTrees() []ledger.Node {
-	clause := mytoken.Restriction{Expires: mytoken.At(start().Add(48 * time.Hour)), Scope: "compute.read",
-		UsagesAT: ptr(int64(9))}
+	clause := mytoken.Restriction{
+		Expires: mytoken.At(start().Add(48 * time.Hour)), Scope: "compute.read",
+		UsagesAT: ptr(int64(9)),
+	}
 	one := ledger.Token{
 		MOMID: "one+/==", Name: "night run", User: "u", IP: "192.0.2.7", Created: start().Add(-24 * time.Hour),
 		Expires: start().Add(48 * time.Hour), LastUse: start().Add(-time.Hour), Capabilities: mytoken.Capabilities{"AT"},
@@ -135,8 +139,10 @@ func (f *fake) Begin(_ context.Context, request []byte, _ desk.Caller) (desk.Beg
 	}
 	f.begun = append(f.begun, r)
 	if r["oidc_issuer"] != "https://aai.example.org" {
-		return desk.Begun{}, &desk.Error{Status: 400, Code: desk.CodeRequest,
-			Description: "The provided issuer is not supported"}
+		return desk.Begun{}, &desk.Error{
+			Status: 400, Code: desk.CodeRequest,
+			Description: "The provided issuer is not supported",
+		}
 	}
 	if r["client_type"] == "web" {
 		return desk.Begun{
@@ -327,8 +333,10 @@ func (s *fake) AddSSHKey(_ context.Context, _ desk.Caller, r mytoken.SSHKeyReque
 	a := someAsked()
 	a.Purpose = "ssh"
 	s.asked["forssh"] = a
-	return desk.Begun{ConsentURI: s.base + "/c/forssh", PollingCode: secret.FromString("sshpolling"),
-		Expires: start().Add(time.Minute)}, nil, nil
+	return desk.Begun{
+		ConsentURI: s.base + "/c/forssh", PollingCode: secret.FromString("sshpolling"),
+		Expires: start().Add(time.Minute),
+	}, nil, nil
 }
 
 func (s *fake) FinishSSHKey(context.Context, secret.Text, desk.Origin) (mytoken.SSHLogin, error) {
@@ -355,8 +363,10 @@ func (n notices) Notifications(context.Context, desk.Caller) ([]mytoken.Notifica
 func (n notices) Notify(_ context.Context, _ desk.Caller, r mytoken.NotificationRequest) (*desk.Issued, error) {
 	defer n.lock()()
 	if !n.email.Verified {
-		return nil, &desk.Error{Status: http.StatusUnprocessableEntity, Code: desk.CodeMail,
-			Description: "email not verified"}
+		return nil, &desk.Error{
+			Status: http.StatusUnprocessableEntity, Code: desk.CodeMail,
+			Description: "email not verified",
+		}
 	}
 	n.told = append(n.told, r)
 	return nil, nil
@@ -365,8 +375,10 @@ func (n notices) Notify(_ context.Context, _ desk.Caller, r mytoken.Notification
 func (n notices) Notification(_ context.Context, code secret.Text) (mytoken.Notification, error) {
 	defer n.lock()()
 	if code.Expose() != "management" {
-		return mytoken.Notification{}, &desk.Error{Status: 404, Code: desk.CodeNotFound,
-			Description: "management_code not valid"}
+		return mytoken.Notification{}, &desk.Error{
+			Status: 404, Code: desk.CodeNotFound,
+			Description: "management_code not valid",
+		}
 	}
 	return mytoken.Notification{Type: "mail", UserWide: true, Classes: n.classes}, nil
 }
@@ -386,8 +398,10 @@ func (n notices) Calendars(context.Context, desk.Caller) ([]mytoken.Calendar, *d
 
 func (n notices) AddCalendar(_ context.Context, _ desk.Caller, name string) (*desk.Issued, error) {
 	defer n.lock()()
-	n.fake.calendar = append(n.fake.calendar, mytoken.Calendar{ID: "cal1", Name: name, URL: n.base + "/calendars/cal1",
-		MOMIDs: []string{"x"}})
+	n.fake.calendar = append(n.fake.calendar, mytoken.Calendar{
+		ID: "cal1", Name: name, URL: n.base + "/calendars/cal1",
+		MOMIDs: []string{"x"},
+	})
 	return nil, nil
 }
 

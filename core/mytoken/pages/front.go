@@ -61,8 +61,10 @@ func (v *visit) showFront(status int, notice, problem string) error {
 			Issuer: p.Issuer, Name: providerName(p), Host: hostOf(p.Issuer), Down: p.Down, Guest: p.Guest,
 		})
 	}
-	return v.show(status, "front", sheet{Title: "Tokens for long jobs", Nav: "front", Notice: notice, Problem: problem,
-		Body: body})
+	return v.show(status, "front", sheet{
+		Title: "Tokens for long jobs", Nav: "front", Notice: notice, Problem: problem,
+		Body: body,
+	})
 }
 
 // need sends a browser that is not logged in to the page where it can do so; it reports whether it did.

@@ -185,8 +185,10 @@ func (v *visit) notifyPage(status int, id, notice, problem string) error {
 		return err
 	}
 	body := notifyBody{Node: v.node(n, v.me()), Classes: classBoxes(defaultClasses()), Calendars: lines.Calendars}
-	return v.show(status, "notify", sheet{Title: "Be told about a mytoken", Nav: "home", Notice: notice,
-		Problem: problem, Body: body})
+	return v.show(status, "notify", sheet{
+		Title: "Be told about a mytoken", Nav: "home", Notice: notice,
+		Problem: problem, Body: body,
+	})
 }
 
 func (p *Pages) notifyOne(v *visit) error {
@@ -255,8 +257,10 @@ func (p *Pages) manage(v *visit) error {
 		if err := p.o.Notices.End(v.r.Context(), code); err != nil {
 			return err
 		}
-		return v.show(http.StatusOK, "notification", sheet{Title: "Notification", Notice: "You will not be told any more.",
-			Body: manageBody{Ended: true}})
+		return v.show(http.StatusOK, "notification", sheet{
+			Title: "Notification", Notice: "You will not be told any more.",
+			Body: manageBody{Ended: true},
+		})
 	}
 	classes := v.classesOf()
 	if len(classes) == 0 {

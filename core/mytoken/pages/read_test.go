@@ -103,8 +103,10 @@ func FuzzLink(f *testing.F) {
 			return
 		}
 		d := newReader(url.Values{}, noon(), nil)
-		_ = builder{}.form(desk.Terms{Name: r.Name, Capabilities: r.Capabilities, Restrictions: d.reckon(r.Restrictions),
-			Rotation: r.Rotation})
+		_ = builder{}.form(desk.Terms{
+			Name: r.Name, Capabilities: r.Capabilities, Restrictions: d.reckon(r.Restrictions),
+			Rotation: r.Rotation,
+		})
 	})
 }
 

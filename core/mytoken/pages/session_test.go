@@ -17,8 +17,10 @@ import (
 
 func TestLogin(t *testing.T) {
 	b := newBed(t)
-	form := url.Values{"csrf": {b.get("/").token()}, "issuer": {"https://aai.example.org"},
-		"next": {"https://evil.example"}}
+	form := url.Values{
+		"csrf": {b.get("/").token()}, "issuer": {"https://aai.example.org"},
+		"next": {"https://evil.example"},
+	}
 	a := b.post("/login", form).want(http.StatusOK)
 	if to := a.Header.Get("Refresh"); to != "0; url="+b.provider("web") {
 		t.Fatalf("goes to %q", to)
@@ -92,16 +94,20 @@ func TestOtherSite(t *testing.T) {
 }
 
 func TestLoggedOut(t *testing.T) {
-	for _, path := range []string{"/home", "/settings", "/home/history?mom_id=x", "/home/revoke?mom_id=x",
-		"/home/notify?mom_id=x"} {
+	for _, path := range []string{
+		"/home", "/settings", "/home/history?mom_id=x", "/home/revoke?mom_id=x",
+		"/home/notify?mom_id=x",
+	} {
 		b := newBed(t)
 		b.fail = errors.New("it was asked without a session")
 		if to := b.get(path).want(http.StatusSeeOther).Header.Get("Location"); !strings.HasPrefix(to, "/?next=") {
 			t.Errorf("%s goes to %s", path, to)
 		}
 	}
-	for _, path := range []string{"/home/revoke", "/settings/email", "/settings/grant", "/settings/ssh",
-		"/settings/notify", "/settings/calendar"} {
+	for _, path := range []string{
+		"/home/revoke", "/settings/email", "/settings/grant", "/settings/ssh",
+		"/settings/notify", "/settings/calendar",
+	} {
 		b := newBed(t)
 		b.fail = errors.New("it was asked without a session")
 		form := url.Values{"csrf": {b.get("/").token()}, "mom_id": {"x"}}
@@ -168,8 +174,10 @@ type rotating struct{ pages.Mytokens }
 
 func (r rotating) List(ctx ctx, c desk.Caller) (trees nodes, update *desk.Issued, err error) {
 	trees, _, err = r.Mytokens.List(ctx, c)
-	return trees, &desk.Issued{Kind: mytoken.KindToken, Token: secret.FromString("newer.token"),
-		Expires: start().Add(time.Hour)}, err
+	return trees, &desk.Issued{
+		Kind: mytoken.KindToken, Token: secret.FromString("newer.token"),
+		Expires: start().Add(time.Hour),
+	}, err
 }
 
 func TestLogout(t *testing.T) {

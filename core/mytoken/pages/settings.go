@@ -73,8 +73,10 @@ func (v *visit) settings(status int, try settingsTry) error {
 	if err := v.noticeSettings(&body, try); err != nil {
 		return err
 	}
-	return v.show(status, "settings", sheet{Title: "Settings", Nav: "settings", Notice: try.notice, Problem: try.other,
-		Body: body})
+	return v.show(status, "settings", sheet{
+		Title: "Settings", Nav: "settings", Notice: try.notice, Problem: try.other,
+		Body: body,
+	})
 }
 
 func (v *visit) sshSettings(body *settingsBody, try settingsTry) error {
@@ -99,8 +101,10 @@ func (v *visit) sshSettings(body *settingsBody, try settingsTry) error {
 		Name: "ssh_key", Label: "Public key", Type: "area", Max: 16 << 10, Required: true, Off: true, Value: try.key,
 		Hint: "the line of the file that ends in .pub, such as ssh-ed25519 AAAA…", Error: try.keyError,
 	}
-	body.KeyName = input{Name: "name", Label: "Name of the key", Type: "text", Max: maxName, Off: true,
-		Value: try.keyName, Hint: "optional"}
+	body.KeyName = input{
+		Name: "name", Label: "Name of the key", Type: "text", Max: maxName, Off: true,
+		Value: try.keyName, Hint: "optional",
+	}
 	return nil
 }
 

@@ -44,8 +44,10 @@ func inWords(d time.Duration) string {
 	for _, u := range []struct {
 		size time.Duration
 		name string
-	}{{365 * day, "year"}, {30 * day, "month"}, {7 * day, "week"}, {day, "day"}, {time.Hour, "hour"}, {time.Minute,
-		"minute"}} {
+	}{{365 * day, "year"}, {30 * day, "month"}, {7 * day, "week"}, {day, "day"}, {time.Hour, "hour"}, {
+		time.Minute,
+		"minute",
+	}} {
 		if d >= 2*u.size || u.name != "month" && u.name != "week" && d >= u.size {
 			return plural(int64((d+u.size/2)/u.size), u.name)
 		}

@@ -335,10 +335,3 @@ func (b *bed) run(user string, s ssh.Signer, command string) outcome {
 	o.out, o.errOut = out.String(), errOut.String()
 	return o
 }
-
-// heard is what the server said of itself so far.
-func (b *bed) heard() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return append([]string(nil), b.seen...)
-}
