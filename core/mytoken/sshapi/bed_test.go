@@ -119,8 +119,7 @@ type bed struct {
 	log    *lockedBuffer
 	end    func() // ends the ssh server and waits
 
-	mu   sync.Mutex
-	seen []string // "action outcome"
+	mu sync.Mutex
 }
 
 type lockedBuffer struct {
@@ -200,11 +199,6 @@ func newBed(t testing.TB, edit ...func(*sshapi.Options)) *bed {
 	t.Cleanup(b.http.Close)
 	o := sshapi.Options{
 		API: api.Handler(), Keys: b.keys, HostKeys: []ssh.Signer{signer}, Log: log,
-		Seen: func(_ context.Context, action, outcome string, _ time.Duration) {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.seen = append(b.seen, action+" "+outcome)
-		},
 	}
 	for _, e := range edit {
 		e(&o)
