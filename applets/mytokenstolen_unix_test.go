@@ -83,6 +83,11 @@ func (w *witness) add(what, s string) {
 
 func (w *witness) note(r *http.Request, body []byte, rec *httptest.ResponseRecorder) {
 	switch r.URL.Path {
+	case "/par": // where the provider takes the parameters of a login, the browser carries none of them
+		form, _ := url.ParseQuery(string(body))
+		for _, name := range []string{"state", "nonce"} {
+			w.add(name, form.Get(name))
+		}
 	case "/authorize":
 		for _, name := range []string{"state", "nonce"} {
 			w.add(name, r.URL.Query().Get(name))
