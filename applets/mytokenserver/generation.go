@@ -105,9 +105,8 @@ func (d *daemon) build(s *settings) (*generation, error) {
 
 // mount puts desk, pages and interfaces of a generation together.
 func (d *daemon) mount(s *settings, g *generation) error {
-	proofs, err := dpop.New(dpop.Options{Now: d.env.Now})
-	if err != nil {
-		return fmt.Errorf("proofs of possession: %w", err)
+	if err := d.keepProofs(); err != nil {
+		return err
 	}
 	gate := httpapi.NewGate(s.rates.limits(), d.env.Now)
 	templates := desk.NewTemplates(d.ledger, d.env.Now, d.log)
@@ -115,9 +114,10 @@ func (d *daemon) mount(s *settings, g *generation) error {
 	if d.notices.Mails() {
 		notify = d.notices.Notice
 	}
+	var err error
 	g.desk, err = desk.New(desk.Options{
 		Issuer: s.issuer, Ledger: d.ledger, Minter: d.signer, Upstream: g.providers, World: d.world(s), Features: s.deskFeatures(),
-		Templates: templates.Lookup, Limits: s.limits, DPoP: proofs, Allow: gate.Person, Notify: notify,
+		Templates: templates.Lookup, Limits: s.limits, DPoP: d.proofs, Allow: gate.Person, Notify: notify,
 		Audit: d.record, Now: d.env.Now, Log: d.log,
 	})
 	if err != nil {
@@ -146,6 +146,18 @@ func (d *daemon) mount(s *settings, g *generation) error {
 		return err
 	}
 	g.handler = api.Handler()
+	return nil
+}
+
+// keepProofs makes what remembers the proofs of possession that were used. All generations have the same: a proof that was
+// seen before a reload must not be good once more after it.
+func (d *daemon) keepProofs() (err error) {
+	if d.proofs != nil {
+		return nil
+	}
+	if d.proofs, err = dpop.New(dpop.Options{Now: d.env.Now}); err != nil {
+		return fmt.Errorf("proofs of possession: %w", err)
+	}
 	return nil
 }
 

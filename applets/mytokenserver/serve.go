@@ -5,8 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/mytoken/notices"
 	"github.com/oidcbox/oidcbox/core/mytoken/sshapi"
 	"github.com/oidcbox/oidcbox/core/secret/vault"
+	"github.com/oidcbox/oidcbox/core/token/dpop"
 	"github.com/oidcbox/oidcbox/core/transport/httpd"
 	"github.com/oidcbox/oidcbox/core/transport/listen"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
@@ -55,6 +58,7 @@ type daemon struct {
 	geo      *geo.DB // of geoFile; a reload may replace both
 	geoFile  string
 	numbers  *numbers
+	proofs   *dpop.Checker // of all generations
 	audit    *audit.Log
 	sockets  *listen.Set
 	others   *others // metrics and the control socket
@@ -199,7 +203,14 @@ func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) error {
 }
 
 func (d *daemon) serverOptions() httpd.Options {
-	return httpd.Options{Log: d.log, Grace: d.started.grace, MaxConns: d.started.conns, MaxHeader: maxHeader}
+	// A stranger who holds connections open must not have them all, and a cluster behind one address needs many.
+	return httpd.Options{
+		Log: d.log, Grace: d.started.grace, MaxConns: d.started.conns, PerAddress: max(1, d.started.conns/4),
+		Exempt: func(a netip.Addr) bool {
+			return slices.ContainsFunc(d.started.proxies, func(p netip.Prefix) bool { return p.Contains(a) })
+		},
+		MaxHeader: maxHeader,
+	}
 }
 
 // maxHeader has room for a mytoken of any size that is made, and for what a browser and a proxy send along.

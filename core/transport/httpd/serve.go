@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 )
 
@@ -29,6 +30,10 @@ type Options struct {
 	Grace time.Duration
 	// MaxConns is how many connections are open at once; more wait in the kernel's queue. 0: 1024.
 	MaxConns int
+	// PerAddress is how many of these one address may have (a /64 of IPv6); a further one is closed at once. 0: all.
+	PerAddress int
+	// Exempt names the addresses that PerAddress does not count: proxies. nil: none.
+	Exempt func(netip.Addr) bool
 	// MaxHeader is how many bytes request line and headers may have together. 0: 32 KiB.
 	MaxHeader int
 }
@@ -53,7 +58,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, o Options) erro
 		BaseContext:       func(net.Listener) context.Context { return base },
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(limitConns(ln, o.MaxConns)) }()
+	go func() { failed <- srv.Serve(limitConns(ln, o.MaxConns, o.PerAddress, o.Exempt)) }()
 	select {
 	case err := <-failed:
 		_ = srv.Close()
