@@ -11,3 +11,6 @@ func private(info fs.FileInfo) error {
 	}
 	return nil
 }
+
+// changeable reports whether everybody may change a file.
+func changeable(info fs.FileInfo) bool { return info.Mode().Perm()&0o002 != 0 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -122,7 +123,17 @@ func readSettings(name string) (*settings, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return parseSettings(name, b)
+	s, err := parseSettings(name, b)
+	if err != nil {
+		return nil, err
+	}
+	// Who can change it can let himself be believed as a proxy, or have people log in at a provider of his own.
+	if info, err := os.Stat(name); err == nil && changeable(info) {
+		s.notes = append(s.notes, config.Fault{
+			File: name, Text: fmt.Sprintf("can be changed by everybody (mode %04o)", info.Mode().Perm()),
+		})
+	}
+	return s, nil
 }
 
 func parseSettings(name string, b []byte) (*settings, error) {
