@@ -51,7 +51,8 @@ func TestCollisions(t *testing.T) {
 		name, err := Choose(Friendly{}.Propose(p), Limits{}, func(n string) (bool, error) { return used[n], nil })
 		if err != nil {
 			var none *NoNameError
-			if !errors.As(err, &none) || !strings.HasPrefix(none.Message(), "I cannot create usernames. The list of tried ones is: alice, alibl") {
+			if !errors.As(err, &none) || !strings.HasPrefix(none.Message(),
+				"I cannot create usernames. The list of tried ones is: alice, alibl") {
 				t.Fatal(err)
 			}
 			break
@@ -70,7 +71,8 @@ func TestCollisions(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	t.Run("system_names_never", func(t *testing.T) {
-		name, err := Choose(slices.Values([]string{"root", "docker", "director", "bob"}), Limits{Reserved: []string{"director"}}, free)
+		name, err := Choose(slices.Values([]string{"root", "docker", "director", "bob"}),
+			Limits{Reserved: []string{"director"}}, free)
 		if name != "bob" || err != nil {
 			t.Errorf("%q, %v", name, err)
 		}
@@ -81,14 +83,15 @@ func TestChoose(t *testing.T) {
 			safe(t, name)
 		}
 		var none *NoNameError
-		if _, err := Choose(slices.Values([]string{"Bob", "-x", "a\nb"}), Limits{}, free); !errors.As(err, &none) || len(none.Tried) > 0 {
+		if _, err := Choose(slices.Values([]string{"Bob", "-x", "a\nb"}), Limits{}, free); !errors.As(err, &none) ||
+			len(none.Tried) > 0 {
 			t.Errorf("%v", err)
 		}
 	})
 	t.Run("look_up_that_fails_gives_no_name", func(t *testing.T) {
 		broken := errors.New("directory is down")
-		if name, err := Choose(slices.Values([]string{"a", "b"}), Limits{}, func(string) (bool, error) { return false, broken }); name != "" ||
-			!errors.Is(err, broken) {
+		down := func(string) (bool, error) { return false, broken }
+		if name, err := Choose(slices.Values([]string{"a", "b"}), Limits{}, down); name != "" || !errors.Is(err, broken) {
 			t.Errorf("%q, %v", name, err)
 		}
 	})

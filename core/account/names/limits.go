@@ -87,7 +87,7 @@ func nobody(n uint32) bool { return n == 65534 || n == 65535 || n >= math.MaxUin
 // reserved knows names of the system that may not exist yet: a group docker made today would be root's group on the
 // day docker is installed. What exists is refused by its number.
 func reserved(name string) bool {
-	for _, prefix := range []string{"systemd-", "oidcbox", "sudo", "wheel", "docker", "libvirt", "incus", "lxd"} {
+	for _, prefix := range []string{"systemd-", "oidcbox", "docker", "libvirt", "incus", "lxd"} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}
@@ -103,25 +103,25 @@ var reservedNames = [...]string{
 	"audio", "avahi", "avahi-autoipd", "azureuser", "backup", "beegfs", "bin", "bind", "bluetooth", "buildkit",
 	"caddy", "cdrom", "centos", "ceph", "cgred", "chef", "chrony", "cinder", "clamav", "cloud-user", "cockpit-ws",
 	"cockpit-wsinstance", "colord", "condor", "containerd", "core", "couchdb", "crio", "crontab", "daemon", "dbus",
-	"dcache", "debian", "debian-exim", "default", "dialout", "dip", "disk", "dnsmasq", "domain-admins", "dovecot",
-	"dovenull", "ec2-user", "editors", "elasticsearch", "enterprise-admins", "etcd", "everyone", "exim", "fax",
-	"fedora", "feudal", "floppy", "forgejo", "ftp", "fuse", "fwupd-refresh", "games", "gdm", "geoclue", "geoip",
-	"git", "gitea", "gitlab", "gitlab-runner", "glance", "gnats", "gpfs", "grafana", "haclient", "hacluster",
-	"hadoop", "halt", "haproxy", "hdfs", "http", "httpd", "icinga", "influxdb", "input", "ipausers", "irc",
-	"jenkins", "jetty", "k3s", "kmem", "kube", "kubernetes", "kvm", "landscape", "ldap", "lightdm", "list", "locate",
-	"lock", "log", "lp", "lpadm", "lpadmin", "lustre", "mail", "maildrop", "mailman", "mailnull", "man", "man-db",
-	"mariadb", "mem", "memcache", "memcached", "messagebus", "microk8s", "mlocate", "mongodb", "motley-cue",
-	"motley_cue", "munge", "mysql", "nagios", "named", "netdev", "network", "news", "nfs", "nfsnobody", "nginx",
-	"nobody", "nogroup", "none", "nova", "nrpe", "nslcd", "ntp", "ntpsec", "nut", "oidc", "opc", "opendkim",
+	"dcache", "debian", "debian-exim", "default", "dialout", "dip", "disk", "dnsmasq", "docker", "domain-admins",
+	"dovecot", "dovenull", "ec2-user", "editors", "elasticsearch", "enterprise-admins", "etcd", "everyone", "exim",
+	"fax", "fedora", "feudal", "floppy", "forgejo", "ftp", "fuse", "fwupd-refresh", "games", "gdm", "geoclue",
+	"geoip", "git", "gitea", "gitlab", "gitlab-runner", "glance", "gnats", "gpfs", "grafana", "haclient",
+	"hacluster", "hadoop", "halt", "haproxy", "hdfs", "http", "httpd", "icinga", "influxdb", "input", "ipausers",
+	"irc", "jenkins", "jetty", "k3s", "kmem", "kube", "kubernetes", "kvm", "landscape", "ldap", "lightdm", "list",
+	"locate", "lock", "log", "lp", "lpadm", "lpadmin", "lustre", "lxd", "mail", "maildrop", "mailman", "mailnull",
+	"man", "man-db", "mariadb", "mem", "memcache", "memcached", "messagebus", "microk8s", "mlocate", "mongodb",
+	"motley-cue", "motley_cue", "munge", "mysql", "nagios", "named", "netdev", "network", "news", "nfs", "nfsnobody",
+	"nginx", "nobody", "nogroup", "none", "nova", "nrpe", "nslcd", "ntp", "ntpsec", "nut", "oidc", "opc", "opendkim",
 	"opendmarc", "openldap", "operator", "oprofile", "optical", "pcp", "pesign", "pgbouncer", "pi", "pkg", "plocate",
 	"plugdev", "podman", "polkitd", "pollinate", "postdrop", "postfix", "postgres", "power", "printadmin",
 	"prometheus", "proxy", "pulse", "pulse-access", "pulse-rt", "puppet", "qemu", "rabbitmq", "redis", "render",
 	"rfkill", "rke2", "rocky", "root", "root-squash", "rpc", "rpcuser", "rpm", "rtkit", "salt", "saned", "sasl",
 	"saslauth", "scanner", "sddm", "self", "service", "services", "setuid", "sgx", "shadow", "shutdown", "slapd",
 	"slocate", "slurm", "slurmadm", "smmsp", "smmta", "spamd", "spark", "squid", "src", "ssh", "ssh_keys", "sshd",
-	"sssd", "stack", "staff", "stapdev", "stapsys", "stapusr", "statd", "storage", "storm", "su", "sudoers", "suid",
-	"supergroup", "superuser", "sync", "sys", "syslog", "system", "tape", "tcpdump", "telegraf", "tomcat", "toor",
-	"trusted", "tss", "tty", "ubuntu", "uml-net", "unbound", "usbmux", "users", "utmp", "uucp", "uuidd", "vagrant",
-	"varnish", "vboxsf", "vboxusers", "video", "vmail", "voice", "wireshark", "www", "www-data", "xrootd", "yarn",
-	"zabbix",
+	"sssd", "stack", "staff", "stapdev", "stapsys", "stapusr", "statd", "storage", "storm", "su", "sudo", "sudoers",
+	"suid", "supergroup", "superuser", "sync", "sys", "syslog", "system", "tape", "tcpdump", "telegraf", "tomcat",
+	"toor", "trusted", "tss", "tty", "ubuntu", "uml-net", "unbound", "usbmux", "users", "utmp", "uucp", "uuidd",
+	"vagrant", "varnish", "vboxsf", "vboxusers", "video", "vmail", "voice", "wheel", "wireshark", "www", "www-data",
+	"xrootd", "yarn", "zabbix",
 }

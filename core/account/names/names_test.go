@@ -57,12 +57,13 @@ func TestReserved(t *testing.T) {
 		t.Fatal("the list is not sorted")
 	}
 	l := Limits{Reserved: []string{"director"}}
-	for _, name := range append(reservedNames[:], "director", "docker", "sudoers", "systemd-journal", "oidcbox-pam", "libvirt-qemu", "wheel") {
+	for _, name := range append(reservedNames[:], "director", "docker", "sudoers", "systemd-journal",
+		"oidcbox-pam", "libvirt-qemu", "wheel") {
 		if err := l.CheckName(name); !errors.Is(err, ErrReserved) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	for _, name := range []string{"alice", "rooty", "admiral", "director2"} {
+	for _, name := range []string{"alice", "rooty", "admiral", "wheeler", "sudono", "director2"} {
 		if err := l.CheckName(name); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}

@@ -115,7 +115,8 @@ func TestFacts(t *testing.T) {
 		}
 	}
 	for want, f := range map[State]Facts{
-		Rejected: {Rejected: true, Pending: true}, Pending: {Pending: true}, NotDeployed: {}, Limited: {Exists: true, NoLogin: true},
+		Rejected: {Rejected: true, Pending: true}, Pending: {Pending: true}, NotDeployed: {},
+		Limited:  {Exists: true, NoLogin: true},
 		Deployed: {Exists: true, Pending: true},
 	} {
 		if got := f.State(); got != want {
@@ -127,12 +128,16 @@ func TestFacts(t *testing.T) {
 func TestMessages(t *testing.T) {
 	const id = "a@https%3A%2F%2Fop.example"
 	for _, c := range []struct{ name, got, want string }{
-		{"suspend", ChangeMessage(id, Suspend, Deployed, Next(Deployed, Suspend, Circumstances{})), "User '" + id + "' was suspended."},
+		{
+			"suspend", ChangeMessage(id, Suspend, Deployed, Next(Deployed, Suspend, Circumstances{})), "User '" + id + "' was suspended.",
+		},
 		{
 			"suspend_nobody", ChangeMessage(id, Suspend, NotDeployed, Next(NotDeployed, Suspend, Circumstances{})),
 			"Suspending user '" + id + "' was not possible from the 'not_deployed' state. User was not changed.",
 		},
-		{"resume", ChangeMessage(id, Resume, Suspended, Next(Suspended, Resume, Circumstances{})), "User '" + id + "' was resumed."},
+		{
+			"resume", ChangeMessage(id, Resume, Suspended, Next(Suspended, Resume, Circumstances{})), "User '" + id + "' was resumed.",
+		},
 		{
 			"resume_deployed", ChangeMessage(id, Resume, Deployed, Next(Deployed, Resume, Circumstances{})),
 			"Resuming user '" + id + "' was not possible from the 'deployed' state. User was not changed.",
