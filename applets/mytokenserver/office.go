@@ -78,7 +78,11 @@ func (o ownOffice) Erase(ctx context.Context, user string) error {
 	if err := o.notices.Erase(ctx, user); err != nil {
 		return err
 	}
-	return o.ledger.Erase(ctx, user)
+	if err := o.ledger.Erase(ctx, user); err != nil {
+		return err
+	}
+	// Until now the mytokens were good, and a job that runs may have made calendars and notifications anew.
+	return o.notices.Erase(ctx, user)
 }
 
 // Backup is part of office.
