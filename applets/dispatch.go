@@ -67,6 +67,11 @@ func ownNames() []string {
 	for _, r := range All() {
 		for _, name := range r.Upstream {
 			own := program + " " + r.Name
+			if name == r.Name {
+				// It is a word of its own as well ("a mytoken is ..."): only what follows a colon is a command.
+				pairs = append(pairs, ": "+name+" ", ": "+own+" ")
+				continue
+			}
 			pairs = append(pairs, name+" ", own+" ", "$("+name+")", "$("+own+")")
 		}
 	}

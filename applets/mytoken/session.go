@@ -98,7 +98,8 @@ func explain(err error) error {
 	case errors.Is(err, mytoken.ErrServer), errors.Is(err, mytoken.ErrNotOffered), errors.Is(err, mytoken.ErrOtherServer):
 		return cli.Fail(cli.NotFound, err, "choose the mytoken server with --url")
 	case mytoken.NeedsLogin(err):
-		return cli.Fail(cli.Human, err, "get a new mytoken with: mytoken MT --oidc")
+		return cli.Fail(cli.Human, err,
+			"it has ended: revoked, past its time, or replaced by a newer one; get another with: mytoken MT --oidc")
 	case mytoken.Temporary(err):
 		return cli.Fail(cli.Temporary, err, "try again later")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -20,7 +21,7 @@ type setupCmd struct {
 	Listen           string `placeholder:"ADDR" help:"Where it listens: 127.0.0.1:8000, or unix:PATH."`
 	Operator         string `placeholder:"NAME" help:"Who runs it, for its pages."`
 	Contact          string `placeholder:"ADDR" help:"Mail address of who runs it."`
-	StateDir         string `default:"/var/lib/oidcbox/mytoken" placeholder:"DIR" help:"Where state and keys go (${default})."`
+	StateDir         string `default:"/var/lib/oidcbox-mytoken" placeholder:"DIR" help:"Where state and keys go (${default})."`
 	Provider         string `placeholder:"NAME" help:"Short name of the first provider."`
 	ProviderIssuer   string `placeholder:"URL" help:"Its issuer."`
 	ClientID         string `placeholder:"ID" help:"As the server is registered there."`
@@ -39,7 +40,7 @@ func (c *setupCmd) Run(ctx context.Context, env *cli.Env) error {
 			return cli.Fail(cli.No, fmt.Errorf("setup: there is a configuration already: %s", file),
 				"--state-only makes keys and state by it; --config names another file")
 		}
-		if err := c.complete(ctx); err != nil {
+		if err := c.complete(ctx, env); err != nil {
 			return err
 		}
 		text := c.configuration(env)
@@ -77,21 +78,22 @@ type question struct {
 	to       *string
 	flag     string
 	text     string
-	without  func() string // what is taken when nothing is said; nil: something has to be said
-	provider bool          // not asked with --guests
+	without  func() string       // what is taken when nothing is said; nil: something has to be said
+	provider bool                // not asked with --guests
+	wrong    func(string) string // what is wrong with an answer, to be asked again; nil: nothing can be
 }
 
-func (c *setupCmd) questions() []question {
+func (c *setupCmd) questions(env *cli.Env) []question {
 	is := func(s string) func() string { return func() string { return s } }
 	return []question{
-		{&c.Issuer, "issuer", "Address of the server as clients will have it (https://mytoken.example.org)", nil, false},
-		{&c.Listen, "listen", "Where it listens, behind a reverse proxy", is("127.0.0.1:8000"), false},
-		{&c.Operator, "operator", "Who runs it, for its pages", nil, false},
-		{&c.Contact, "contact", "Mail address of who runs it", nil, false},
-		{&c.ProviderIssuer, "provider-issuer", "Issuer of the first OpenID provider", nil, true},
-		{&c.Provider, "provider", "Short name of that provider", func() string { return nameOf(c.ProviderIssuer) }, true},
-		{&c.ClientID, "client-id", "Client id of the server there", nil, true},
-		{&c.ClientSecretFile, "client-secret-file", "File with the client secret there", is(noFile), true},
+		{&c.Issuer, "issuer", "Address of the server as clients will have it (https://mytoken.example.org)", nil, false, wrongIssuer},
+		{&c.Listen, "listen", "Where it listens, behind a reverse proxy", is("127.0.0.1:8000"), false, wrongPlace},
+		{&c.Operator, "operator", "Who runs it, for its pages", nil, false, nil},
+		{&c.Contact, "contact", "Mail address of who runs it", nil, false, nil},
+		{&c.ProviderIssuer, "provider-issuer", "Issuer of the first OpenID provider", nil, true, wrongIssuer},
+		{&c.Provider, "provider", "Short name of that provider", func() string { return nameOf(c.ProviderIssuer) }, true, wrongName},
+		{&c.ClientID, "client-id", "Client id of the server there", nil, true, nil},
+		{&c.ClientSecretFile, "client-secret-file", "File with the client secret there", is(noFile), true, c.wrongFile(env)},
 	}
 }
 
@@ -99,8 +101,8 @@ func (c *setupCmd) questions() []question {
 const noFile = "none"
 
 // complete asks for what no flag says.
-func (c *setupCmd) complete(ctx context.Context) error {
-	for _, q := range c.questions() {
+func (c *setupCmd) complete(ctx context.Context, env *cli.Env) error {
+	for _, q := range c.questions(env) {
 		if *q.to != "" || q.provider && c.Guests {
 			continue
 		}
@@ -139,8 +141,57 @@ func (q question) ask(ctx context.Context, without string) error {
 		if *q.to = strings.TrimSpace(line); *q.to == "" {
 			*q.to = without
 		}
+		if *q.to == "" || q.wrong == nil {
+			continue
+		}
+		// Whoever is at the terminal is asked again: a slip in the first answer must not cost the others.
+		if why := q.wrong(*q.to); why != "" {
+			prompt, *q.to = q.text+" ("+why+"): ", ""
+		}
 	}
 	return nil
+}
+
+// wrongIssuer says what an address of the server, or of a provider, has to be; nothing when it is.
+func wrongIssuer(s string) string {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return "it begins with https://"
+	case u.Scheme == "http" && !onThisMachine(u.Hostname()):
+		return "https, but on this machine"
+	}
+	return ""
+}
+
+// wrongPlace says what a place to listen at has to be; nothing when it is.
+func wrongPlace(s string) string {
+	if _, err := netip.ParseAddrPort(s); err == nil || strings.HasPrefix(s, "unix:") || s == "systemd" {
+		return ""
+	}
+	return "a numeric address and a port: 127.0.0.1:8000, [::1]:8000, or unix:PATH"
+}
+
+// wrongName says what a short name may be made of; nothing when it is.
+func wrongName(s string) string {
+	if strings.ContainsAny(s, ":/ \\") {
+		return "letters, digits and -, such as egi"
+	}
+	return ""
+}
+
+// wrongFile says what is in the way of reading a file; nothing when it is there.
+func (c *setupCmd) wrongFile(env *cli.Env) func(string) string {
+	return func(name string) string {
+		info, err := os.Stat(within(env, name))
+		switch {
+		case name == noFile || err == nil && info.Mode().IsRegular():
+			return ""
+		case err == nil:
+			return "that is no file"
+		}
+		return "that cannot be read; " + noFile + ": a public client"
+	}
 }
 
 // nameOf proposes a short name for a provider: the part of its host that people know it by.

@@ -80,9 +80,22 @@ func openState(ctx context.Context, env *cli.Env, p statePlace) (st *state, err 
 		return st, engineError(err)
 	}
 	if st.keys, err = keystore.Open(ctx, st.raw, st.vault, cred); err != nil {
-		return st, keystore.Refusal(fmt.Errorf("open the state: %w", err))
+		return st, openError(fmt.Errorf("open the state: %w", err))
 	}
 	return st, nil
+}
+
+// openError adds what to do about a key that is away, or of another state: the words for a person's keystore do not fit.
+func openError(err error) error {
+	const copied = "put the copy of it back that was kept elsewhere, with the owner and mode 0600 it had (state.key_file): " +
+		"nothing else opens the state"
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return cli.Fail(cli.NotFound, err, copied)
+	case errors.Is(err, keystore.ErrWrongKey):
+		return cli.Fail(cli.Denied, err, "the key file is of another state; "+copied)
+	}
+	return keystore.Refusal(err)
 }
 
 // makeState makes a state that is not there yet, and its key file where there is none.

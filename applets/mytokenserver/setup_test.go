@@ -1,0 +1,73 @@
+package mytokenserver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/secret/keystore"
+)
+
+// What is wrong with an answer is said at once; what the configuration would take is never refused.
+func TestSetupAnswers(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("s"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := (&setupCmd{}).wrongFile(&cli.Env{})
+	for _, c := range []struct {
+		fact   string
+		wrong  func(string) string
+		answer string
+		taken  bool
+	}{
+		{"address_without_scheme", wrongIssuer, "mytoken.example.org", false},
+		{"address_in_the_clear", wrongIssuer, "http://mytoken.example.org", false},
+		{"address", wrongIssuer, "https://mytoken.example.org", true},
+		{"address_of_this_machine", wrongIssuer, "http://127.0.0.1:8123", true},
+		{"place_that_is_a_URL", wrongPlace, "https://mytoken.example.org", false},
+		{"place_without_port", wrongPlace, "127.0.0.1", false},
+		{"place", wrongPlace, "[::1]:8000", true},
+		{"place_that_is_a_socket", wrongPlace, "unix:/run/mytoken.sock", true},
+		{"name_that_is_a_URL", wrongName, "https://op.example.org", false},
+		{"name", wrongName, "egi", true},
+		{"no_such_file", file, secret + "-not", false},
+		{"directory", file, filepath.Dir(secret), false},
+		{"file", file, secret, true},
+		{"no_file", file, noFile, true},
+	} {
+		t.Run(c.fact, func(t *testing.T) {
+			if why := c.wrong(c.answer); (why == "") != c.taken {
+				t.Errorf("%q: %q, want taken %t", c.answer, why, c.taken)
+			}
+		})
+	}
+}
+
+// A key file that is away, or of another state, is told from other faults, with what to do about it.
+func TestOpenErrorSaysWhatToDo(t *testing.T) {
+	for fact, c := range map[string]struct {
+		err  error
+		code int
+		hint string
+	}{
+		"key_file_away":  {fs.ErrNotExist, cli.NotFound, "put the copy of it back"},
+		"key_of_another": {keystore.ErrWrongKey, cli.Denied, "is of another state"},
+	} {
+		t.Run(fact, func(t *testing.T) {
+			err := openError(fmt.Errorf("open the state: %w", c.err))
+			var told *cli.Error
+			if !errors.As(err, &told) || told.Code != c.code || !strings.Contains(told.Hint, c.hint) {
+				t.Errorf("%v: %+v, want code %d and a hint with %q", err, told, c.code, c.hint)
+			}
+			if !errors.Is(err, c.err) {
+				t.Errorf("%v is no %v", err, c.err)
+			}
+		})
+	}
+}
