@@ -30,7 +30,7 @@ type Cmd struct {
 	NoColor bool `name:"no-color" hidden:"" help:"There are no colours; taken for old command lines."`
 
 	AT     atCmd     `cmd:"" name:"AT" aliases:"at,access-token" help:"Print an access token."`
-	MT     mtCmd     `cmd:"" name:"MT" aliases:"mt,mytoken" help:"Get a mytoken, and print or store it."`
+	MT     mtCmd     `cmd:"" name:"MT" aliases:"mt,mytoken" help:"Get a mytoken, and print or store it; what it may do is said by the options of MT create (--help)."`
 	Info   infoCmd   `cmd:"" name:"info" aliases:"tokeninfo" help:"Show what a mytoken is, was used for, and what came of it."`
 	Revoke revokeCmd `cmd:"" name:"revoke" help:"End a mytoken."`
 	List   listCmd   `cmd:"" name:"list" help:"List providers of the server, or stored mytokens."`
