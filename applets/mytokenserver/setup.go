@@ -49,7 +49,7 @@ func (c *setupCmd) Run(ctx context.Context, env *cli.Env) error {
 			return configError(err)
 		}
 		if err := c.write(env, file, text); err != nil {
-			return cli.Fail(cli.No, fmt.Errorf("setup: %w", err), "run it as root, or as the user of the server with --config and --state-dir of its own")
+			return writeError(err)
 		}
 	}
 	s, err := readSettings(file)
@@ -61,6 +61,15 @@ func (c *setupCmd) Run(ctx context.Context, env *cli.Env) error {
 	}
 	c.next(env, s)
 	return nil
+}
+
+// writeError adds what to do where the place is another's; a full disk or a name that is taken speaks for itself.
+func writeError(err error) error {
+	hint := ""
+	if errors.Is(err, fs.ErrPermission) {
+		hint = "run it as root, or as the user of the server with --config and --state-dir of its own"
+	}
+	return cli.Fail(cli.No, fmt.Errorf("setup: %w", err), hint)
 }
 
 // onlyMissingSecret reports whether all that is wrong is that the copy of the client secret is not there yet.

@@ -71,3 +71,13 @@ func TestOpenErrorSaysWhatToDo(t *testing.T) {
 		})
 	}
 }
+
+// Who may not write there is told who may; other faults get no advice that does not help.
+func TestWriteErrorAdvisesOnlyOnPermission(t *testing.T) {
+	for err, want := range map[error]bool{fs.ErrPermission: true, fs.ErrExist: false} {
+		var told *cli.Error
+		if got := writeError(err); !errors.As(got, &told) || !errors.Is(got, err) || (told.Hint != "") != want {
+			t.Errorf("%v: %+v, want a hint %t", err, told, want)
+		}
+	}
+}
