@@ -33,7 +33,7 @@ func (r settingsReader) features(a config.At) {
 	on := &r.s.features
 	on.Polling = r.Bool(f["polling_codes"], true)
 	on.Web = r.Bool(f["web_logins"], true)
-	on.Device = r.Bool(f["device_codes"], true)
+	on.Device = r.Bool(f["device_codes"], false)
 	on.Subtokens = r.Bool(f["subtokens"], true)
 	on.Transfer = r.Bool(f["transfer_codes"], true)
 	on.Short = r.Bool(f["short_tokens"], true)
