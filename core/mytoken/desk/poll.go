@@ -204,7 +204,7 @@ func (d *Desk) ready(ctx context.Context, c *ledger.Code, r *pollRecord, from Or
 		case err == nil && t.Condition == ledger.Live:
 			return r, nil
 		case err == nil:
-			return nil, badToken("", ledger.ErrRevoked)
+			return nil, badToken("token was revoked", ledger.ErrRevoked)
 		case !errors.Is(err, ledger.ErrUnknown):
 			return nil, err
 		}

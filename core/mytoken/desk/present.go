@@ -121,7 +121,7 @@ func presentError(err error) error {
 	case errors.Is(err, ledger.ErrInvalid), errors.Is(err, ledger.ErrUnknown):
 		return badToken("token not valid", err)
 	case errors.Is(err, ledger.ErrRevoked), errors.Is(err, ledger.ErrErased):
-		return badToken("", err)
+		return badToken("token was revoked", err)
 	case errors.Is(err, ledger.ErrReplaced):
 		return badToken("token was replaced by a newer one", err)
 	case errors.Is(err, ledger.ErrStale), errors.Is(err, mint.ErrExpired):

@@ -227,7 +227,7 @@ func TestAccessRefusals(t *testing.T) {
 		t.Errorf("used up: %d %s", r.status, r.body)
 	}
 	b.want(204, b.post(pathRevoke, m{"token": limited}))
-	b.refused(b.post(pathAccess, ask(m{"mytoken": limited})), 401, "invalid_token", "")
+	b.refused(b.post(pathAccess, ask(m{"mytoken": limited})), 401, "invalid_token", "token was revoked")
 }
 
 // TestRotation: what replaced a mytoken is in the answer, under the name for refresh tokens where one was used, and in

@@ -61,7 +61,7 @@ func TestIntrospect(t *testing.T) {
 		b.want(200, b.post(pathInfo, m{"action": "introspect", "mytoken": limited}))
 	}
 	b.want(204, b.post(pathRevoke, m{"token": mt}))
-	b.refused(b.post(pathInfo, m{"action": "introspect", "mytoken": mt}), 401, "invalid_token", "")
+	b.refused(b.post(pathInfo, m{"action": "introspect", "mytoken": mt}), 401, "invalid_token", "token was revoked")
 }
 
 func TestInfoRefusals(t *testing.T) {
