@@ -55,59 +55,82 @@ func TestGroups(t *testing.T) {
 		want         string
 	}{
 		{
-			"classic_each_level", GroupRules{Shorten: Middle},
-			[]string{member}, nil, "helmholtz-de_.._helmholtz-member helmholtz-de_kit",
+			"classic_each_level",
+			GroupRules{Shorten: Middle},
+			[]string{member},
+			nil, "helmholtz-de_.._helmholtz-member helmholtz-de_kit",
 		},
 		{
-			"classic_front", GroupRules{Shorten: Front},
-			[]string{member}, nil, "helmholtz-de_kit helmholtz.._kit_helmholtz-member",
+			"classic_front",
+			GroupRules{Shorten: Front},
+			[]string{member},
+			nil, "helmholtz-de_kit helmholtz.._kit_helmholtz-member",
 		},
 		{"classic_top_only", GroupRules{TopOnly: true}, []string{member}, nil, "helmholtz-de_kit"},
 		{"classic_without_role", GroupRules{}, []string{"urn:geant:x.org:a:group:vo:role=admin#y"}, nil, "x-org-a_vo"},
 		{
-			"classic_camel_case", GroupRules{},
-			[]string{"urn:geant:x.org:group:myGroup:HTTPUsers"}, nil, "x-org_my_group x-org_my_group_http_users",
+			"classic_camel_case",
+			GroupRules{},
+			[]string{"urn:geant:x.org:group:myGroup:HTTPUsers"},
+			nil, "x-org_my_group x-org_my_group_http_users",
 		},
 		{"classic_digit_first", GroupRules{}, []string{"urn:geant:1x.org:group:a"}, nil, "one_x-org_a"},
 		{
-			"classic_triplet_is_not_its_character", GroupRules{},
-			[]string{"urn:geant:x:group:a%2Db", "urn:geant:x:group:a-b"}, nil, "x_a-2_db x_a-b",
+			"classic_triplet_is_not_its_character",
+			GroupRules{},
+			[]string{"urn:geant:x:group:a%2Db", "urn:geant:x:group:a-b"},
+			nil, "x_a-2_db x_a-b",
 		},
 		{"g002_decoded", GroupRules{Form: entitlement.G002}, []string{"urn%3Ageant:x:group:My%20Group"}, nil, "x_my-group"},
 		{
-			"groups_only_without_entitlements", GroupRules{},
-			[]string{member}, []string{"other"}, "helmholtz-de_kit helmholtz-de_ki." + tail(t),
+			"groups_only_without_entitlements",
+			GroupRules{},
+			[]string{member},
+			[]string{"other"},
+			"helmholtz-de_kit helmholtz-de_ki." + tail(t),
 		},
 		{
-			"groups_when_none_parses", GroupRules{},
-			[]string{"urn:geant:x:res:y", "junk"}, []string{"/vo/Sub", "b", "b"}, "b vo-sub",
+			"groups_when_none_parses",
+			GroupRules{},
+			[]string{"urn:geant:x:res:y", "junk"},
+			[]string{"/vo/Sub", "b", "b"},
+			"b vo-sub",
 		},
 		{
-			"unlisted_entitlement_opens_no_groups", GroupRules{Entitlements: expressions("nobody")},
-			[]string{member}, []string{"b"}, "",
+			"unlisted_entitlement_opens_no_groups",
+			GroupRules{Entitlements: expressions("nobody")},
+			[]string{member},
+			[]string{"b"},
+			"",
 		},
 		{"listed_groups", GroupRules{Values: expressions("^vo-")}, nil, []string{"vo-a", "b", "xvo-c"}, "vo-a"},
 		{
-			"regex_in_order", GroupRules{Method: Regex, Rewrites: lines(t,
+			"regex_in_order",
+			GroupRules{Method: Regex, Rewrites: lines(t,
 				`urn:geant:([^:]+):group:(.+) -> \2_\g<1> # x`, `: -> -`, `[.]de ->`)},
 			[]string{"urn:geant:x.de:group:A:b#auth"},
 			nil, "a-b_x",
 		},
 		{"regex_deletes", GroupRules{Method: Regex, Rewrites: lines(t, `.* ->`)}, []string{member}, nil, ""},
 		{
-			"table", GroupRules{Method: Table, Table: rows(t, "urn:geant:helmholtz.de:group:KIT", "hpc",
+			"table",
+			GroupRules{Method: Table, Table: rows(t, "urn:geant:helmholtz.de:group:KIT", "hpc",
 				"urn:geant:helmholtz.de:group:KIT:x", "no")},
 			[]string{member},
 			nil, "hpc",
 		},
 		{
-			"table_other_namespace", GroupRules{Method: Table, Table: rows(t, "urn:geant:helmholtz.de:group:KIT", "hpc")},
+			"table_other_namespace",
+			GroupRules{Method: Table, Table: rows(t, "urn:geant:helmholtz.de:group:KIT", "hpc")},
 			[]string{"urn:geant:helmholtz.de:evil:group:KIT", "urn:evil:helmholtz.de:group:KIT"},
 			nil, "",
 		},
 		{
-			"table_group", GroupRules{Method: Table, Table: rows(t, "/vo", "hpc")}, nil,
-			[]string{"/vo", "/vo/sub", "hpc"}, "hpc",
+			"table_group",
+			GroupRules{Method: Table, Table: rows(t, "/vo", "hpc")},
+			nil,
+			[]string{"/vo", "/vo/sub", "hpc"},
+			"hpc",
 		},
 		{"empty_row_gives_nothing", GroupRules{Method: Table, Table: []Row{{}}}, []string{member}, nil, ""},
 		{"unknown_method_gives_nothing", GroupRules{Method: 9}, []string{member}, []string{"a"}, ""},
@@ -138,8 +161,10 @@ func tail(t *testing.T) string {
 }
 
 func TestReservedGroupsAreNeverGiven(t *testing.T) {
-	system := []string{"root", "sudo", "wheel", "docker", "adm", "ROOT", "Sudo", "-root", "__wheel",
-		"\u00addocker", "kvm", "systemd-journal"}
+	system := []string{
+		"root", "sudo", "wheel", "docker", "adm", "ROOT", "Sudo", "-root", "__wheel",
+		"\u00addocker", "kvm", "systemd-journal",
+	}
 	for _, rules := range []GroupRules{
 		{},
 		{Method: Regex},
@@ -260,7 +285,10 @@ func FuzzGroups(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, ent, group string) {
 		for _, rules := range []GroupRules{
-			{}, {Shorten: Middle}, {Shorten: Front, Form: entitlement.G002}, {Method: Regex},
+			{},
+			{Shorten: Middle},
+			{Shorten: Front, Form: entitlement.G002},
+			{Method: Regex},
 			{Method: Regex, Rewrites: rewrites},
 		} {
 			got, err := rules.Names([]string{ent}, []string{group})

@@ -118,8 +118,6 @@ type bed struct {
 	host   ssh.PublicKey
 	log    *lockedBuffer
 	end    func() // ends the ssh server and waits
-
-	mu sync.Mutex
 }
 
 type lockedBuffer struct {
