@@ -27,12 +27,12 @@ type mytokenSite struct {
 }
 
 // newMytokenSite sets a site up and starts it. more is appended to the configuration that setup has written.
-func newMytokenSite(t *testing.T, more string) *mytokenSite {
+func newMytokenSite(t *testing.T, more string, provider ...string) *mytokenSite {
 	t.Helper()
 	s := &mytokenSite{house: bareHouse(t)}
 	address := freeAddress(t)
 	s.url = "http://" + address
-	s.startProvider()
+	s.startProvider(provider...)
 	s.must("mytoken-server", "setup", "--yes", "--config", "server.yaml", "--state-dir", "server", "--issuer", s.url,
 		"--listen", address, "--operator", "The Institute", "--contact", "us@example.org", "--provider", "op",
 		"--provider-issuer", s.issuer, "--client-id", "mytoken", "--client-secret-file", "op-secret")
@@ -42,7 +42,7 @@ func newMytokenSite(t *testing.T, more string) *mytokenSite {
 	return s
 }
 
-func (s *mytokenSite) startProvider() {
+func (s *mytokenSite) startProvider(options ...string) {
 	s.tb.Helper()
 	s.write("op-secret", "a-secret-of-the-server-there\n")
 	s.write("clients.yaml", fmt.Sprintf(`clients:
@@ -52,7 +52,9 @@ func (s *mytokenSite) startProvider() {
   grants: [authorization_code, refresh_token, "urn:ietf:params:oauth:grant-type:device_code"]
   scope: openid profile email offline_access storage.read:/ storage.create:/ compute.create compute.read
 `, s.url))
-	s.background("issuer", "issuer", "--url-file", "issuer.url", "--auto-login", "alice", "--client-file", "clients.yaml")
+	s.background("issuer", append([]string{
+		"issuer", "--url-file", "issuer.url", "--auto-login", "alice", "--client-file", "clients.yaml",
+	}, options...)...)
 	s.issuer = strings.TrimSpace(s.await(s.path("issuer.url")))
 }
 
