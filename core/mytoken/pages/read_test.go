@@ -49,6 +49,7 @@ func FuzzForm(f *testing.F) {
 	f.Add("clauses=99999999999&cap=AT&cap=AT&c0.audience=https%3A%2F%2Fx&name=%ff%00&lifetime=-1")
 	f.Add("clauses=-1&cap=read%40settings&c0.exp=+1y1s&rotate=auto_revoke&rotate=x")
 	f.Add("cap=AT&clauses=1&c0.exp=0000-01-01T00:00&c0.usages_other=9007199254740993")
+	f.Add("cap=read%40") // names nothing
 	f.Fuzz(func(t *testing.T, body string) {
 		form, err := url.ParseQuery(body)
 		if err != nil || len(body) > 1<<14 {

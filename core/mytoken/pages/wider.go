@@ -36,6 +36,9 @@ func widerCapabilities(asked, given mytoken.Capabilities) []string {
 	}
 	var out []string
 	for _, c := range dropped {
+		if slices.Contains(asked, c) { // it names nothing, and so not even itself
+			continue
+		}
 		out = append(out, fmt.Sprintf("may also: %s (%s)", capabilityMeans(c), plain(c)))
 	}
 	return out
