@@ -59,7 +59,16 @@ const commands = {
 		await (keys === "Enter" ? follow(p, () => p.keyboard.press(keys)) : p.keyboard.press(keys));
 	},
 	async eval({ page, text }) {
-		return { value: await pages.get(page).page.evaluate(text) };
+		const { page: p } = pages.get(page);
+		for (let left = 10; ; left--) {
+			try {
+				return { value: await p.evaluate(text) };
+			} catch (e) {
+				// A page that a redirect or a Refresh header leads away from just now: ask the one that comes.
+				if (left === 0 || !/context was destroyed|navigat/i.test(String(e))) throw e;
+				await p.waitForLoadState();
+			}
+		}
 	},
 	async cookies({ page, cookies }) {
 		await pages.get(page).context.addCookies(cookies);
