@@ -45,7 +45,7 @@ func tiers() [][]string {
 		{"core/token/verify", "core/oidc/flow", "core/oidc/registration", "core/oidc/issuer"},
 		{"core/token/remote"},
 		{"core/token/gate"},
-		{"core/token/httpauth", "core/token/introspection"},
+		{"core/token/httpauth", "core/token/introspection", "core/token/issuers"},
 		{"core/token/forward"},
 		{"core/oidc/issuer/issuertest", "core/oidc/custody", "core/mytoken", "core/token/remote"},
 		{"core/mytoken/mytokentest", "core/mytoken/rules"},

@@ -18,6 +18,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/token/forward"
 	"github.com/oidcbox/oidcbox/core/token/gate"
 	"github.com/oidcbox/oidcbox/core/token/introspection"
+	"github.com/oidcbox/oidcbox/core/token/issuers"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/token/policy"
 	"github.com/oidcbox/oidcbox/core/token/verify"
@@ -90,7 +91,6 @@ func topKeys() []string {
 
 func proxyKeys() []string         { return []string{"trusted", "secret_header", "secret_file"} }
 func keysKeys() []string          { return []string{"dir", "lifetimes"} }
-func lifetimeKeys() []string      { return []string{"min_refresh", "max_refresh", "expiry"} }
 func introspectionKeys() []string { return []string{"socket", "clients"} }
 func askerKeys() []string         { return []string{"secret_file", "service"} }
 func dpopKeys() []string          { return []string{"nonces", "nonce_key_file"} }
@@ -134,7 +134,9 @@ func (r settingsReader) top(top config.At) {
 	r.s.caFile, _ = r.Path(f["ca_file"])
 	r.keys(f["keys"])
 	r.s.gate.Audiences = r.audiences(f["audiences"])
-	r.issuers(f["issuers"])
+	for _, iss := range issuers.Read(r.Reader, f["issuers"], issuers.Options{Lifetimes: r.s.lifetimes}) {
+		r.s.gate.Issuers = append(r.s.gate.Issuers, iss.Issuer)
+	}
 	r.policy(f["policy"])
 	r.services(f["services"])
 	r.dpop(f["dpop"])
@@ -235,33 +237,10 @@ func (r settingsReader) keys(a config.At) {
 		f = r.Fields(a, keysKeys()...)
 	}
 	r.s.keysDir, _ = r.Path(f["dir"])
-	r.s.lifetimes = r.lifetimes(f["lifetimes"])
+	r.s.lifetimes = issuers.Lifetimes(r.Reader, f["lifetimes"])
 	if r.s.keysDir == "" {
 		r.Note(a, "keys.dir is not set: after a restart the keys of every issuer have to be fetched first")
 	}
-}
-
-// lifetimes reads the name of a table or single values.
-func (r settingsReader) lifetimes(a config.At) provider.Lifetimes {
-	var l provider.Lifetimes
-	var err error
-	switch a.Kind() {
-	case config.Absent:
-		return l
-	case config.Text:
-		if l, err = provider.LifetimesOf(a.Raw()); err != nil {
-			r.Fault(a, "has to be %s, %s, or a mapping with %v", provider.WLCG13, provider.WLCG10, lifetimeKeys())
-		}
-		return l
-	}
-	f := r.Fields(a, lifetimeKeys()...)
-	l.MinRefresh = r.Duration(f["min_refresh"], 0, time.Minute, provider.MaxExpiry)
-	l.MaxRefresh = r.Duration(f["max_refresh"], 0, time.Minute, provider.MaxExpiry)
-	l.Expiry = r.Duration(f["expiry"], 0, time.Minute, provider.MaxExpiry)
-	if err := l.Check(); err != nil {
-		r.Fault(a, "%v", err)
-	}
-	return l
 }
 
 // policy reads a policy that stands here, or in a file of its own.

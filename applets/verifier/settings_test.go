@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/oidcbox/oidcbox/core/config"
+	"github.com/oidcbox/oidcbox/core/token/issuers"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/transport/listen"
 )
@@ -30,8 +31,8 @@ func TestExample_loads(t *testing.T) {
 // TestExample_is_complete: every key is in the example, at a place of its own or commented out.
 func TestExample_is_complete(t *testing.T) {
 	lists := [][]string{
-		topKeys(), proxyKeys(), keysKeys(), lifetimeKeys(), introspectionKeys(), askerKeys(), limitKeys(), issuerKeys(),
-		clientKeys(), dpopKeys(), serviceKeys(), listen.PlaceKeys(), listen.TLSKeys(),
+		topKeys(), proxyKeys(), keysKeys(), issuers.LifetimeKeys(), introspectionKeys(), askerKeys(), limitKeys(), issuers.Keys(),
+		issuers.ClientKeys(), dpopKeys(), serviceKeys(), listen.PlaceKeys(), listen.TLSKeys(),
 	}
 	for _, key := range slices.Concat(lists...) {
 		if !regexp.MustCompile(`(?m)[ {#,]` + key + `:|^` + key + `:`).MatchString(example) {

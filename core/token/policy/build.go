@@ -128,8 +128,11 @@ func (x *builder) nOf(a config.At) requirement {
 
 func (x *builder) subject(a config.At) requirement {
 	f := x.Fields(a, "issuer", "sub")
-	x.Need(a, f, "issuer", "sub")
-	s := subjectIs{subs: x.Texts(f["sub"])}
+	x.Need(a, f, "sub")
+	s := subjectIs{issuer: x.only, subs: x.Texts(f["sub"])}
+	if x.only == "" {
+		x.Need(a, f, "issuer")
+	}
 	if iss, ok := x.Text(f["issuer"]); ok {
 		x.issuerURL(f["issuer"], iss)
 		s.issuer = iss

@@ -17,6 +17,7 @@ type builder struct {
 	levelAt map[string]config.At   // where each level is defined
 	named   map[string][]config.At // levels that are named somewhere, and where
 	inUse   []config.At            // requirements that need a storage area of somebody
+	only    string                 // the one issuer everything is about; "": any
 }
 
 // Parse reads a policy. name is that of the file, for messages. The error is Faults: all that is wrong.
@@ -90,6 +91,9 @@ func (x *builder) issuerURLs(a config.At) []string {
 	for _, s := range list {
 		x.issuerURL(a, s)
 	}
+	if len(list) == 0 && !a.Present() && x.only != "" {
+		return []string{x.only}
+	}
 	return list
 }
 
@@ -128,8 +132,11 @@ func (x *builder) paths(a config.At) []claims.Path {
 	return list
 }
 
+// entitlementClaims are where entitlements stand unless the policy says otherwise.
+func entitlementClaims() []string { return []string{"entitlements", "eduperson_entitlement"} }
+
 func (x *builder) entitlements(a config.At) {
-	x.p.entitlementClaims = []string{"entitlements", "eduperson_entitlement"}
+	x.p.entitlementClaims = entitlementClaims()
 	if !a.Present() {
 		return
 	}

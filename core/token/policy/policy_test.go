@@ -3,11 +3,13 @@ package policy
 import (
 	"encoding/json"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/oidcbox/oidcbox/core/config"
 	"github.com/oidcbox/oidcbox/core/token/claims"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 )
@@ -406,4 +408,63 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestReadFor: a requirement for one issuer needs nobody else named, lets nobody else in, and can be told.
+func TestReadFor(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		who        Subject
+		allowed    bool
+		want       Overview
+	}{
+		{"everybody", "ANYONE", alice(t, "", ""), true, Overview{Everybody: true}},
+		{"everybody_of_another", "ANYONE", at(alice(t, "", ""), other), false, Overview{Everybody: true}},
+		{"person", "{subject: {sub: [bob, alice]}}", alice(t, "", ""), true, Overview{Persons: true}},
+		{"person_of_another", "{subject: {sub: alice}}", at(alice(t, "", ""), other), false, Overview{Persons: true}},
+		{
+			"vos_or_person", "{one_of: [{vo: {required: ['urn:geant:h:group:a', 'urn:geant:h:group:b'], match: one}}, {subject: {sub: alice}}]}",
+			alice(t, "", ""), true,
+			Overview{Persons: true, VOs: []string{"urn:geant:h:group:a", "urn:geant:h:group:b"}, Match: "one"},
+		},
+		{
+			"groups", "{vo: {claim: groups, required: [x, y]}}", alice(t, "", ""), false,
+			Overview{VOs: []string{"x", "y"}, Match: "all"},
+		},
+		{
+			"number", "{vo: {claim: groups, required: [x, y, z], match: 2}}", alice(t, "", ""), false,
+			Overview{VOs: []string{"x", "y", "z"}, Match: "2"},
+		},
+		{"nobody", "NOONE", alice(t, "", ""), false, Overview{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := config.NewReader("f")
+			p := ReadFor(r, r.Fields(r.Document([]byte("users: "+c.text)), "users")["users"], home)
+			if err := r.Err(); err != nil {
+				t.Fatal(err)
+			}
+			if got := p.Decide(c.who, Request{}).Allowed; got != c.allowed {
+				t.Errorf("allowed: %v", got)
+			}
+			if got := p.Overview(); !reflect.DeepEqual(got, c.want) {
+				t.Errorf("overview %+v, want %+v", got, c.want)
+			}
+		})
+	}
+	for name, text := range map[string]string{
+		"level_not_there": "member", "storage": "{capability: storage.read}", "two_keys": "{scope: a, audience: b}",
+	} {
+		t.Run("fault/"+name, func(t *testing.T) {
+			r := config.NewReader("f")
+			ReadFor(r, r.Fields(r.Document([]byte("users: "+text)), "users")["users"], home)
+			if r.Err() == nil {
+				t.Error("it was taken")
+			}
+		})
+	}
+}
+
+func at(s Subject, iss string) Subject {
+	s.Issuer = iss
+	return s
 }

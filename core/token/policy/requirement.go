@@ -32,16 +32,20 @@ func (c counted) decide(e *evaluation) Node {
 		}
 		n.Children = append(n.Children, child)
 	}
-	need := c.need
-	if need == 0 {
-		need = len(c.parts)
-	}
+	need := c.needed()
 	n.Yes = len(c.parts) > 0 && yes >= need
 	n.Reason = fmt.Sprintf("%d of %d, needed %d", yes, len(c.parts), need)
 	if len(c.parts) == 0 {
 		n.Reason = "an empty list is satisfied by nobody"
 	}
 	return n
+}
+
+func (c counted) needed() int {
+	if c.need == 0 {
+		return len(c.parts)
+	}
+	return c.need
 }
 
 // level is a requirement by its name.
