@@ -40,7 +40,7 @@ func tiers() [][]string {
 		{"core/transport/metrics", "core/transport/limit", "core/account/names", "core/account/backend", "core/account/login"},
 		{"core/secret/vault", "core/config", "core/token/jose", "core/cli/term", "core/transport/sock", "core/token/bearer"},
 		{"core/secret/keystore", "core/transport/httpc", "core/transport/httpd", "core/token/claims", "core/token/dpop"},
-		{"core/transport/listen", "core/transport/mail"},
+		{"core/transport/listen", "core/transport/mail", "core/daemon"},
 		{"core/oidc/provider", "core/token/policy"},
 		{"core/token/verify", "core/oidc/flow", "core/oidc/registration", "core/oidc/issuer"},
 		{"core/token/remote"},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/config"
+	"github.com/oidcbox/oidcbox/core/daemon"
 	"github.com/oidcbox/oidcbox/core/mytoken/sshapi"
 )
 
@@ -48,7 +49,7 @@ type report struct {
 func (r *report) add(f finding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f.Text = oneLine(f.Text)
+	f.Text = daemon.OneLine(f.Text)
 	r.list = append(r.list, f)
 }
 
@@ -106,7 +107,7 @@ func (r *report) end(env *cli.Env, asJSON bool) error {
 		}
 		what := f.Area
 		if f.Name != "" {
-			what += " " + oneLine(f.Name)
+			what += " " + daemon.OneLine(f.Name)
 		}
 		if _, err := fmt.Fprintf(env.Stdout, "%-8s %s: %s\n", f.Verdict, what, f.Text); err != nil {
 			return fmt.Errorf("write to standard output: %w", err)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/daemon"
 	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
 	"github.com/oidcbox/oidcbox/core/transport/httpd"
@@ -109,7 +110,7 @@ const (
 )
 
 // controlHandler answers the operator.
-func (d *daemon) controlHandler() http.Handler {
+func (d *server) controlHandler() http.Handler {
 	o := d.office()
 	mux := http.NewServeMux()
 	handle := func(pattern string, fn func(r *http.Request, body []byte) (any, error)) {
@@ -163,23 +164,23 @@ func answerOrder(w http.ResponseWriter, v any, err error) error {
 	case err == nil:
 		return httpd.WriteJSON(w, http.StatusOK, v)
 	case errors.Is(err, ledger.ErrUnknown):
-		return httpd.WriteJSON(w, http.StatusNotFound, problem{codeUnknown, oneLine(err.Error())})
+		return httpd.WriteJSON(w, http.StatusNotFound, problem{codeUnknown, daemon.OneLine(err.Error())})
 	}
 	var refused *httpd.Error
 	if errors.As(err, &refused) {
 		return err
 	}
-	return httpd.WriteJSON(w, http.StatusInternalServerError, problem{codeFailed, oneLine(err.Error())})
+	return httpd.WriteJSON(w, http.StatusInternalServerError, problem{codeFailed, daemon.OneLine(err.Error())})
 }
 
 // sendBackup streams the state. That it is whole is said in a trailer: a copy that was cut short has none.
-func (d *daemon) sendBackup(w http.ResponseWriter, r *http.Request) {
+func (d *server) sendBackup(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Trailer", backupTrailer)
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // a large state takes longer than an answer may
 	if err := d.office().Backup(r.Context(), w); err != nil {
 		d.log.Error("backup", "op", "backup", "err", err)
-		w.Header().Set(backupTrailer, oneLine(err.Error()))
+		w.Header().Set(backupTrailer, daemon.OneLine(err.Error()))
 		return
 	}
 	w.Header().Set(backupTrailer, backupWhole)

@@ -1,8 +1,6 @@
 package mytokenserver
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,11 +8,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/daemon"
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
-	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
 
 const (
@@ -36,16 +33,11 @@ var (
 // remoteOffice works on the state of a running server.
 type remoteOffice struct{ path string }
 
-// runs reports whether there is somebody to ask. Trouble of any other kind is for the question itself to meet.
+// runs reports whether there is somebody to ask.
 func (o remoteOffice) runs(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, controlWait)
 	defer cancel()
-	conn, err := sock.Dial(ctx, o.path)
-	if err != nil {
-		return !errors.Is(err, sock.ErrNobody)
-	}
-	_ = conn.Close()
-	return true
+	return daemon.Control{Path: o.path}.Runs(ctx)
 }
 
 // Users is part of office.
@@ -123,37 +115,9 @@ func (o remoteOffice) ask(ctx context.Context, method, path string, body, to any
 	})
 }
 
-// talk makes one request over a connection of its own. The error is that of sock.Dial, or that of the conversation.
+// talk makes one request. The error is that of sock.Dial, or that of the conversation.
 func (o remoteOffice) talk(ctx context.Context, method, path string, body any, read func(*http.Response) error) error {
-	conn, err := sock.Dial(ctx, o.path)
-	if err != nil {
-		return fmt.Errorf("ask the server: %w", err)
-	}
-	defer conn.Close() //nolint:errcheck // the answer is there, or the error is
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	var b []byte
-	if body != nil {
-		if b, err = json.Marshal(body); err != nil {
-			return fmt.Errorf("ask the server: %w", err)
-		}
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://mytoken-server"+path, bytes.NewReader(b))
-	if err != nil {
-		return fmt.Errorf("ask the server: %w", err)
-	}
-	req.Close = true
-	if err = req.Write(conn); err == nil {
-		var resp *http.Response
-		if resp, err = http.ReadResponse(bufio.NewReader(conn), req); err == nil {
-			defer resp.Body.Close() //nolint:errcheck // nothing can be lost by it
-			err = read(resp)
-		}
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil {
-		err = ctx.Err()
-	}
-	if err != nil {
+	if err := (daemon.Control{Path: o.path}).Talk(ctx, method, path, body, read); err != nil {
 		return fmt.Errorf("ask the server: %w", err)
 	}
 	return nil

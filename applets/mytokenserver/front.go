@@ -23,7 +23,7 @@ const (
 )
 
 // front is what a listener for requests answers.
-func (d *daemon) front() http.Handler {
+func (d *server) front() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case healthPath:
@@ -31,8 +31,8 @@ func (d *daemon) front() http.Handler {
 		case readyPath:
 			d.ready(w, r)
 		default:
-			g := d.live.acquire()
-			defer g.release()
+			g := d.live.Acquire()
+			defer g.Release()
 			if g.guest != nil && r.URL.Path == guestPath {
 				g.guest.ServeHTTP(w, r)
 				return
@@ -60,10 +60,10 @@ type components struct {
 
 // health says whether the server can do its work: healthy when all of it can be done, operational when it answers and its
 // state does.
-func (d *daemon) health(w http.ResponseWriter, r *http.Request) {
+func (d *server) health(w http.ResponseWriter, r *http.Request) {
 	up := d.reachable()
 	a := healthy{
-		Healthy: up && len(d.live.current().providers.Degraded()) == 0, Operational: up,
+		Healthy: up && len(d.live.Current().providers.Degraded()) == 0, Operational: up,
 		Components: components{Server: true, Reachable: d.answers(r), Database: up, Cache: true},
 		Version:    d.env.Version, Timestamp: d.env.Now().UTC(),
 	}
@@ -75,15 +75,15 @@ func (d *daemon) health(w http.ResponseWriter, r *http.Request) {
 }
 
 // answers asks this server for its discovery document, as a client would.
-func (d *daemon) answers(r *http.Request) bool {
+func (d *server) answers(r *http.Request) bool {
 	ask, err := http.NewRequestWithContext(r.Context(), http.MethodGet, configurationPath, nil)
 	if err != nil {
 		return false
 	}
 	ask.RemoteAddr = r.RemoteAddr
 	got := &statusOnly{header: http.Header{}}
-	g := d.live.acquire()
-	defer g.release()
+	g := d.live.Acquire()
+	defer g.Release()
 	g.handler.ServeHTTP(got, ask)
 	return got.status == http.StatusOK || got.status == http.StatusTooManyRequests
 }
@@ -116,9 +116,9 @@ type readiness struct {
 
 // ready says whether requests should come here: the state answers. A provider that is down is no reason to send them
 // elsewhere, since it is down there, too.
-func (d *daemon) ready(w http.ResponseWriter, _ *http.Request) {
+func (d *server) ready(w http.ResponseWriter, _ *http.Request) {
 	a, status := readiness{Status: "ready"}, http.StatusOK
-	for _, p := range d.live.current().providers.Status() {
+	for _, p := range d.live.Current().providers.Status() {
 		a.Providers++
 		if p.Ready {
 			a.Ready++
@@ -148,7 +148,7 @@ type reach struct {
 }
 
 // reachable asks the state for a row that is not there.
-func (d *daemon) reachable() bool {
+func (d *server) reachable() bool {
 	d.reach.mu.Lock()
 	defer d.reach.mu.Unlock()
 	if now := d.env.Now(); d.reach.at.IsZero() || now.Sub(d.reach.at) >= reachLife || now.Before(d.reach.at) {
@@ -163,12 +163,12 @@ func (d *daemon) reachable() bool {
 	return d.reach.ok
 }
 
-func (d *daemon) page(w http.ResponseWriter, _ *http.Request) {
+func (d *server) page(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", metrics.ContentType)
 	_ = d.numbers.set.Write(w) // that the client has gone away is not ours to report
 }
 
-func (d *daemon) say(w http.ResponseWriter, status int, v any) {
+func (d *server) say(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Cache-Control", "no-store")
 	if err := httpd.WriteJSON(w, status, v); err != nil {
 		d.log.Debug("answer was not written", "err", err)

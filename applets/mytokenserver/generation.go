@@ -8,9 +8,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/daemon"
 	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/mytoken/geo"
 	"github.com/oidcbox/oidcbox/core/mytoken/httpapi"
@@ -21,71 +21,31 @@ import (
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
 )
 
-// live is the generation that answers now.
-type live struct {
-	mu     sync.RWMutex
-	now    *generation
-	ending sync.WaitGroup // of those before
-}
-
-// acquire returns the generation to answer one request with, which has to be released. Requests that began under an old
-// configuration end under it.
-func (l *live) acquire() *generation {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	l.now.users.Add(1)
-	return l.now
-}
-
-func (l *live) current() *generation {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.now
-}
-
-func (l *live) swap(next *generation) {
-	l.mu.Lock()
-	old := l.now
-	l.now = next
-	l.mu.Unlock()
-	if old != nil {
-		l.ending.Go(old.end)
-	}
-}
-
-// end closes what is left when nobody asks any more.
-func (l *live) end() {
-	if g := l.current(); g != nil {
-		g.end()
-	}
-	l.ending.Wait()
-}
-
 // generation is what answers requests by one configuration.
 type generation struct {
+	daemon.Users
+
 	providers *upstream.Registry
 	guest     *upstream.Guest // nil: there is none
 	desk      *desk.Desk
 	keys      *desk.SSHKeys // nil: there is no ssh server
 	handler   http.Handler
-	users     sync.WaitGroup
 }
 
-func (g *generation) release() { g.users.Done() }
-
-func (g *generation) end() {
-	g.users.Wait()
+// End is part of daemon.Generation.
+func (g *generation) End() {
+	g.Wait()
 	g.providers.Close()
 }
 
 // build makes what answers requests out of settings. It changes nothing that runs.
-func (d *daemon) build(s *settings) (*generation, error) {
+func (d *server) build(s *settings) (*generation, error) {
 	guest, err := d.guest(s)
 	if err != nil {
 		return nil, err
 	}
 	var before *upstream.Registry
-	if g := d.live.current(); g != nil {
+	if g := d.live.Current(); g != nil {
 		before = g.providers
 	}
 	r, err := upstream.New(s.providers, upstream.Options{
@@ -104,7 +64,7 @@ func (d *daemon) build(s *settings) (*generation, error) {
 }
 
 // mount puts desk, pages and interfaces of a generation together.
-func (d *daemon) mount(s *settings, g *generation) error {
+func (d *server) mount(s *settings, g *generation) error {
 	if err := d.keepProofs(); err != nil {
 		return err
 	}
@@ -151,7 +111,7 @@ func (d *daemon) mount(s *settings, g *generation) error {
 
 // keepProofs makes what remembers the proofs of possession that were used. All generations have the same: a proof that was
 // seen before a reload must not be good once more after it.
-func (d *daemon) keepProofs() (err error) {
+func (d *server) keepProofs() (err error) {
 	if d.proofs != nil {
 		return nil
 	}
@@ -179,7 +139,7 @@ func (s *settings) supported() []string {
 }
 
 // fingerprints name the host keys of the ssh server.
-func (d *daemon) fingerprints() []httpapi.HostKey {
+func (d *server) fingerprints() []httpapi.HostKey {
 	var list []httpapi.HostKey
 	for _, k := range sshapi.HostKeysOf(d.hostKeys) {
 		list = append(list, httpapi.HostKey{Type: k.Type, Fingerprint: k.Fingerprint})
@@ -208,7 +168,7 @@ func (r rates) limits() httpapi.Limits {
 const nameWait = 3 * time.Second
 
 // world is what restrictions know of addresses.
-func (d *daemon) world(s *settings) rules.World {
+func (d *server) world(s *settings) rules.World {
 	w := rules.World{Home: s.world.home}
 	if s.world.names {
 		names := rules.Confirmed(net.DefaultResolver)
@@ -228,7 +188,7 @@ func (d *daemon) world(s *settings) rules.World {
 }
 
 // guest makes the provider without people, where it is switched on.
-func (d *daemon) guest(s *settings) (*upstream.Guest, error) {
+func (d *server) guest(s *settings) (*upstream.Guest, error) {
 	if !s.guests {
 		return nil, nil //nolint:nilnil // there is none, which is no error
 	}

@@ -34,7 +34,7 @@ type emit = func(value float64, labels ...string)
 
 const namePrefix = "oidcbox_mytoken_server_"
 
-func newNumbers(d *daemon) *numbers {
+func newNumbers(d *server) *numbers {
 	n := &numbers{}
 	n.requests = n.set.Counters(namePrefix+"requests_total", "Requests by route and HTTP status.", "route", "status")
 	n.seconds = n.set.Histograms(namePrefix+"request_seconds", "Time a request took.",
@@ -55,7 +55,7 @@ func newNumbers(d *daemon) *numbers {
 		func(e emit) { e(float64(n.sweptAt.Load())) })
 	n.set.Gauge(namePrefix+"provider_ready", "Whether people can log in at a provider.", []string{"provider"},
 		func(e emit) {
-			for _, p := range d.live.current().providers.Status() {
+			for _, p := range d.live.Current().providers.Status() {
 				e(truth(p.Ready), p.Name)
 			}
 		})

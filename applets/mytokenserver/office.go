@@ -30,7 +30,7 @@ type eraser interface {
 	Erase(ctx context.Context, user string) error
 }
 
-func (d *daemon) office() office {
+func (d *server) office() office {
 	return ownOffice{ledger: d.ledger, raw: d.state.raw, notices: d.notices}
 }
 

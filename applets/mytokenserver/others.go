@@ -29,7 +29,7 @@ func (o *others) add(ln net.Listener, h http.Handler, what string) {
 }
 
 // openOthers makes the listeners for metrics and for the operator.
-func (d *daemon) openOthers(s *settings) (o *others, err error) {
+func (d *server) openOthers(s *settings) (o *others, err error) {
 	o = &others{}
 	defer func() {
 		if err != nil {

@@ -30,7 +30,7 @@ type auditRecord struct {
 const maxAuditText = 300
 
 // record counts a decision and writes it down.
-func (d *daemon) record(ctx context.Context, e desk.AuditEvent) {
+func (d *server) record(ctx context.Context, e desk.AuditEvent) {
 	d.numbers.decisions.With(e.Action, e.Outcome).Add(1)
 	r := auditRecord{
 		Action: e.Action, Outcome: e.Outcome, Reason: short(e.Reason), User: e.User, Token: e.MOMID, Provider: e.Provider,
@@ -43,7 +43,7 @@ func (d *daemon) record(ctx context.Context, e desk.AuditEvent) {
 }
 
 // recordAdmin is record for what an operator did.
-func (d *daemon) recordAdmin(ctx context.Context, e desk.AuditEvent, err error) {
+func (d *server) recordAdmin(ctx context.Context, e desk.AuditEvent, err error) {
 	e.At, e.Outcome = d.env.Now(), "ok"
 	switch {
 	case errors.Is(err, ledger.ErrUnknown):

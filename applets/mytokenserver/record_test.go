@@ -18,7 +18,7 @@ import (
 func TestRecord(t *testing.T) {
 	const hostile = "evil\n{\"action\":\"forged\"} \x1b]0;title\x07 \u009b2J \u202e \U000e0041 \xff"
 	var b strings.Builder
-	d := &daemon{}
+	d := &server{}
 	d.numbers = newNumbers(d)
 	var err error
 	if d.audit, err = audit.Open("stdout", audit.Options{Stdout: &b}); err != nil {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/audit"
 	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/daemon"
 	"github.com/oidcbox/oidcbox/core/mytoken/geo"
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
 	"github.com/oidcbox/oidcbox/core/mytoken/notices"
@@ -24,7 +24,6 @@ import (
 	"github.com/oidcbox/oidcbox/core/token/dpop"
 	"github.com/oidcbox/oidcbox/core/transport/httpd"
 	"github.com/oidcbox/oidcbox/core/transport/listen"
-	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
 
 type serveCmd struct {
@@ -33,12 +32,12 @@ type serveCmd struct {
 
 // Run serves until ctx is cancelled.
 func (c *serveCmd) Run(ctx context.Context, env *cli.Env) error {
-	hup := onHangup(ctx) // first of all: until then the signal ends the process
+	hup := daemon.Hangup(ctx) // first of all: until then the signal ends the process
 	s, err := c.read(env)
 	if err != nil {
 		return err
 	}
-	d, err := newDaemon(ctx, env, s)
+	d, err := newServer(ctx, env, s)
 	if err != nil {
 		return err
 	}
@@ -46,8 +45,8 @@ func (c *serveCmd) Run(ctx context.Context, env *cli.Env) error {
 	return d.run(ctx, hup)
 }
 
-// daemon is a running server.
-type daemon struct {
+// server is a running server.
+type server struct {
 	env *cli.Env
 	log *slog.Logger
 
@@ -67,12 +66,13 @@ type daemon struct {
 	hostKeys []sshapi.Signer
 
 	started settings // what cannot change without a restart is judged by this
-	live    live
+	live    daemon.Live[*generation]
+	manager daemon.Manager
 	reach   reach
 }
 
 // newLedger makes the ledger on a state that is open.
-func (d *daemon) newLedger(s *settings) (*ledger.Ledger, error) {
+func (d *server) newLedger(s *settings) (*ledger.Ledger, error) {
 	recipient, err := readRecipient(s.state.escrow)
 	if err != nil {
 		return nil, cli.Fail(cli.NotFound, err, escrowHint)
@@ -83,16 +83,16 @@ func (d *daemon) newLedger(s *settings) (*ledger.Ledger, error) {
 	}), nil
 }
 
-// newDaemon does everything that can fail before anybody is told that there is a server.
-func newDaemon(ctx context.Context, env *cli.Env, s *settings) (d *daemon, err error) {
-	d = &daemon{env: env, log: env.Log, started: *s}
+// newServer does everything that can fail before anybody is told that there is a server.
+func newServer(ctx context.Context, env *cli.Env, s *settings) (d *server, err error) {
+	d = &server{env: env, log: env.Log, started: *s, manager: daemon.Manager{Getenv: env.Getenv, Log: env.Log}}
 	defer func() {
 		if err != nil {
 			d.close()
 			d = nil
 		}
 	}()
-	tuneMemory(env)
+	daemon.TuneMemory(env.Getenv, gcPercent, memoryLimit)
 	if err := vault.HardenProcess(); err != nil {
 		d.log.Warn("this process can be looked into by others", "err", err)
 	}
@@ -127,13 +127,13 @@ func newDaemon(ctx context.Context, env *cli.Env, s *settings) (d *daemon, err e
 	if err != nil {
 		return d, cli.Fail(cli.No, err, "")
 	}
-	d.live.swap(next)
+	d.live.Swap(next)
 	d.numbers.loaded(env.Now(), true)
 	return d, d.open(s)
 }
 
 // open makes the sockets, which comes last: who finds one is answered.
-func (d *daemon) open(s *settings) error {
+func (d *server) open(s *settings) error {
 	var err error
 	if d.sockets, err = listen.Open(s.listen, listen.Options{Getenv: d.env.Getenv, Log: d.log}); err == nil {
 		d.others, err = d.openOthers(s)
@@ -154,24 +154,14 @@ const (
 	memoryLimit = 512 << 20
 )
 
-// tuneMemory leaves alone what the operator has set.
-func tuneMemory(env *cli.Env) {
-	if env.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	if env.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
-}
-
 // run answers until ctx ends or a socket breaks.
-func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) error {
+func (d *server) run(ctx context.Context, hup <-chan os.Signal) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer stop()
-	background.Go(func() { d.reloads(ctx, hup) })
+	background.Go(func() { d.manager.Reloads(ctx, hup, d.reload) })
 	background.Go(func() { d.sweeps(ctx) })
 	late, quiet := context.WithCancel(context.WithoutCancel(ctx)) // requests that end during the grace are told of, too
 	defer quiet()
@@ -193,8 +183,8 @@ func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) error {
 	for _, n := range d.started.notes {
 		d.log.Warn(n.String(), "op", "configure")
 	}
-	d.notify("READY=1\nSTATUS=serving " + d.started.issuer)
-	background.Go(func() { <-serving.Done(); d.notify("STOPPING=1") })
+	d.manager.Notify("READY=1\nSTATUS=serving " + d.started.issuer)
+	background.Go(func() { <-serving.Done(); d.manager.Notify("STOPPING=1") })
 	if err := g.Wait(); err != nil {
 		return cli.Fail(cli.No, err, "")
 	}
@@ -202,7 +192,7 @@ func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) error {
 	return nil
 }
 
-func (d *daemon) serverOptions() httpd.Options {
+func (d *server) serverOptions() httpd.Options {
 	// A stranger who holds connections open must not have them all, and a cluster behind one address needs many.
 	return httpd.Options{
 		Log: d.log, Grace: d.started.grace, MaxConns: d.started.conns, PerAddress: max(1, d.started.conns/4),
@@ -216,18 +206,11 @@ func (d *daemon) serverOptions() httpd.Options {
 // maxHeader has room for a mytoken of any size that is made, and for what a browser and a proxy send along.
 const maxHeader = 64 << 10
 
-// notify tells systemd how we are; where that fails we go on.
-func (d *daemon) notify(state string) {
-	if err := sock.Notify(d.env.Getenv, state); err != nil {
-		d.log.Warn("the service manager was not told", "err", err)
-	}
-}
-
 // closing is how long what is under way may take at the end: a refresh token that was rotated has to be saved.
 const closing = 30 * time.Second
 
 // close ends everything, in the order in which things stand on each other. No request is under way any more.
-func (d *daemon) close() {
+func (d *server) close() {
 	if d.sockets != nil {
 		d.sockets.Close()
 	}
@@ -237,7 +220,7 @@ func (d *daemon) close() {
 	if d.sshPlace != nil {
 		_ = d.sshPlace.Close()
 	}
-	d.live.end()
+	d.live.End()
 	if d.ledger != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), closing)
 		defer cancel()

@@ -21,7 +21,7 @@ import (
 // Notices and the ssh server live as long as the process, and use whatever generation answers at the moment.
 
 // openNotices makes what tells people of their mytokens.
-func (d *daemon) openNotices(s *settings) (*notices.Notices, error) {
+func (d *server) openNotices(s *settings) (*notices.Notices, error) {
 	o := notices.Options{
 		Issuer: s.issuer, Engine: d.state.Engine(), Tokens: d.ledger, Enter: d.enter, Tags: d.tagNames,
 		Operator: s.operator.name,
@@ -45,9 +45,9 @@ func (d *daemon) openNotices(s *settings) (*notices.Notices, error) {
 }
 
 // enter is desk.Enter of the generation that answers now.
-func (d *daemon) enter(ctx context.Context, c desk.Caller, n desk.Need) (notices.Visit, error) {
-	g := d.live.acquire()
-	defer g.release()
+func (d *server) enter(ctx context.Context, c desk.Caller, n desk.Need) (notices.Visit, error) {
+	g := d.live.Acquire()
+	defer g.Release()
 	v, err := g.desk.Enter(ctx, c, n)
 	if err != nil {
 		return nil, err
@@ -56,14 +56,14 @@ func (d *daemon) enter(ctx context.Context, c desk.Caller, n desk.Need) (notices
 }
 
 // tagNames is desk.TagNames of the generation that answers now.
-func (d *daemon) tagNames(ctx context.Context, user string) (func(ledger.Token) []string, error) {
-	g := d.live.acquire()
-	defer g.release()
+func (d *server) tagNames(ctx context.Context, user string) (func(ledger.Token) []string, error) {
+	g := d.live.Acquire()
+	defer g.Release()
 	return g.desk.TagNames(ctx, user)
 }
 
 // openSSH makes the ssh server; nil where there is none.
-func (d *daemon) openSSH(s *settings) (*sshapi.Server, net.Listener, error) {
+func (d *server) openSSH(s *settings) (*sshapi.Server, net.Listener, error) {
 	if s.ssh.listen == "" {
 		return nil, nil, nil
 	}
@@ -91,28 +91,28 @@ func readHostKeys(s *settings) ([]sshapi.Signer, error) {
 }
 
 // liveKeys are the keys of people, by the generation that answers now.
-type liveKeys struct{ d *daemon }
+type liveKeys struct{ d *server }
 
 func (k liveKeys) SSHKnown(ctx context.Context, user secret.Text, fingerprint string) (bool, error) {
-	g := k.d.live.acquire()
-	defer g.release()
+	g := k.d.live.Acquire()
+	defer g.Release()
 	return g.keys.SSHKnown(ctx, user, fingerprint)
 }
 
 func (k liveKeys) SSHEnter(ctx context.Context, user secret.Text, fingerprint string) (desk.SSHUse, error) {
-	g := k.d.live.acquire()
-	defer g.release()
+	g := k.d.live.Acquire()
+	defer g.Release()
 	return g.keys.SSHEnter(ctx, user, fingerprint)
 }
 
 func (k liveKeys) SSHLeave(ctx context.Context, u desk.SSHUse, update secret.Text) error {
-	g := k.d.live.acquire()
-	defer g.release()
+	g := k.d.live.Acquire()
+	defer g.Release()
 	return g.keys.SSHLeave(ctx, u, update)
 }
 
 // openPages makes the pages of a generation; nil where there are none.
-func (d *daemon) openPages(s *settings, g *generation, gate *httpapi.Gate) (*pages.Pages, error) {
+func (d *server) openPages(s *settings, g *generation, gate *httpapi.Gate) (*pages.Pages, error) {
 	if !s.pages.on {
 		return nil, nil //nolint:nilnil // there are none, which is no error
 	}

@@ -11,7 +11,7 @@ type sweeper interface {
 }
 
 // sweeps removes what is over, now and then, until ctx ends.
-func (d *daemon) sweeps(ctx context.Context) {
+func (d *server) sweeps(ctx context.Context) {
 	// Not at once: at the start there is other work, and several servers are often started together.
 	wait := time.NewTimer(min(d.started.retention.sweep, time.Minute))
 	defer wait.Stop()
@@ -27,7 +27,7 @@ func (d *daemon) sweeps(ctx context.Context) {
 }
 
 // sweep does it once. Of several servers on one state one does it at a time, and the others wait for their turn.
-func (d *daemon) sweep(ctx context.Context) {
+func (d *server) sweep(ctx context.Context) {
 	begin := d.env.Now()
 	swept, err := d.ledger.Sweep(ctx)
 	if err == nil {

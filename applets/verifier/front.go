@@ -23,14 +23,14 @@ const (
 
 // front is what one listener answers.
 type front struct {
-	d    *daemon
+	d    *server
 	unix bool
 }
 
 // ServeHTTP goes by the target as it was sent: a mux would answer "//" and ".." in what Envoy asks with a redirect.
 func (f front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	g := f.d.live.acquire()
-	defer g.release()
+	g := f.d.live.Acquire()
+	defer g.Release()
 	if g.forward != nil && g.forward.Serves(r) {
 		if f.admits(w, r, g) {
 			g.forward.ServeHTTP(w, r)
@@ -148,7 +148,7 @@ func (g guard) near(remote string) bool {
 }
 
 // health says that the process answers.
-func (d *daemon) health(w http.ResponseWriter, _ *http.Request) {
+func (d *server) health(w http.ResponseWriter, _ *http.Request) {
 	d.say(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
@@ -160,7 +160,7 @@ type readiness struct {
 }
 
 // ready says whether tokens can be judged: the keys of at least one issuer are at hand.
-func (d *daemon) ready(w http.ResponseWriter, _ *http.Request) {
+func (d *server) ready(w http.ResponseWriter, _ *http.Request) {
 	a := readiness{Status: "ready"}
 	fetched := 0
 	for _, s := range d.keys.Status() {
@@ -169,7 +169,7 @@ func (d *daemon) ready(w http.ResponseWriter, _ *http.Request) {
 			a.Ready++
 		}
 	}
-	a.Issuers = len(d.live.current().gate.Issuers())
+	a.Issuers = len(d.live.Current().gate.Issuers())
 	a.Ready += a.Issuers - fetched // the others' keys are in files
 	status := http.StatusOK
 	if a.Ready == 0 {
@@ -178,12 +178,12 @@ func (d *daemon) ready(w http.ResponseWriter, _ *http.Request) {
 	d.say(w, status, a)
 }
 
-func (d *daemon) page(w http.ResponseWriter, _ *http.Request) {
+func (d *server) page(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", metrics.ContentType)
 	_ = d.numbers.set.Write(w) // that the client has gone away is not ours to report
 }
 
-func (d *daemon) say(w http.ResponseWriter, status int, v any) {
+func (d *server) say(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Cache-Control", "no-store")
 	if err := httpd.WriteJSON(w, status, v); err != nil {
 		d.log.Debug("answer was not written", "err", err)

@@ -29,14 +29,14 @@ import (
 var fuzzNow = time.Unix(1_800_000_000, 0)
 
 // unstarted is a daemon without sockets, keys on disk and background, which says what it has to say to log and audit.
-func unstarted(f testing.TB, said io.Writer) *daemon {
+func unstarted(f testing.TB, said io.Writer) *server {
 	f.Helper()
 	env := &cli.Env{
 		Stdout: io.Discard, Stderr: io.Discard, Dir: f.TempDir(), Getenv: func(string) string { return "" },
 		Now: func() time.Time { return fuzzNow },
 		Log: slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
-	d := &daemon{env: env, log: env.Log}
+	d := &server{env: env, log: env.Log}
 	var err error
 	if d.hc, err = httpc.New(httpc.Options{Getenv: env.Getenv}); err != nil {
 		f.Fatal(err)
@@ -201,7 +201,7 @@ func judgeAnswer(t *testing.T, rec *httptest.ResponseRecorder, token []byte) {
 func signatureOf(token []byte) []byte { return token[bytes.LastIndexByte(token, '.')+1:] }
 
 // protecting is a daemon with a service behind every make of proxy, and a token that may read below /a.
-func protecting(f testing.TB, said io.Writer) (*daemon, []byte) {
+func protecting(f testing.TB, said io.Writer) (*server, []byte) {
 	f.Helper()
 	d := unstarted(f, said)
 	key, err := jose.GenerateKey(jose.ES256, "k1")
@@ -233,7 +233,7 @@ func protecting(f testing.TB, said io.Writer) (*daemon, []byte) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	d.live.swap(g)
+	d.live.Swap(g)
 	claims, err := json.Marshal(map[string]any{
 		"iss": "https://op.example", "sub": "alice", "aud": audience, "jti": "1", "wlcg.ver": "1.0",
 		"scope": "storage.read:/a", "iat": fuzzNow.Unix() - 10, "nbf": fuzzNow.Unix() - 10, "exp": fuzzNow.Unix() + 600,

@@ -67,16 +67,16 @@ func (p *place) open(ctx context.Context, env *cli.Env, more ...string) (keyring
 	if err != nil {
 		return nil, nil, err
 	}
-	daemon := daemonKeys{path: controlPath(env)}
+	running := daemonKeys{path: controlPath(env)}
 	switch {
 	case s.control == controlOff && s.keysDir == "":
 		return nil, nil, cli.Fail(cli.NotFound, fmt.Errorf("%s has control: off and no keys: dir", p.Config),
 			"without either there is nobody to ask and nothing to look at")
 	case s.control != "":
-		daemon.path = s.control
+		running.path = s.control
 	}
-	if s.keysDir == "" || s.control != controlOff && daemon.runs(ctx) {
-		return daemon, func() {}, nil
+	if s.keysDir == "" || s.control != controlOff && running.runs(ctx) {
+		return running, func() {}, nil
 	}
 	env.Warn("no daemon listens for orders: this is about %s alone", s.keysDir)
 	return keysIn{dir: s.keysDir, caFile: s.caFile, lifetimes: s.lifetimes, more: s.gate.Trusted()}.open(env)

@@ -32,7 +32,7 @@ type numbers struct {
 // emit is how a gauge says its values.
 type emit = func(value float64, labels ...string)
 
-func newNumbers(d *daemon) *numbers {
+func newNumbers(d *server) *numbers {
 	n := &numbers{}
 	n.services.Store(&map[string]usual{})
 	n.decisions = n.set.Counters("oidcbox_verifier_decisions_total",
@@ -62,7 +62,7 @@ func truth(b bool) float64 {
 	return 0
 }
 
-func (d *daemon) keyGauges(n *numbers) {
+func (d *server) keyGauges(n *numbers) {
 	label := []string{"issuer"}
 	n.set.Gauge("oidcbox_verifier_keys", "Keys in use of an issuer.", label, func(e emit) {
 		for _, s := range d.keys.Status() {
@@ -92,21 +92,21 @@ func (d *daemon) keyGauges(n *numbers) {
 	})
 }
 
-func (d *daemon) cacheGauges(n *numbers) {
+func (d *server) cacheGauges(n *numbers) {
 	n.set.Gauge("oidcbox_verifier_cache_tokens", "Verified tokens that are remembered.", nil, func(e emit) {
-		e(float64(d.live.current().gate.Cache().Stats().Tokens))
+		e(float64(d.live.Current().gate.Cache().Stats().Tokens))
 	})
 	n.set.Gauge("oidcbox_verifier_cache_bytes", "Memory of verified tokens.", nil, func(e emit) {
-		e(float64(d.live.current().gate.Cache().Stats().Bytes))
+		e(float64(d.live.Current().gate.Cache().Stats().Bytes))
 	})
 	n.set.Gauge("oidcbox_verifier_cache_lookups", "Lookups of verified tokens since the start.", []string{"result"},
 		func(e emit) {
-			s := d.live.current().gate.Cache().Stats()
+			s := d.live.Current().gate.Cache().Stats()
 			e(float64(s.Hits), "hit")
 			e(float64(s.Misses), "miss")
 		})
 	n.set.Gauge("oidcbox_verifier_answers_bytes", "Memory of what issuers said of tokens.", nil, func(e emit) {
-		_, _, bytes := d.live.current().gate.Asked()
+		_, _, bytes := d.live.Current().gate.Asked()
 		e(float64(bytes))
 	})
 	n.set.Gauge("oidcbox_verifier_proofs", "Proofs of possession that are remembered.", nil, func(e emit) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -13,13 +12,13 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/audit"
 	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/daemon"
 	"github.com/oidcbox/oidcbox/core/oidc/provider"
 	"github.com/oidcbox/oidcbox/core/secret/vault"
 	"github.com/oidcbox/oidcbox/core/token/dpop"
 	"github.com/oidcbox/oidcbox/core/token/gate"
 	"github.com/oidcbox/oidcbox/core/transport/httpc"
 	"github.com/oidcbox/oidcbox/core/transport/httpd"
-	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
 
 // defaultGrace is how long requests under way may take once the daemon is told to stop. A decision may have to wait for
@@ -32,13 +31,13 @@ type serveCmd struct {
 
 // Run serves until ctx is cancelled.
 func (c *serveCmd) Run(ctx context.Context, env *cli.Env) error {
-	hup := onHangup(ctx) // first of all: until then the signal ends the process
+	hup := daemon.Hangup(ctx) // first of all: until then the signal ends the process
 	name := within(env, c.Config)
 	s, err := readSettings(name)
 	if err != nil {
 		return configError(err)
 	}
-	d, err := newDaemon(env, name, s)
+	d, err := newServer(env, name, s)
 	if err != nil {
 		return err
 	}
@@ -55,8 +54,8 @@ func configError(err error) error {
 	return cli.Fail(cli.No, err, "oidcbox verifier config example prints every key and what it means")
 }
 
-// daemon is a running verifier.
-type daemon struct {
+// server is a running verifier.
+type server struct {
 	env  *cli.Env
 	log  *slog.Logger
 	name string // of the configuration
@@ -69,18 +68,19 @@ type daemon struct {
 	sockets *sockets
 
 	started settings // what cannot change without a restart is judged by this
-	live    live
+	live    daemon.Live[*generation]
+	manager daemon.Manager
 }
 
-// newDaemon does everything that can fail before anybody is told that there is a daemon.
-func newDaemon(env *cli.Env, name string, s *settings) (d *daemon, err error) {
-	d = &daemon{env: env, log: env.Log, name: name, started: *s}
+// newServer does everything that can fail before anybody is told that there is a daemon.
+func newServer(env *cli.Env, name string, s *settings) (d *server, err error) {
+	d = &server{env: env, log: env.Log, name: name, started: *s, manager: daemon.Manager{Getenv: env.Getenv, Log: env.Log}}
 	defer func() {
 		if err != nil {
 			d.close()
 		}
 	}()
-	tuneMemory(env, s.limits.cache)
+	daemon.TuneMemory(env.Getenv, gcPercent, max(memoryLimit, 3*int64(s.limits.cache)))
 	if err := vault.HardenProcess(); err != nil {
 		d.log.Warn("this process can be looked into by others", "err", err)
 	}
@@ -102,7 +102,7 @@ func newDaemon(env *cli.Env, name string, s *settings) (d *daemon, err error) {
 	if err != nil {
 		return d, cli.Fail(cli.No, err, "")
 	}
-	d.live.swap(next)
+	d.live.Swap(next)
 	d.numbers.loaded(env.Now(), true)
 	// The sockets come last: who finds one is answered.
 	d.sockets, err = d.listen(s)
@@ -117,17 +117,7 @@ const (
 	memoryLimit = 256 << 20
 )
 
-// tuneMemory leaves alone what the operator has set.
-func tuneMemory(env *cli.Env, cache int) {
-	if env.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	if env.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(max(memoryLimit, 3*int64(cache)))
-	}
-}
-
-func (d *daemon) openKeys(s *settings) error {
+func (d *server) openKeys(s *settings) error {
 	o := provider.KeysOptions{Lifetimes: s.lifetimes, Now: d.env.Now, Log: d.log}
 	if s.keysDir != "" {
 		var err error
@@ -142,14 +132,14 @@ func (d *daemon) openKeys(s *settings) error {
 }
 
 // run answers until ctx ends or a socket breaks.
-func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) error {
+func (d *server) run(ctx context.Context, hup <-chan os.Signal) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer stop()
 	background.Go(func() { d.keys.Run(ctx) })
-	background.Go(func() { d.reloads(ctx, hup) })
+	background.Go(func() { d.manager.Reloads(ctx, hup, d.reload) })
 	g, ctx := errgroup.WithContext(ctx)
 	for _, s := range d.sockets.list {
 		g.Go(func() error { return httpd.Serve(ctx, s.Listener, s.handler, d.serverOptions()) })
@@ -160,8 +150,8 @@ func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) error {
 	for _, s := range d.sockets.list {
 		d.log.Info("listening", "op", "listen", "addr", s.name, "for", s.what)
 	}
-	d.notify("READY=1\nSTATUS=answering")
-	background.Go(func() { <-ctx.Done(); d.notify("STOPPING=1") })
+	d.manager.Notify("READY=1\nSTATUS=answering")
+	background.Go(func() { <-ctx.Done(); d.manager.Notify("STOPPING=1") })
 	if err := g.Wait(); err != nil {
 		return cli.Fail(cli.No, err, "")
 	}
@@ -172,7 +162,7 @@ func (d *daemon) run(ctx context.Context, hup <-chan os.Signal) error {
 // maxOtherHeaders is room beside the longest token, for what a proxy sends along of its client's request.
 const maxOtherHeaders = 32 << 10
 
-func (d *daemon) serverOptions() httpd.Options {
+func (d *server) serverOptions() httpd.Options {
 	grace := d.started.limits.grace
 	if grace == 0 {
 		grace = defaultGrace
@@ -183,19 +173,12 @@ func (d *daemon) serverOptions() httpd.Options {
 	}
 }
 
-// notify tells systemd how we are; where that fails we go on.
-func (d *daemon) notify(state string) {
-	if err := sock.Notify(d.env.Getenv, state); err != nil {
-		d.log.Warn("the service manager was not told", "err", err)
-	}
-}
-
 // close ends everything, in the order in which things stand on each other. No request is under way any more.
-func (d *daemon) close() {
+func (d *server) close() {
 	if d.sockets != nil {
 		d.sockets.close()
 	}
-	d.live.end()
+	d.live.End()
 	if d.keys != nil {
 		d.keys.Close()
 	}
@@ -208,7 +191,7 @@ func (d *daemon) close() {
 }
 
 // observe counts and records a decision.
-func (d *daemon) observe(e gate.Event) {
+func (d *server) observe(e gate.Event) {
 	d.numbers.decided(&e)
 	recordTo(d.audit, d.env.Now(), &e)
 }

@@ -28,7 +28,7 @@ import (
 )
 
 // daemonOf makes a daemon of a configuration whose only listener is a Unix socket, in this process, and a token it takes.
-func daemonOf(t *testing.T, more string) (d *daemon, token string) {
+func daemonOf(t *testing.T, more string) (d *server, token string) {
 	t.Helper()
 	dir := t.TempDir()
 	key, err := jose.GenerateKey(jose.ES256, "k")
@@ -62,7 +62,7 @@ audit: none
 		Stdout: io.Discard, Stderr: io.Discard, Getenv: func(string) string { return "" }, Now: time.Now, Dir: dir,
 		Log: slog.New(slog.DiscardHandler),
 	}
-	if d, err = newDaemon(env, name, s); err != nil {
+	if d, err = newServer(env, name, s); err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now().Unix()
@@ -185,7 +185,7 @@ func TestLimits_cache(t *testing.T) {
 	for text, want := range map[string]int{"": verify.DefaultCacheBytes, "limits: {cache: 1MiB}\n": 1 << 20} {
 		d, _ := daemonOf(t, text)
 		t.Cleanup(d.close)
-		if got := d.live.current().gate.Cache().Stats().Limit; got != want {
+		if got := d.live.Current().gate.Cache().Stats().Limit; got != want {
 			t.Errorf("%q: %d bytes, want %d", text, got, want)
 		}
 	}
@@ -198,7 +198,7 @@ func TestLimits_cache(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(next.gate.Close)
-	if next.gate.Cache() != d.live.current().gate.Cache() {
+	if next.gate.Cache() != d.live.Current().gate.Cache() {
 		t.Error("what was verified is forgotten")
 	}
 	if got := d.restartNeeded(&s); len(got) != 1 || got[0].Key != "limits" {

@@ -35,7 +35,7 @@ func (s *sockets) add(ln net.Listener, h http.Handler, what string) {
 }
 
 // listen makes all sockets, or none.
-func (d *daemon) listen(s *settings) (list *sockets, err error) {
+func (d *server) listen(s *settings) (list *sockets, err error) {
 	list = &sockets{}
 	defer func() {
 		if err != nil {
@@ -68,7 +68,7 @@ func (d *daemon) listen(s *settings) (list *sockets, err error) {
 }
 
 // admits refuses a socket of systemd that others can reach, unless the proxies are known.
-func (d *daemon) admits(ln net.Listener) error {
+func (d *server) admits(ln net.Listener) error {
 	a := ln.Addr()
 	if a.Network() != "unix" && !listen.Loopback(a.String()) && !d.started.proxies.guarded() {
 		return errReachable
@@ -88,14 +88,14 @@ func listenError(err error) error {
 }
 
 // certificates takes renewed certificates into use.
-func (d *daemon) certificates(s *settings) {
+func (d *server) certificates(s *settings) {
 	if err := d.sockets.requests.Renew(s.listen); err != nil {
 		d.log.Error("the old certificate stays in use", "op", "reload", "err", err)
 	}
 }
 
 // metricsOnly answers at the address of the metrics.
-func (d *daemon) metricsOnly() http.Handler {
+func (d *server) metricsOnly() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+metricsPath, d.page)
 	mux.HandleFunc("GET "+healthPath, d.health)
@@ -107,7 +107,7 @@ func (d *daemon) metricsOnly() http.Handler {
 var errNoControl = errors.New("control socket cannot be made")
 
 // controlPath is where the control socket goes: as configured, else where the command looks for it.
-func (d *daemon) controlPath(s *settings) (string, error) {
+func (d *server) controlPath(s *settings) (string, error) {
 	if s.control != "" {
 		return s.control, nil
 	}
@@ -118,7 +118,7 @@ func (d *daemon) controlPath(s *settings) (string, error) {
 }
 
 // control makes the control socket, unless it is off.
-func (d *daemon) control(s *settings) (net.Listener, error) {
+func (d *server) control(s *settings) (net.Listener, error) {
 	path, err := d.controlPath(s)
 	if err != nil || path == controlOff {
 		return nil, err

@@ -1,6 +1,6 @@
 //go:build unix && !linux
 
-package verifier
+package daemon
 
 // monotonicMicros is for systemd, which is on Linux alone.
 func monotonicMicros() int64 { return 0 }

@@ -1,4 +1,4 @@
-package verifier
+package daemon
 
 import "golang.org/x/sys/unix"
 

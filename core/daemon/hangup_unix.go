@@ -1,6 +1,6 @@
 //go:build unix
 
-package verifier
+package daemon
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// onHangup returns where SIGHUP arrives until ctx has ended.
-func onHangup(ctx context.Context) <-chan os.Signal {
+// Hangup returns where SIGHUP arrives until ctx has ended.
+func Hangup(ctx context.Context) <-chan os.Signal {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	context.AfterFunc(ctx, func() { signal.Stop(hup) })
