@@ -37,10 +37,10 @@ func soleImporters() map[string][]string {
 func tiers() [][]string {
 	return [][]string{
 		{"core/secret", "core/cli", "core/token/entitlement", "core/token/assurance", "core/audit", "core/account/state", "core/account/otp/form"},
-		{"core/transport/metrics", "core/transport/limit", "core/account/names", "core/account/backend", "core/account/login", "core/account/otp"},
+		{"core/transport/metrics", "core/transport/limit", "core/account/names", "core/account/backend", "core/account/otp"},
 		{"core/secret/vault", "core/config", "core/token/jose", "core/cli/term", "core/transport/sock", "core/token/bearer"},
 		{"core/account/dryrun"},
-		{"core/secret/keystore", "core/transport/httpc", "core/transport/httpd", "core/token/claims", "core/token/dpop"},
+		{"core/account/login", "core/secret/keystore", "core/transport/httpc", "core/transport/httpd", "core/token/claims", "core/token/dpop"},
 		{"core/transport/listen", "core/transport/mail", "core/daemon"},
 		{"core/oidc/provider", "core/token/policy"},
 		{"core/token/verify", "core/oidc/flow", "core/oidc/registration", "core/oidc/issuer"},

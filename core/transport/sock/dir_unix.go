@@ -25,10 +25,10 @@ func owner(fi fs.FileInfo) (uint32, bool) {
 
 func me() uint32 { return uint32(os.Geteuid()) }
 
-// ours reports whether the file belongs to us or to root, who can do anything to us anyway.
-func ours(fi fs.FileInfo) bool {
+// ownedBy reports whether the file belongs to somebody whom trust accepts.
+func ownedBy(fi fs.FileInfo, trust func(uid uint32) bool) bool {
 	uid, ok := owner(fi)
-	return ok && (uid == me() || uid == 0)
+	return ok && trust(uid)
 }
 
 // privateDir accepts a directory that is ours and closed to everybody else.
@@ -47,7 +47,10 @@ func privateDir(dir string, fi fs.FileInfo) error {
 
 // safeDir accepts a directory in which nobody but us and root can replace our files: ours or root's, and writable for
 // others only when it is sticky, as /tmp is.
-func safeDir(dir string) error {
+func safeDir(dir string) error { return safeDirOf(dir, trusted) }
+
+// safeDirOf is safeDir with the owners that trust accepts in our place.
+func safeDirOf(dir string, trust func(uid uint32) bool) error {
 	fi, err := os.Stat(dir)
 	if err != nil {
 		return err
@@ -55,7 +58,7 @@ func safeDir(dir string) error {
 	switch {
 	case !fi.IsDir():
 		return fmt.Errorf("%s is no directory: %w", dir, ErrForeign)
-	case !ours(fi):
+	case !ownedBy(fi, trust):
 		uid, _ := owner(fi)
 		return fmt.Errorf("%s belongs to uid %d: %w", dir, uid, ErrForeign)
 	case fi.Mode().Perm()&0o022 != 0 && fi.Mode()&fs.ModeSticky == 0:
@@ -65,7 +68,7 @@ func safeDir(dir string) error {
 }
 
 // checkSocket refuses a socket that somebody else owns or could have put there.
-func checkSocket(path string) error {
+func checkSocket(path string, trust func(uid uint32) bool) error {
 	fi, err := os.Stat(path)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
@@ -76,11 +79,11 @@ func checkSocket(path string) error {
 	if fi.Mode()&fs.ModeSocket == 0 {
 		return fmt.Errorf("%s: %w", path, ErrNotSocket)
 	}
-	if !ours(fi) {
+	if !ownedBy(fi, trust) {
 		uid, _ := owner(fi)
 		return fmt.Errorf("socket %s belongs to uid %d: %w", path, uid, ErrForeign)
 	}
-	if err := safeDir(filepath.Dir(path)); err != nil {
+	if err := safeDirOf(filepath.Dir(path), trust); err != nil {
 		return fmt.Errorf("directory of socket %s: %w", path, err)
 	}
 	return nil

@@ -28,7 +28,7 @@ func safeDir(dir string) error {
 	return err
 }
 
-func checkSocket(path string) error {
+func checkSocket(path string, _ func(uint32) bool) error {
 	if _, err := os.Stat(path); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("socket %s: %w", path, ErrNobody)

@@ -18,10 +18,15 @@ import (
 // their thread. A short-lived command is done before Go's poller and its threads are running. There is one deadline for
 // both; once it has passed, it stays so. A write ends up to queueWait after it where the other side takes nothing.
 func DialPatient(ctx context.Context, path string) (net.Conn, error) {
+	return DialPatientServedBy(ctx, path, trusted)
+}
+
+// DialPatientServedBy is DialServedBy in the way of DialPatient.
+func DialPatientServedBy(ctx context.Context, path string, trust func(uid uint32) bool) (net.Conn, error) {
 	if err := checkLength(path); err != nil {
 		return nil, err
 	}
-	if err := checkSocket(path); err != nil {
+	if err := checkSocket(path, trust); err != nil {
 		return nil, err
 	}
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -36,7 +41,7 @@ func DialPatient(ctx context.Context, path string) (net.Conn, error) {
 		return nil, err
 	}
 	p, err := PeerOfFD(fd)
-	if err == nil && !trusted(p) {
+	if err == nil && !trust(p.UID) {
 		err = fmt.Errorf("socket %s is served by uid %d: %w", path, p.UID, ErrForeign)
 	}
 	if err != nil {
