@@ -51,7 +51,7 @@ func openOffice(ctx context.Context, env *cli.Env, s *settings) (office, func() 
 	if err != nil {
 		return nil, nil, errors.Join(err, end())
 	}
-	return ownOffice{ledger: l, raw: st.raw, notices: n}, end, nil
+	return ownOffice{ledger: l, raw: st.Raw, notices: n}, end, nil
 }
 
 // nobodyEnters is for notices without a server around them.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/cli/setup"
 	"github.com/oidcbox/oidcbox/core/secret/keystore"
 	"github.com/oidcbox/oidcbox/core/secret/vault"
 	"github.com/oidcbox/oidcbox/store/boltstore"
@@ -46,7 +47,7 @@ func copyNew(path string, write func(io.Writer) error) (size int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, ignoreGone(os.Remove(f.Name()))) }()
+	defer func() { err = errors.Join(err, setup.IgnoreGone(os.Remove(f.Name()))) }()
 	if err := errors.Join(write(f), f.Sync()); err != nil {
 		return 0, errors.Join(err, f.Close())
 	}
@@ -57,7 +58,7 @@ func copyNew(path string, write func(io.Writer) error) (size int64, err error) {
 	if err := os.Link(f.Name(), path); err != nil {
 		return 0, err
 	}
-	return info.Size(), syncDir(filepath.Dir(path))
+	return info.Size(), setup.SyncDir(filepath.Dir(path))
 }
 
 type restoreCmd struct {
@@ -72,15 +73,15 @@ func (c *restoreCmd) Run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	if s.state.file == "" {
+	if s.state.File == "" {
 		return cli.Fail(cli.Usage, errNoSnapshot, "")
 	}
-	if _, err := os.Lstat(s.state.file); !errors.Is(err, fs.ErrNotExist) {
-		return cli.Fail(cli.No, fmt.Errorf("restore: there is a state already: %s", s.state.file),
+	if _, err := os.Lstat(s.state.File); !errors.Is(err, fs.ErrNotExist) {
+		return cli.Fail(cli.No, fmt.Errorf("restore: there is a state already: %s", s.state.File),
 			"move it away first; it is not overwritten")
 	}
 	records := 0
-	_, err = copyNew(s.state.file, func(w io.Writer) error {
+	_, err = copyNew(s.state.File, func(w io.Writer) error {
 		if err := copyFile(w, within(env, c.File)); err != nil {
 			return err
 		}
@@ -112,7 +113,7 @@ func verifyCopy(ctx context.Context, env *cli.Env, p statePlace, w io.Writer) (r
 	if !ok {
 		return 0, errors.New("the copy is no file")
 	}
-	cred, err := p.unlocks(env)
+	cred, err := p.Unlocks(env.Getenv)
 	if err != nil {
 		return 0, err
 	}

@@ -175,12 +175,12 @@ func (r *report) state(ctx context.Context, env *cli.Env, s *settings) {
 		return
 	}
 	defer st.Close() //nolint:errcheck // nothing was written
-	where := s.state.file
+	where := s.state.File
 	if where == "" {
-		where = "PostgreSQL, schema " + s.state.database.schema
+		where = "PostgreSQL, schema " + s.state.Database.Schema
 	}
 	r.add(finding{Area: "state", Verdict: good, Text: where + " opens"})
-	if !st.vault.Locked() {
+	if !st.Vault().Locked() {
 		r.add(finding{Area: "state", Verdict: warn, Text: "keys lie in memory that may be swapped out (ulimit -l)"})
 	}
 }

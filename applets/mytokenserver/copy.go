@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/cli/setup"
+	"github.com/oidcbox/oidcbox/core/daemon/keep"
 	"github.com/oidcbox/oidcbox/core/secret/keystore"
 	"github.com/oidcbox/oidcbox/store/clone"
 	"github.com/oidcbox/oidcbox/store/pgstore"
@@ -60,14 +62,14 @@ func (c *copyCmd) Run(ctx context.Context, env *cli.Env) error {
 // open opens one end.
 func (c *copyCmd) open(ctx context.Context, env *cli.Env, spec string, mustExist bool) (clone.Engine, error) {
 	kind, where, _ := strings.Cut(spec, ":")
-	p := statePlace{}
+	p := keep.Place{}
 	switch {
 	case where == "":
 		return nil, badSpec(spec)
 	case kind == "bbolt":
-		p.file = within(env, where)
+		p.File = within(env, where)
 		if !mustExist {
-			if err := makePrivateDir(filepath.Dir(p.file)); err != nil {
+			if err := setup.MakePrivateDir(filepath.Dir(p.File)); err != nil {
 				return nil, cli.Fail(cli.No, fmt.Errorf("copy: %w", err), "")
 			}
 		}
@@ -76,7 +78,7 @@ func (c *copyCmd) open(ctx context.Context, env *cli.Env, spec string, mustExist
 		if schema == "" {
 			schema = pgstore.DefaultSchema
 		}
-		p.database = database{urlFile: within(env, file), schema: schema, plain: c.AllowPlain}
+		p.Database = keep.Database{URLFile: within(env, file), Schema: schema, Plain: c.AllowPlain}
 	default:
 		return nil, badSpec(spec)
 	}

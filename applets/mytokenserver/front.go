@@ -154,7 +154,7 @@ func (d *server) reachable() bool {
 	if now := d.env.Now(); d.reach.at.IsZero() || now.Sub(d.reach.at) >= reachLife || now.Before(d.reach.at) {
 		ctx, cancel := context.WithTimeout(context.Background(), reachWait)
 		defer cancel()
-		err := d.state.raw.View(ctx, func(store.Tx) error { return nil })
+		err := d.state.Raw.View(ctx, func(store.Tx) error { return nil })
 		if err != nil && d.reach.ok {
 			d.log.Error("the state does not answer", "op", "health", "err", err)
 		}

@@ -31,7 +31,7 @@ type eraser interface {
 }
 
 func (d *server) office() office {
-	return ownOffice{ledger: d.ledger, raw: d.state.raw, notices: d.notices}
+	return ownOffice{ledger: d.ledger, raw: d.state.Raw, notices: d.notices}
 }
 
 // Users is part of office.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/cli/setup"
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
 	"github.com/oidcbox/oidcbox/core/mytoken/mint"
 	"github.com/oidcbox/oidcbox/core/mytoken/rules"
@@ -34,7 +35,7 @@ func (w *writing) Erase(ctx context.Context, user string) error {
 func TestEraseBesideARunningJob(t *testing.T) {
 	const issuer, op = "https://mytoken.example.org", "https://op.example.org"
 	dir := filepath.Join(t.TempDir(), "keys")
-	if err := makePrivateDir(dir); err != nil {
+	if err := setup.MakePrivateDir(dir); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := makeKey(dir, mint.DefaultAlg, time.Now()); err != nil {

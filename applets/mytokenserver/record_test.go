@@ -10,6 +10,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/audit"
 	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/daemon/keep"
 	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
 )
@@ -61,14 +62,14 @@ func TestTable(t *testing.T) {
 // TestUnlocks: what opens the state is a file of one's own, or a credential.
 func TestUnlocks(t *testing.T) {
 	env := &cli.Env{Getenv: func(string) string { return "" }}
-	if _, err := (statePlace{credential: "x"}).unlocks(env); err == nil {
+	if _, err := (keep.Place{Credential: "x"}).Unlocks(env.Getenv); err == nil {
 		t.Error("a credential without systemd")
 	}
 	env.Getenv = func(string) string { return "/run/credentials/x" }
-	if c, err := (statePlace{credential: "x"}).unlocks(env); err != nil || c.None() {
+	if c, err := (keep.Place{Credential: "x"}).Unlocks(env.Getenv); err != nil || c.None() {
 		t.Errorf("a credential: %v", err)
 	}
-	if c, err := (statePlace{keyFile: "/k"}).unlocks(env); err != nil || c.None() {
+	if c, err := (keep.Place{KeyFile: "/k"}).Unlocks(env.Getenv); err != nil || c.None() {
 		t.Errorf("a key file: %v", err)
 	}
 }

@@ -69,7 +69,7 @@ func (d *server) restartNeeded(s *settings) []config.Fault {
 	r.Note("audit", d.started.audit == s.audit)
 	r.Note("metrics", d.started.metrics == s.metrics)
 	r.Note("ssh", reflect.DeepEqual(d.started.ssh, s.ssh))
-	r.Note("mail", sameMail(d.started.mail, s.mail))
+	r.Note("mail", d.started.mail.open == s.mail.open && d.started.mail.Same(s.mail.Config))
 	r.Note("retention", d.started.retention == s.retention)
 	r.Note("limits", d.started.conns == s.conns && d.started.grace == s.grace)
 	return r.Notes
@@ -77,9 +77,3 @@ func (d *server) restartNeeded(s *settings) []config.Fault {
 
 // oneCell is daemon.OneLine for a cell of a table.
 func oneCell(s string) string { return strings.ReplaceAll(daemon.OneLine(s), "\t", " ") }
-
-// sameMail compares all but the certificates, which are not comparable.
-func sameMail(a, b mailPlace) bool {
-	return a.open == b.open && a.Host == b.Host && a.Port == b.Port && a.Security == b.Security && a.User == b.User &&
-		a.Password.Equal(b.Password) && a.From == b.From && a.FromName == b.FromName
-}

@@ -16,6 +16,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/audit"
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/daemon"
+	"github.com/oidcbox/oidcbox/core/daemon/keep"
 	"github.com/oidcbox/oidcbox/core/mytoken/geo"
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
 	"github.com/oidcbox/oidcbox/core/mytoken/notices"
@@ -50,7 +51,7 @@ type server struct {
 	env *cli.Env
 	log *slog.Logger
 
-	state    *state
+	state    *keep.State
 	signer   *signer
 	ledger   *ledger.Ledger
 	notices  *notices.Notices

@@ -12,12 +12,14 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/audit"
 	"github.com/oidcbox/oidcbox/core/config"
+	"github.com/oidcbox/oidcbox/core/daemon/keep"
 	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/mytoken/mint"
 	"github.com/oidcbox/oidcbox/core/mytoken/upstream"
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/transport/listen"
+	"github.com/oidcbox/oidcbox/store/pgstore"
 )
 
 // settings are a configuration file, read and checked as far as that is possible without starting anything.
@@ -220,30 +222,8 @@ const unixPeers = "unix"
 
 func (r settingsReader) proxies(a config.At) {
 	if a.Present() {
-		r.s.proxies = r.networks(a, true)
+		r.s.proxies, r.s.unixPeer = listen.Networks(r.Reader, a, unixPeers)
 	}
-}
-
-// networks reads addresses and networks, and whether unix is among them where that may be.
-func (r settingsReader) networks(a config.At, mayBeUnix bool) []netip.Prefix {
-	var list []netip.Prefix
-	for _, s := range r.Texts(a) {
-		if s == unixPeers && mayBeUnix {
-			r.s.unixPeer = true
-			continue
-		}
-		p, err := netip.ParsePrefix(s)
-		if err != nil {
-			ip, ipErr := netip.ParseAddr(s)
-			if ipErr != nil {
-				r.Fault(a, "%q is no address and no network (10.0.0.0/8)", s)
-				continue
-			}
-			p = netip.PrefixFrom(ip.Unmap(), ip.Unmap().BitLen())
-		}
-		list = append(list, p.Masked())
-	}
-	return list
 }
 
 func (r settingsReader) operator(a config.At) {
@@ -329,8 +309,8 @@ func (s *settings) controlPath() string {
 		return ""
 	case s.control != "":
 		return s.control
-	case s.state.file != "":
-		return filepath.Join(filepath.Dir(s.state.file), "control.sock")
+	case s.state.File != "":
+		return filepath.Join(filepath.Dir(s.state.File), "control.sock")
 	}
 	return ""
 }
@@ -342,4 +322,16 @@ func faultsOf(err error) config.Faults {
 		return faults
 	}
 	return nil
+}
+
+func stateKeys() []string { return append(keep.Keys(), "escrow_file") }
+
+func (r settingsReader) state(a config.At) {
+	if !a.Present() {
+		return
+	}
+	f := r.Fields(a, stateKeys()...)
+	d := keep.Defaults{Schema: pgstore.DefaultSchema, Connections: pgstore.DefaultMaxConns}
+	r.s.state.Place = keep.Read(r.Reader, a, f, d)
+	r.s.state.escrow, _ = r.Path(f["escrow_file"])
 }

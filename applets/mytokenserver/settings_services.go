@@ -1,7 +1,6 @@
 package mytokenserver
 
 import (
-	"crypto/x509"
 	"net"
 	"net/netip"
 	"strconv"
@@ -44,10 +43,6 @@ func sshKeys() []string {
 	return []string{"listen", "host", "port", "host_key_files", "proxies", "connections", "per_address"}
 }
 
-func mailKeys() []string {
-	return []string{"host", "port", "security", "user", "password_file", "from", "from_name", "ca_file"}
-}
-
 const (
 	defaultSession    = 7 * 24 * time.Hour
 	minGroupSecret    = 12
@@ -83,7 +78,7 @@ func (r settingsReader) ssh(a config.At) {
 		}
 	}
 	if f["proxies"].Present() {
-		p.proxies = r.networks(f["proxies"], false)
+		p.proxies, _ = listen.Networks(r.Reader, f["proxies"], "")
 	}
 	p.connections = r.Int(f["connections"], defaultSSHConns, 1, 1<<16)
 	p.perAddress = r.Int(f["per_address"], defaultSSHAddress, 1, 1<<16)
@@ -100,47 +95,8 @@ func (r settingsReader) oneOrMore(a config.At) []config.At {
 }
 
 func (r settingsReader) mail(a config.At) {
-	if !a.Present() {
-		return
-	}
-	f := r.Fields(a, mailKeys()...)
-	r.Need(a, f, "host", "from")
-	p := &r.s.mail
-	p.open = true
-	p.Host, _ = r.Text(f["host"])
-	p.Port = r.Int(f["port"], 0, 1, 65535)
-	p.Security = mail.Security(r.OneOf(f["security"], string(mail.StartTLS), string(mail.StartTLS), string(mail.TLS),
-		string(mail.Loopback)))
-	p.User, _ = r.Text(f["user"])
-	p.Password, _ = r.SecretFile(f["password_file"])
-	p.FromName, _ = r.Text(f["from_name"])
-	if from, ok := r.Text(f["from"]); ok {
-		var err error
-		if p.From, err = mail.ParseAddress(from); err != nil {
-			r.Fault(f["from"], "%v", err)
-		}
-	}
-	if name, ok := r.Path(f["ca_file"]); ok {
-		p.Roots = r.roots(f["ca_file"], name)
-	}
-	if r.Err() == nil {
-		if _, err := mail.New(p.Config); err != nil {
-			r.Fault(a, "%v", err)
-		}
-	}
-}
-
-func (r settingsReader) roots(a config.At, name string) *x509.CertPool {
-	b, err := config.ReadFile(name, config.MaxSize)
-	if err != nil {
-		r.Fault(a, "%v", err)
-		return nil
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(b) {
-		r.Fault(a, "has no certificate (PEM)")
-	}
-	return pool
+	r.s.mail.open = a.Present()
+	r.s.mail.Config = mail.Read(r.Reader, a)
 }
 
 // secrets reads passwords by their names.

@@ -7,6 +7,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/oidcbox/oidcbox/core/cli/setup"
+	"github.com/oidcbox/oidcbox/core/daemon/keep"
+	"github.com/oidcbox/oidcbox/core/transport/mail"
 )
 
 // exampleDir has the files that the example names.
@@ -30,9 +34,9 @@ func TestExample(t *testing.T) {
 	}
 	t.Run("has_every_key", func(t *testing.T) {
 		for _, keys := range [][]string{
-			topKeys(), operatorKeys(), keysKeys(), addressKeys(), retentionKeys(), stateKeys(), postgresKeys(), providerKeys(),
+			topKeys(), operatorKeys(), keysKeys(), addressKeys(), retentionKeys(), stateKeys(), keep.DatabaseKeys(), providerKeys(),
 			sourceKeys(), enforcedKeys(), mappingKeys(), featureKeys(), infoKeys(), limitKeys(),
-			pagesKeys(), sshKeys(), mailKeys(), groupKeys(), askerKeys(),
+			pagesKeys(), sshKeys(), mail.Keys(), groupKeys(), askerKeys(),
 		} {
 			for _, key := range keys {
 				if !strings.Contains(example, key+":") {
@@ -57,7 +61,7 @@ func TestExample(t *testing.T) {
 			{"grace", s.grace, all.grace},
 			{"conns", s.conns, all.conns},
 			{"pages", s.pages, all.pages},
-			{"memory", s.state.memory, all.state.memory},
+			{"memory", s.state.Unlocked, all.state.Unlocked},
 			{"alg", s.keys.alg, all.keys.alg},
 		}
 		for _, c := range same {
@@ -163,13 +167,13 @@ func TestQuoted(t *testing.T) {
 	for _, s := range []string{
 		"plain", "a: b", "# x", "yes", "null", "'", `"`, "\\", "\u2028", "ünï", "[a]", "- a", "0x1f", "1e3", "x\ny", " x ", "!tag", "&a", "*a", "",
 	} {
-		text := strings.Replace(least, "name: n", "name: "+quoted(s), 1)
+		text := strings.Replace(least, "name: n", "name: "+setup.Quoted(s), 1)
 		got, err := parseSettings("c.yaml", []byte(text))
 		if s == "" || strings.Contains(s, "\n") || strings.TrimSpace(s) != s || s == "\u2028" {
 			continue // whether such a name is taken is the reader's matter; nothing else may come of it
 		}
 		if err != nil || got.operator.name != s {
-			t.Errorf("%q as %s: %v", s, quoted(s), err)
+			t.Errorf("%q as %s: %v", s, setup.Quoted(s), err)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/oidcbox/oidcbox/core/cli"
-	"github.com/oidcbox/oidcbox/core/cli/term"
+	"github.com/oidcbox/oidcbox/core/cli/setup"
 )
 
 // setupCmd makes a new server. What is not given as a flag is asked for on a terminal.
@@ -82,27 +82,39 @@ func onlyMissingSecret(err error) bool {
 	return faultsOf(err) != nil
 }
 
-// question is one thing that the setup has to know.
-type question struct {
-	to       *string
-	flag     string
-	text     string
-	without  func() string       // what is taken when nothing is said; nil: something has to be said
-	provider bool                // not asked with --guests
-	wrong    func(string) string // what is wrong with an answer, to be asked again; nil: nothing can be
-}
-
-func (c *setupCmd) questions(env *cli.Env) []question {
+func (c *setupCmd) questions(env *cli.Env) []setup.Question {
 	is := func(s string) func() string { return func() string { return s } }
-	return []question{
-		{&c.Issuer, "issuer", "Address of the server as clients will have it (https://mytoken.example.org)", nil, false, wrongIssuer},
-		{&c.Listen, "listen", "Where it listens, behind a reverse proxy", is("127.0.0.1:8000"), false, wrongPlace},
-		{&c.Operator, "operator", "Who runs it, for its pages", nil, false, nil},
-		{&c.Contact, "contact", "Mail address of who runs it", nil, false, nil},
-		{&c.ProviderIssuer, "provider-issuer", "Issuer of the first OpenID provider", nil, true, wrongIssuer},
-		{&c.Provider, "provider", "Short name of that provider", func() string { return nameOf(c.ProviderIssuer) }, true, wrongName},
-		{&c.ClientID, "client-id", "Client id of the server there", nil, true, nil},
-		{&c.ClientSecretFile, "client-secret-file", "File with the client secret there", is(noFile), true, c.wrongFile(env)},
+	return []setup.Question{
+		{
+			To: &c.Issuer, Flag: "issuer", Text: "Address of the server as clients will have it (https://mytoken.example.org)",
+			Wrong: wrongIssuer,
+		},
+		{
+			To: &c.Listen, Flag: "listen", Text: "Where it listens, behind a reverse proxy",
+			Without: is("127.0.0.1:8000"), Wrong: wrongPlace,
+		},
+		{
+			To: &c.Operator, Flag: "operator", Text: "Who runs it, for its pages",
+		},
+		{
+			To: &c.Contact, Flag: "contact", Text: "Mail address of who runs it",
+		},
+		{
+			To: &c.ProviderIssuer, Flag: "provider-issuer", Text: "Issuer of the first OpenID provider",
+			Wrong: wrongIssuer, Skip: c.Guests,
+		},
+		{
+			To: &c.Provider, Flag: "provider", Text: "Short name of that provider",
+			Without: func() string { return nameOf(c.ProviderIssuer) }, Wrong: wrongName, Skip: c.Guests,
+		},
+		{
+			To: &c.ClientID, Flag: "client-id", Text: "Client id of the server there",
+			Skip: c.Guests,
+		},
+		{
+			To: &c.ClientSecretFile, Flag: "client-secret-file", Text: "File with the client secret there",
+			Without: is(noFile), Wrong: c.wrongFile(env), Skip: c.Guests,
+		},
 	}
 }
 
@@ -111,52 +123,11 @@ const noFile = "none"
 
 // complete asks for what no flag says.
 func (c *setupCmd) complete(ctx context.Context, env *cli.Env) error {
-	for _, q := range c.questions(env) {
-		if *q.to != "" || q.provider && c.Guests {
-			continue
-		}
-		without := ""
-		if q.without != nil {
-			without = q.without()
-		}
-		if c.Yes || !term.Usable() {
-			if without == "" {
-				return cli.Fail(cli.Usage, fmt.Errorf("setup: --%s is missing", q.flag), q.text)
-			}
-			*q.to = without
-			continue
-		}
-		if err := q.ask(ctx, without); err != nil {
-			return err
-		}
+	if err := setup.Complete(ctx, c.questions(env), c.Yes); err != nil {
+		return err
 	}
 	if c.ClientSecretFile == noFile {
 		c.ClientSecretFile = ""
-	}
-	return nil
-}
-
-// ask asks until something is said.
-func (q question) ask(ctx context.Context, without string) error {
-	prompt := q.text + ": "
-	if without != "" {
-		prompt = q.text + " [" + without + "]: "
-	}
-	for *q.to == "" {
-		line, err := term.Line(ctx, prompt)
-		if err != nil {
-			return fmt.Errorf("setup: %w", err)
-		}
-		if *q.to = strings.TrimSpace(line); *q.to == "" {
-			*q.to = without
-		}
-		if *q.to == "" || q.wrong == nil {
-			continue
-		}
-		// Whoever is at the terminal is asked again: a slip in the first answer must not cost the others.
-		if why := q.wrong(*q.to); why != "" {
-			prompt, *q.to = q.text+" ("+why+"): ", ""
-		}
 	}
 	return nil
 }

@@ -2,15 +2,12 @@ package mytokenserver
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/oidcbox/oidcbox/core/cli"
-	"github.com/oidcbox/oidcbox/core/secret/keystore"
 )
 
 // What is wrong with an answer is said at once; what the configuration would take is never refused.
@@ -44,29 +41,6 @@ func TestSetupAnswers(t *testing.T) {
 		t.Run(c.fact, func(t *testing.T) {
 			if why := c.wrong(c.answer); (why == "") != c.taken {
 				t.Errorf("%q: %q, want taken %t", c.answer, why, c.taken)
-			}
-		})
-	}
-}
-
-// A key file that is away, or of another state, is told from other faults, with what to do about it.
-func TestOpenErrorSaysWhatToDo(t *testing.T) {
-	for fact, c := range map[string]struct {
-		err  error
-		code int
-		hint string
-	}{
-		"key_file_away":  {fs.ErrNotExist, cli.NotFound, "put the copy of it back"},
-		"key_of_another": {keystore.ErrWrongKey, cli.Denied, "is of another state"},
-	} {
-		t.Run(fact, func(t *testing.T) {
-			err := openError(fmt.Errorf("open the state: %w", c.err))
-			var told *cli.Error
-			if !errors.As(err, &told) || told.Code != c.code || !strings.Contains(told.Hint, c.hint) {
-				t.Errorf("%v: %+v, want code %d and a hint with %q", err, told, c.code, c.hint)
-			}
-			if !errors.Is(err, c.err) {
-				t.Errorf("%v is no %v", err, c.err)
 			}
 		})
 	}

@@ -3,7 +3,6 @@ package mytokenserver
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/cli/setup"
 	"github.com/oidcbox/oidcbox/core/config"
 	"github.com/oidcbox/oidcbox/core/mytoken/sshapi"
 	"github.com/oidcbox/oidcbox/core/secret/keystore"
@@ -38,7 +38,7 @@ func (c *setupCmd) configuration(env *cli.Env) string {
 	b := &strings.Builder{}
 	b.WriteString(writtenHead)
 	line := func(indent int, key, value string) {
-		fmt.Fprintf(b, "%s%s: %s\n", strings.Repeat("  ", indent), key, quoted(value))
+		fmt.Fprintf(b, "%s%s: %s\n", strings.Repeat("  ", indent), key, setup.Quoted(value))
 	}
 	line(0, "issuer", strings.TrimSuffix(c.Issuer, "/"))
 	line(0, "listen", c.Listen)
@@ -66,7 +66,7 @@ func (c *setupCmd) configuration(env *cli.Env) string {
 		b.WriteString("guests: true\n")
 	}
 	if c.ProviderIssuer != "" {
-		fmt.Fprintf(b, "providers:\n  %s:\n", quoted(c.Provider))
+		fmt.Fprintf(b, "providers:\n  %s:\n", setup.Quoted(c.Provider))
 		line(2, "issuer", c.ProviderIssuer)
 		line(2, "client_id", c.ClientID)
 		if c.ClientSecretFile != "" {
@@ -74,25 +74,6 @@ func (c *setupCmd) configuration(env *cli.Env) string {
 		}
 	}
 	return b.String()
-}
-
-// quoted makes a text one scalar of YAML, in the form of JSON where it is not plain.
-func quoted(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune("/._-@", r) || r >= '0' && r <= '9'
-	}
-	if s != "" && s[0] >= 'a' && s[0] <= 'z' && !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) {
-		switch s {
-		case "true", "false", "null", "yes", "no", "on", "off", "y", "n":
-		default:
-			return s
-		}
-	}
-	b, err := json.Marshal(s)
-	if err != nil { // text always encodes
-		return `""`
-	}
-	return string(b)
 }
 
 // secretPath is where the copy of the client secret goes: with the state, where others cannot read it.
@@ -105,7 +86,7 @@ const maxClientSecret = 8 << 10
 
 // write makes the directories, the copy of the client secret, and the configuration.
 func (c *setupCmd) write(env *cli.Env, file, text string) error {
-	if err := makePrivateDir(within(env, c.StateDir)); err != nil {
+	if err := setup.MakePrivateDir(within(env, c.StateDir)); err != nil {
 		return err
 	}
 	if c.ClientSecretFile != "" {
@@ -117,46 +98,25 @@ func (c *setupCmd) write(env *cli.Env, file, text string) error {
 		if len(bytes.TrimSpace(b)) == 0 {
 			return fmt.Errorf("the client secret is empty: %s", c.ClientSecretFile)
 		}
-		if err := writeNew(c.secretPath(env), b); err != nil {
+		if err := setup.WriteNew(c.secretPath(env), b, 0o600); err != nil {
 			return fmt.Errorf("copy the client secret: %w", err)
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
-	return writeNewMode(file, []byte(text), 0o644)
+	return setup.WriteNew(file, []byte(text), 0o644)
 }
-
-// makePrivateDir makes a directory of mode 0700 with those above it. One that is there has to be ours alone.
-func makePrivateDir(dir string) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return err
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	if err := private(info); err != nil || !info.IsDir() {
-		return &fs.PathError{Op: "use", Path: dir, Err: errors.Join(err, errNotOurs)}
-	}
-	return nil
-}
-
-// errNotOurs is told of a place for the state that others can reach.
-var errNotOurs = errors.New("has to be a directory of mode 0700")
 
 // makeAll makes keys and state where they are not there.
 func makeAll(ctx context.Context, env *cli.Env, s *settings) error {
 	// The state first: the keys are often below its directory.
-	if s.state.file != "" {
-		if err := makePrivateDir(filepath.Dir(s.state.file)); err != nil {
+	if s.state.File != "" {
+		if err := setup.MakePrivateDir(filepath.Dir(s.state.File)); err != nil {
 			return cli.Fail(cli.No, fmt.Errorf("setup: %w", err), "")
 		}
 	}
-	if err := makePrivateDir(s.keys.dir); err != nil {
+	if err := setup.MakePrivateDir(s.keys.dir); err != nil {
 		return cli.Fail(cli.No, fmt.Errorf("setup: %w", err), "")
 	}
 	if _, err := loadKeys(s.keys.dir); errors.Is(err, errNoKeys) {
@@ -191,7 +151,7 @@ func makeHostKeys(paths []string) error {
 			return err
 		}
 		defer clear(key)
-		if err := writeNew(path, key); err != nil {
+		if err := setup.WriteNew(path, key, 0o600); err != nil {
 			return err
 		}
 	}
@@ -200,9 +160,9 @@ func makeHostKeys(paths []string) error {
 
 // next says what is to be done now.
 func (c *setupCmd) next(env *cli.Env, s *settings) {
-	opener := s.state.keyFile
+	opener := s.state.KeyFile
 	if opener == "" {
-		opener = "the credential " + s.state.credential
+		opener = "the credential " + s.state.Credential
 	}
 	env.Note("written: %s", s.file)
 	env.Note("keys of mytokens: %s", s.keys.dir)

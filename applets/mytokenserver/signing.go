@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/cli/setup"
 	"github.com/oidcbox/oidcbox/core/config"
 	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/mytoken/mint"
@@ -151,7 +152,7 @@ func makeKey(dir string, alg jose.Alg, now time.Time) (signingKey, error) {
 	err = text.Use(func(b []byte) error {
 		line := append(bytes.Clone(b), '\n')
 		defer clear(line)
-		return writeNew(path, line)
+		return setup.WriteNew(path, line, 0o600)
 	})
 	if err != nil {
 		return signingKey{}, fmt.Errorf("write a signing key: %w", err)

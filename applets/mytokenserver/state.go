@@ -10,10 +10,9 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/cli"
-	"github.com/oidcbox/oidcbox/core/config"
+	"github.com/oidcbox/oidcbox/core/daemon/keep"
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/secret/keystore"
-	"github.com/oidcbox/oidcbox/core/secret/vault"
 	"github.com/oidcbox/oidcbox/store"
 	"github.com/oidcbox/oidcbox/store/boltstore"
 	"github.com/oidcbox/oidcbox/store/pgstore"
@@ -24,136 +23,38 @@ const (
 	storeRole = "mytoken-server"
 	// stateWait is for a file that another process is about to give back.
 	stateWait = 2 * time.Second
-	// envCredentials is where systemd puts credentials (systemd.exec(5)).
-	envCredentials = "CREDENTIALS_DIRECTORY"
-	maxURLFile     = 8 << 10
 )
 
-// errNoCredential is told when systemd has handed over no credentials.
-var errNoCredential = errors.New("systemd has handed over no credentials (LoadCredential= in the unit)")
-
-// state is an open, unlocked state.
-type state struct {
-	raw   store.Engine // below the encryption
-	vault *vault.Vault
-	keys  *keystore.Keystore
+// statePlace is where the state is, with what this server adds.
+type statePlace struct {
+	keep.Place
+	escrow string // file with the public half of the escrow key; "": there is none
 }
 
-// Engine is the sealed store.
-func (s *state) Engine() store.Engine { return s.keys.Engine() }
-
-// Close closes all of it.
-func (s *state) Close() error {
-	if s == nil {
-		return nil
+func stateOptions(env *cli.Env) keep.Options {
+	return keep.Options{
+		Getenv: env.Getenv, Warn: func(msg string) { env.Log.Warn(msg, "op", "start") },
+		Engine: func(ctx context.Context, p keep.Place, mustExist bool) (store.Engine, error) {
+			eng, err := openEngine(ctx, env, p, mustExist)
+			return eng, engineError(err)
+		},
 	}
-	var err error
-	if s.keys != nil {
-		s.keys.Drop()
-	}
-	if s.raw != nil {
-		err = s.raw.Close()
-	}
-	if s.vault != nil {
-		s.vault.Close()
-	}
-	return err
 }
 
 // openState opens the state of a server, which has to be there.
-func openState(ctx context.Context, env *cli.Env, p statePlace) (st *state, err error) {
-	st = &state{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, st.Close())
-			st = nil
-		}
-	}()
-	cred, err := p.unlocks(env)
-	if err != nil {
-		return st, cli.Fail(cli.NotFound, err, "")
-	}
-	if st.vault, err = newVault(env, p.memory); err != nil {
-		return st, err
-	}
-	if st.raw, err = openEngine(ctx, env, p, true); err != nil {
-		return st, engineError(err)
-	}
-	if st.keys, err = keystore.Open(ctx, st.raw, st.vault, cred); err != nil {
-		return st, openError(fmt.Errorf("open the state: %w", err))
-	}
-	return st, nil
-}
-
-// openError adds what to do about a key that is away, or of another state: the words for a person's keystore do not fit.
-func openError(err error) error {
-	const copied = "put the copy of it back that was kept elsewhere, with the owner and mode 0600 it had (state.key_file): " +
-		"nothing else opens the state"
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return cli.Fail(cli.NotFound, err, copied)
-	case errors.Is(err, keystore.ErrWrongKey):
-		return cli.Fail(cli.Denied, err, "the key file is of another state; "+copied)
-	}
-	return keystore.Refusal(err)
+func openState(ctx context.Context, env *cli.Env, p statePlace) (*keep.State, error) {
+	return keep.Open(ctx, p.Place, stateOptions(env))
 }
 
 // makeState makes a state that is not there yet, and its key file where there is none.
-func makeState(ctx context.Context, env *cli.Env, p statePlace) (st *state, err error) {
-	st = &state{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, st.Close())
-			st = nil
-		}
-	}()
-	if st.vault, err = newVault(env, p.memory); err != nil {
-		return st, err
-	}
-	if st.raw, err = openEngine(ctx, env, p, false); err != nil {
-		return st, engineError(err)
-	}
-	slot := keystore.NewSlot{Kind: keystore.KindKeyFile, Path: p.keyFile, Label: "key file"}
-	if p.keyFile == "" {
-		slot = keystore.NewSlot{
-			Kind: keystore.KindCredential, Dir: env.Getenv(envCredentials), Name: p.credential, Label: "systemd credential",
-		}
-	}
-	if st.keys, err = keystore.Create(ctx, st.raw, st.vault, slot); err != nil {
-		return st, keystore.Refusal(fmt.Errorf("make the state: %w", err))
-	}
-	return st, nil
-}
-
-// unlocks is what opens the state. Nothing is read yet.
-func (p statePlace) unlocks(env *cli.Env) (keystore.Credential, error) {
-	if p.keyFile != "" {
-		return keystore.KeyFile(p.keyFile), nil
-	}
-	dir := env.Getenv(envCredentials)
-	if dir == "" {
-		return keystore.Credential{}, fmt.Errorf("credential %s of the state: %w", p.credential, errNoCredential)
-	}
-	return keystore.SystemdCredential(dir, p.credential), nil
-}
-
-func newVault(env *cli.Env, memory string) (*vault.Vault, error) {
-	mode := vault.Require
-	if memory == memoryPrefer {
-		mode = vault.Prefer
-	}
-	v, err := vault.New(mode, func(msg string) { env.Log.Warn(msg, "op", "start") })
-	var limited *vault.LimitError
-	if errors.As(err, &limited) {
-		return nil, cli.Fail(cli.No, err, limited.Hint()+"; or state: {locked_memory: prefer}")
-	}
-	return v, err
+func makeState(ctx context.Context, env *cli.Env, p statePlace) (*keep.State, error) {
+	return keep.Make(ctx, p.Place, stateOptions(env))
 }
 
 // openEngine opens file or database.
-func openEngine(ctx context.Context, env *cli.Env, p statePlace, mustExist bool) (store.Engine, error) {
-	if p.file != "" {
-		eng, err := boltstore.Open(ctx, p.file, boltstore.Options{
+func openEngine(ctx context.Context, env *cli.Env, p keep.Place, mustExist bool) (store.Engine, error) {
+	if p.File != "" {
+		eng, err := boltstore.Open(ctx, p.File, boltstore.Options{
 			Role: storeRole, Holder: storeRole, Timeout: stateWait, MustExist: mustExist, Now: env.Now, Log: env.Log,
 		})
 		if err != nil {
@@ -161,38 +62,26 @@ func openEngine(ctx context.Context, env *cli.Env, p statePlace, mustExist bool)
 		}
 		return eng, nil
 	}
-	d := p.database
+	d := p.Database
 	o := pgstore.Options{
-		Role: storeRole, Schema: d.schema, AllowPlain: d.plain, MustExist: mustExist, MaxConns: d.connections, Log: env.Log,
+		Role: storeRole, Schema: d.Schema, AllowPlain: d.Plain, MustExist: mustExist, MaxConns: d.Connections, Log: env.Log,
 	}
-	if d.passwordFile != "" {
-		o.Password = func() (string, error) { return readLine(d.passwordFile) }
+	if d.PasswordFile != "" {
+		o.Password = func() (string, error) { return keep.ReadLine(d.PasswordFile) }
 	}
-	eng, err := pgstore.Open(ctx, func() (string, error) { return readLine(d.urlFile) }, o)
+	eng, err := pgstore.Open(ctx, func() (string, error) { return keep.ReadLine(d.URLFile) }, o)
 	if err != nil {
 		return nil, err
 	}
 	return eng, nil
 }
 
-// readLine reads a file with one secret line, anew at each call: it may have changed.
-func readLine(name string) (string, error) {
-	b, err := config.ReadFile(name, maxURLFile)
-	if err != nil {
-		return "", err
-	}
-	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r') {
-		b = b[:len(b)-1]
-	}
-	t := secret.New(b)
-	defer t.Wipe()
-	return t.Expose(), nil
-}
-
 // engineError gives an error about the state its exit code and what to do.
 func engineError(err error) error {
 	var used *store.InUseError
 	switch {
+	case err == nil:
+		return nil
 	case errors.As(err, &used):
 		return cli.Fail(cli.Temporary, err, "a server runs on it; for several servers the state has to be in PostgreSQL")
 	case errors.Is(err, fs.ErrNotExist):

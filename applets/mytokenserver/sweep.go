@@ -31,7 +31,7 @@ func (d *server) sweep(ctx context.Context) {
 	begin := d.env.Now()
 	swept, err := d.ledger.Sweep(ctx)
 	if err == nil {
-		if e, ok := d.state.raw.(sweeper); ok {
+		if e, ok := d.state.Raw.(sweeper); ok {
 			_, err = e.Sweep(ctx)
 		}
 	}

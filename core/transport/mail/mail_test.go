@@ -51,7 +51,7 @@ func message(t *testing.T, to string) Message {
 	}
 }
 
-func config(t *testing.T, s *services.SMTPServer) Config {
+func configOf(t *testing.T, s *services.SMTPServer) Config {
 	return Config{
 		Host: "localhost", Port: s.Port, Roots: roots(t, s.CAFile), User: s.User,
 		Password: secret.FromString(s.Password), From: address(t, "mytoken@example.org"), FromName: "mytoken",
@@ -90,31 +90,31 @@ func TestServer(t *testing.T) {
 		}
 		server.WaitMails(before + 1)
 	}
-	t.Run("starttls_and_plain", func(t *testing.T) { arrives(t, config(t, server)) })
+	t.Run("starttls_and_plain", func(t *testing.T) { arrives(t, configOf(t, server)) })
 	t.Run("what_arrives_is_what_was_sent", func(t *testing.T) { arrived(t, server.Mails()[0]) })
 	t.Run("login", func(t *testing.T) {
-		c := config(t, server)
+		c := configOf(t, server)
 		c.Port = server.LoginPort
 		arrives(t, c)
 	})
 	t.Run("tls_from_the_start", func(t *testing.T) {
-		c := config(t, server)
+		c := configOf(t, server)
 		c.Port, c.Security = server.TLSPort, TLS
 		arrives(t, c)
 	})
 	t.Run("no_encryption_on_loopback", func(t *testing.T) {
-		c := config(t, server)
+		c := configOf(t, server)
 		c.Port, c.Security, c.User, c.Password = server.PlainPort, Loopback, "", secret.Text{}
 		arrives(t, c)
 	})
 	t.Run("no_starttls_offered", func(t *testing.T) {
-		c := config(t, server)
+		c := configOf(t, server)
 		c.Port = server.PlainPort
 		refusedAt(t, send(t, c, ok), "connect", 0)
 	})
 	t.Run("unknown_authority", func(t *testing.T) {
 		for _, security := range []Security{StartTLS, TLS} {
-			c := config(t, server)
+			c := configOf(t, server)
 			c.Security, c.Roots = security, x509.NewCertPool()
 			if security == TLS {
 				c.Port = server.TLSPort
@@ -127,13 +127,13 @@ func TestServer(t *testing.T) {
 		}
 	})
 	t.Run("wrong_password", func(t *testing.T) {
-		c := config(t, server)
+		c := configOf(t, server)
 		c.Password = secret.FromString("another")
 		refusedAt(t, send(t, c, ok), "connect", 535)
 	})
 	t.Run("refused_recipient_does_not_keep_the_next", func(t *testing.T) {
 		before := len(server.Mails())
-		err := send(t, config(t, server), message(t, "refused@example.net"), message(t, "later@example.net"), ok)
+		err := send(t, configOf(t, server), message(t, "refused@example.net"), message(t, "later@example.net"), ok)
 		var all []*Error
 		for _, e := range err.(interface{ Unwrap() []error }).Unwrap() { //nolint:errorlint // of errors.Join
 			var one *Error
@@ -153,7 +153,7 @@ func TestServer(t *testing.T) {
 	})
 	t.Run("server_gone", func(t *testing.T) {
 		server.Stop()
-		refusedAt(t, send(t, config(t, server), ok), "connect", 0)
+		refusedAt(t, send(t, configOf(t, server), ok), "connect", 0)
 	})
 }
 
