@@ -59,6 +59,8 @@ func tiers() [][]string {
 		{"core/mytoken/upstream"},
 		{"core/mytoken/httpapi", "core/mytoken/sshapi"},
 		{"core/mytoken/pages", "core/mytoken/notices"},
+		{"core/account/sysuser", "core/account/mark", "core/account/command"},
+		{"core/account/unixdir", "core/account/worker"},
 		{"core/agent/proto", "core/agent/control", "core/agent/login", "core/agent/prompt"},
 		{"core/agent/grant"},
 		{"core/agent/service", "core/agent/start"},
