@@ -30,6 +30,7 @@ func soleImporters() map[string][]string {
 		"github.com/oschwald/":           {"core/mytoken/geo"},
 		"github.com/go-json-experiment/": {"core/token/jose", "core/agent/proto"},
 		"github.com/wneessen/go-mail/":   {"core/transport/mail"},
+		"github.com/go-ldap/":            {"core/account/ldapdir"},
 	}
 }
 
@@ -61,7 +62,7 @@ func tiers() [][]string {
 		{"core/mytoken/httpapi", "core/mytoken/sshapi"},
 		{"core/mytoken/pages", "core/mytoken/notices"},
 		{"core/account/sysuser", "core/account/mark", "core/account/command"},
-		{"core/account/unixdir", "core/account/worker"},
+		{"core/account/unixdir", "core/account/worker", "core/account/ldapdir"},
 		{"core/agent/proto", "core/agent/control", "core/agent/login", "core/agent/prompt"},
 		{"core/agent/grant"},
 		{"core/agent/service", "core/agent/start"},
