@@ -1,0 +1,83 @@
+package httpapi
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/transport/limit"
+)
+
+// Rate is how many there may be in how much time. The zero value is the default of where it stands.
+type Rate struct {
+	Events int
+	Per    time.Duration
+}
+
+// Rates are how often something may happen.
+type Rates struct {
+	// Address bounds requests of one address; zero: they are not bounded.
+	Address Rate
+	// Guesses bounds tokens and passwords that were wrong: of one address over HTTP, and at a login of one remote host, or
+	// of one local user where nobody says where the login comes from. Zero: 60 in a minute; it cannot be switched off.
+	Guesses Rate
+	// Changes bounds deployments, suspensions and one-time passwords of one person. Zero: 60 in a minute.
+	Changes Rate
+	// Exempt are addresses that Address does not count: proxies, login nodes.
+	Exempt []netip.Prefix
+	Keys   int // how many addresses and persons are remembered; 0: limit.DefaultKeys of each
+}
+
+// Limiter counts, for all generations of an API.
+type Limiter struct {
+	exempt                      []netip.Prefix
+	addresses, guesses, changes *limit.Limiter
+}
+
+// NewLimiter returns one that has counted nothing yet. now may be nil.
+func NewLimiter(r Rates, now func() time.Time) *Limiter {
+	often, keys := Rate{60, time.Minute}, r.Keys
+	of := func(r, otherwise Rate) *limit.Limiter {
+		if r.Events <= 0 || r.Per <= 0 {
+			r = otherwise
+		}
+		return limit.New(limit.Options{Events: r.Events, Per: r.Per, Keys: keys, Now: now})
+	}
+	return &Limiter{
+		exempt: r.Exempt, addresses: of(r.Address, Rate{}), guesses: of(r.Guesses, often), changes: of(r.Changes, often),
+	}
+}
+
+func tooMany(retry time.Duration) *Error {
+	return &Error{Status: http.StatusTooManyRequests, Detail: "Too Many Requests", RetryAfter: retry}
+}
+
+// address counts a request by where it comes from.
+func (l *Limiter) address(from netip.Addr) error {
+	if l.addresses == nil || slices.ContainsFunc(l.exempt, func(p netip.Prefix) bool { return p.Contains(from) }) {
+		return nil
+	}
+	if retry, ok := l.addresses.Take(limit.Address(from)); !ok {
+		return tooMany(retry)
+	}
+	return nil
+}
+
+// change counts what a person changes.
+func (l *Limiter) change(id string) error {
+	if retry, ok := l.changes.Take(id); !ok {
+		return tooMany(retry)
+	}
+	return nil
+}
+
+// blocked refuses who has guessed too often. It counts nothing: guessed does, for what was wrong.
+func (l *Limiter) blocked(key string) error {
+	if retry, full := l.guesses.Full(key); full {
+		return tooMany(retry)
+	}
+	return nil
+}
+
+func (l *Limiter) guessed(key string) { l.guesses.Take(key) }
