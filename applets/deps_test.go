@@ -50,6 +50,7 @@ func tiers() [][]string {
 		{"core/token/gate"},
 		{"core/token/httpauth", "core/token/introspection", "core/token/issuers"},
 		{"core/account/provision"},
+		{"core/account/httpapi"},
 		{"core/token/forward"},
 		{"core/oidc/issuer/issuertest", "core/oidc/custody", "core/mytoken", "core/token/remote"},
 		{"core/mytoken/mytokentest", "core/mytoken/rules"},
