@@ -40,7 +40,7 @@ func tiers() [][]string {
 		{"core/secret", "core/cli", "core/token/entitlement", "core/token/assurance", "core/audit", "core/account/state", "core/account/otp/form"},
 		{"core/transport/metrics", "core/transport/limit", "core/account/names", "core/account/backend", "core/account/otp"},
 		{"core/secret/vault", "core/config", "core/token/jose", "core/cli/term", "core/transport/sock", "core/token/bearer"},
-		{"core/account/dryrun", "core/cli/setup"},
+		{"core/account/dryrun", "core/cli/setup", "core/account/importconfig"},
 		{"core/account/login", "core/secret/keystore", "core/transport/httpc", "core/transport/httpd", "core/token/claims", "core/token/dpop"},
 		{"core/transport/listen", "core/transport/mail", "core/daemon"},
 		{"core/daemon/keep"},
