@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/account/approval"
+	"github.com/oidcbox/oidcbox/core/account/httpapi"
 	"github.com/oidcbox/oidcbox/core/account/otp"
 	"github.com/oidcbox/oidcbox/core/account/pages"
 	"github.com/oidcbox/oidcbox/core/account/provision"
@@ -102,7 +103,7 @@ func (j *judge) Judge(ctx context.Context, at secret.Text) (provision.Subject, e
 	}
 	out, err := j.gate.Check(ctx, gate.Presented{Token: at}, "")
 	if err != nil {
-		return provision.Subject{}, err
+		return provision.Subject{}, &httpapi.Error{Status: gate.RefusalOf(err).Status, Err: err}
 	}
 	s, err := provision.SubjectOf(out.Subject, provision.ClaimRules{})
 	if err == nil && j.subject != nil {
@@ -163,8 +164,7 @@ func newBedOn(t testing.TB, srv *httptest.Server, mux *http.ServeMux, change ...
 	}, gate.Options{HTTP: hc})
 	must(t, err)
 	t.Cleanup(b.judge.gate.Close)
-	b.book, err = otp.New(b.engine, otp.Options{})
-	must(t, err)
+	b.book = otp.New(b.engine, otp.Options{})
 	o := pages.Options{
 		URL: b.url, Host: host, HostKeys: []string{"ED25519 SHA256:abcdef"}, Judge: b.judge, Desk: b.desk, Passwords: b.book,
 		Office: b.office, Engine: b.engine, Now: func() time.Time { return b.now() },

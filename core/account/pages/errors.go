@@ -7,8 +7,8 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/account/approval"
 	"github.com/oidcbox/oidcbox/core/account/backend"
+	"github.com/oidcbox/oidcbox/core/account/httpapi"
 	"github.com/oidcbox/oidcbox/core/account/provision"
-	"github.com/oidcbox/oidcbox/core/token/gate"
 )
 
 // Codes of refusals, shown small beside the words so that a person can tell them to somebody.
@@ -66,17 +66,16 @@ func asFault(err error) *fault {
 // judged puts the refusal of an access token into one of ours. A token that is not believed any more was revoked or has
 // expired: the login is over.
 func judged(err error) error {
-	var r *gate.Refusal
-	if !errors.As(err, &r) {
+	var no *httpapi.Error
+	switch {
+	case !errors.As(err, &no):
 		return err
-	}
-	switch r.Status {
-	case http.StatusUnauthorized, http.StatusBadRequest:
-		return &fault{status: http.StatusUnauthorized, code: codeSession, err: err}
-	case http.StatusForbidden:
-		return &fault{status: http.StatusForbidden, code: codeForbidden, err: err}
-	case http.StatusServiceUnavailable:
-		return &fault{status: r.Status, code: codeLater, retry: r.RetryAfter, err: err}
+	case no.RetryAfter > 0 || no.Status == http.StatusServiceUnavailable:
+		return &fault{status: http.StatusServiceUnavailable, code: codeLater, retry: no.RetryAfter, err: err}
+	case no.Status == http.StatusUnauthorized:
+		return &fault{status: no.Status, code: codeSession, err: err}
+	case no.Status == http.StatusForbidden:
+		return &fault{status: no.Status, code: codeForbidden, err: err}
 	}
 	return err
 }
@@ -110,9 +109,9 @@ func asLink(err error) error {
 // reason is why, for the audit: our own words.
 func reason(err error) string {
 	f := asFault(err)
-	var r *gate.Refusal
-	if errors.As(err, &r) {
-		return f.code + ": " + r.Reason()
+	var no *httpapi.Error
+	if errors.As(err, &no) {
+		return f.code + ": " + no.Reason()
 	}
 	return f.code
 }

@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/account/approval"
+	"github.com/oidcbox/oidcbox/core/account/httpapi"
 	"github.com/oidcbox/oidcbox/core/account/pages"
 	"github.com/oidcbox/oidcbox/core/account/provision"
 	"github.com/oidcbox/oidcbox/core/account/state"
-	"github.com/oidcbox/oidcbox/core/token/gate"
 )
 
 var password = regexp.MustCompile(`id="password">(oxp_[^<]+)<`)
@@ -106,7 +106,7 @@ func TestStates(t *testing.T) {
 func TestRefused(t *testing.T) {
 	t.Run("not_one_of_those_who_may", func(t *testing.T) {
 		b := newBed(t)
-		b.judge.refuse = &gate.Refusal{Status: http.StatusForbidden, Err: gate.ErrNotAllowed}
+		b.judge.refuse = &httpapi.Error{Status: http.StatusForbidden, Err: errors.New("policy")}
 		a := b.get(b.op.Login(b.depart(), "carol"))
 		b.want(a, http.StatusForbidden, "You may not use this service")
 		if got := b.kinds(); !slices.Equal(got, []string{pages.EventRefused}) {
@@ -118,7 +118,7 @@ func TestRefused(t *testing.T) {
 		b := newBed(t)
 		b.desk.state = state.Deployed
 		token := csrf(b.login("alice").Body)
-		b.judge.refuse = &gate.Refusal{Status: http.StatusUnauthorized, Err: errors.New("revoked")}
+		b.judge.refuse = &httpapi.Error{Status: http.StatusUnauthorized, Err: errors.New("revoked")}
 		a := b.post("", "/password", url.Values{"csrf": {token}})
 		b.want(a, http.StatusUnauthorized, "Your login here has ended")
 		b.judge.refuse = nil
@@ -127,7 +127,7 @@ func TestRefused(t *testing.T) {
 	t.Run("provider_of_the_check_is_down", func(t *testing.T) {
 		b := newBed(t)
 		b.login("alice")
-		b.judge.refuse = &gate.Refusal{Status: http.StatusServiceUnavailable, RetryAfter: time.Minute}
+		b.judge.refuse = &httpapi.Error{Status: http.StatusServiceUnavailable, RetryAfter: time.Minute}
 		a := b.get("/account")
 		b.want(a, http.StatusServiceUnavailable, "Not just now")
 		if a.Header.Get("Retry-After") != "60" {
@@ -348,7 +348,7 @@ func TestHostileTexts(t *testing.T) {
 	}
 }
 
-// TestKept: nothing of a session can be read in the store by who has the name of a row.
+// TestCookies: no other host can set ours, no script sees them, and only the one of a login comes from other sites.
 func TestCookies(t *testing.T) {
 	mux := http.NewServeMux()
 	b := newBedOn(t, httptest.NewTLSServer(mux), mux)
