@@ -160,7 +160,7 @@ func (v *visit) arrive(op *Provider, tokens flow.Tokens) error {
 		p.audit(ctx, v, Event{Event: EventRefused, Subject: tokens.Subject, Issuer: op.Issuer, Reason: reason(err)})
 		return err
 	}
-	ends := now.Add(sessionLife)
+	ends := now.Add(p.o.Session)
 	if !tokens.Expires.IsZero() && tokens.Expires.Before(ends) {
 		ends = tokens.Expires
 	}

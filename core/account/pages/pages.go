@@ -93,6 +93,8 @@ type Options struct {
 	Office    Office // nil: nothing is decided here
 	// Engine has to be a sealed one: access tokens are in it for some minutes.
 	Engine store.Engine
+	// Session is how long a browser stays logged in. 0 = 15 min.
+	Session time.Duration
 	// Origin is where a request comes from, behind the proxies that are trusted. nil: the peer.
 	Origin func(*http.Request) netip.Addr
 	// Limits outlive a Pages. nil: new ones.
@@ -176,6 +178,9 @@ func (o Options) complete() options {
 			at, _ := netip.ParseAddrPort(r.RemoteAddr)
 			return at.Addr().Unmap()
 		}
+	}
+	if o.Session <= 0 {
+		o.Session = sessionLife
 	}
 	if o.Now == nil {
 		o.Now = time.Now

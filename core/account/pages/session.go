@@ -14,7 +14,8 @@ import (
 	"github.com/oidcbox/oidcbox/store"
 )
 
-// How long things live. A session is for one visit: a password is asked for soon, or not at all.
+// How long things live. A session is for one visit, where nothing else is said: a password is asked for soon, or not at
+// all.
 const (
 	loginLife   = 10 * time.Minute
 	sessionLife = 15 * time.Minute
