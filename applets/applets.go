@@ -12,6 +12,7 @@ import (
 	"github.com/oidcbox/oidcbox/applets/keychain"
 	"github.com/oidcbox/oidcbox/applets/mytoken"
 	"github.com/oidcbox/oidcbox/applets/mytokenserver"
+	"github.com/oidcbox/oidcbox/applets/pam"
 	"github.com/oidcbox/oidcbox/applets/prompt"
 	"github.com/oidcbox/oidcbox/applets/self"
 	"github.com/oidcbox/oidcbox/applets/token"
@@ -67,6 +68,7 @@ func All() []cli.Role {
 		},
 		{Name: "mytoken-server", Sum: "serve mytokens", New: mytokenserver.New},
 		{Name: "verifier", Sum: "say yes or no to a token", New: verifier.New},
+		{Name: "pam", Brief: true, Sum: "let PAM ask whether a secret opens an account", New: pam.New},
 		{Name: "issuer", Sum: "development provider on loopback", New: issuer.New},
 		{Name: "demo", Sum: "walk through the main job on loopback", New: demo.New},
 		{Name: "self", Sum: "version, links, man pages, completion, keystore care", New: newSelf},

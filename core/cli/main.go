@@ -46,6 +46,9 @@ func Run(ctx context.Context, env *Env, g Grammar, cmd Command, args []string) i
 	if c, ok := cmd.(Chooser); ok {
 		cmd = c.Choose(env.Upstream, args)
 	}
+	if p, ok := cmd.(Parsed); ok {
+		return Report(env, p.Run(ctx, env))
+	}
 	g, cmd, args = narrow(g, cmd, args)
 	if _, rewrites := cmd.(Rewriter); !rewrites && oneWord(cmd, args) {
 		return Report(env, cmd.Run(ctx, env))
@@ -78,6 +81,12 @@ func Run(ctx context.Context, env *Env, g Grammar, cmd Command, args []string) i
 		return Report(env, usageError(g, err))
 	}
 	return Report(env, selectedCommand(kctx, cmd).Run(ctx, env))
+}
+
+// Parsed is a command that a Chooser returns with its arguments read: no grammar is built for it.
+type Parsed interface {
+	Command
+	Parsed()
 }
 
 // Rewriter is a command that takes options of another program beside its own: it puts them into a form that its grammar
