@@ -68,14 +68,24 @@ func (l Limits) CheckUID(uid uint32) error { return between("uid", uid, l.MinUID
 // CheckGID refuses a gid that no claim may lead to. The error is ErrFloor.
 func (l Limits) CheckGID(gid uint32) error { return between("gid", gid, l.MinGID, l.MaxGID) }
 
-func between(what string, n, low, high uint32) error {
+// UIDRange is the range that CheckUID goes by.
+func (l Limits) UIDRange() (low, high uint32) { return bounds(l.MinUID, l.MaxUID) }
+
+// GIDRange is the range that CheckGID goes by.
+func (l Limits) GIDRange() (low, high uint32) { return bounds(l.MinGID, l.MaxGID) }
+
+func bounds(low, high uint32) (uint32, uint32) {
 	if low == 0 {
 		low = defaultMin
 	}
 	if high == 0 {
 		high = defaultMax
 	}
-	if low = max(low, HardFloor); n < low || n > high || nobody(n) {
+	return max(low, HardFloor), high
+}
+
+func between(what string, n, low, high uint32) error {
+	if low, high = bounds(low, high); n < low || n > high || nobody(n) {
 		return fmt.Errorf("%w: %s %d", ErrFloor, what, n)
 	}
 	return nil

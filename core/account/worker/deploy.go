@@ -7,7 +7,6 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/account/backend"
 	"github.com/oidcbox/oidcbox/core/account/command"
-	"github.com/oidcbox/oidcbox/core/account/names"
 	"github.com/oidcbox/oidcbox/core/account/sysuser"
 )
 
@@ -46,10 +45,13 @@ func (s *server) deploy(ctx context.Context, w backend.Wanted, e *Event) (backen
 
 // prepare checks what depends on what there is, and reserves name and number of an account that is to be made.
 func (s *server) prepare(ctx context.Context, w *backend.Wanted, have entry, exists bool) error {
-	if w.UID != 0 && w.UID != have.UID {
+	// Where numbers are counted here, nobody else gives one: it could be that of a user who is gone, and whose files are not.
+	if w.UID != 0 && w.UID != have.UID && (s.Numbers || have.UID != 0) {
 		return fmt.Errorf("%w: that identity never had uid %d here", backend.ErrMismatch, w.UID)
 	}
-	w.GID = have.GID
+	if s.Numbers {
+		w.GID = have.GID
+	}
 	fresh, err := s.checkGroups(ctx, *w, exists)
 	if err != nil {
 		return err
@@ -78,7 +80,10 @@ func (s *server) reserve(ctx context.Context, w *backend.Wanted) error {
 	if err != nil {
 		return err
 	}
-	if w.UID = e.UID; w.UID != 0 || !s.Numbers {
+	if e.UID != 0 {
+		w.UID = e.UID
+	}
+	if w.UID != 0 || !s.Numbers {
 		return nil
 	}
 	w.UID, err = s.number(ctx, w.ID)
@@ -149,7 +154,10 @@ func (s *server) number(ctx context.Context, id string) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	low, high := uidRange(s.Limits)
+	low, high := s.Limits.UIDRange()
+	if low > high {
+		return 0, refused("range of uids is empty")
+	}
 	for tries := uint32(0); tries <= high-low; tries++ {
 		uid := next + tries
 		if uid > high || uid < low {
@@ -170,7 +178,7 @@ func (s *server) number(ctx context.Context, id string) (uint32, error) {
 // firstUID is where to begin: behind the one given last, at first behind those that the host has: a number below may have
 // been somebody's whose files are still about.
 func (s *server) firstUID(ctx context.Context) (uint32, error) {
-	low, high := uidRange(s.Limits)
+	low, high := s.Limits.UIDRange()
 	next, err := s.ledger.nextUID(ctx)
 	if err != nil || next != 0 {
 		return max(next, low), err
@@ -204,16 +212,4 @@ func (s *server) freeUID(ctx context.Context, uid uint32) (bool, error) {
 		return false, fmt.Errorf("uid %d: %w: %w", uid, backend.ErrUnavailable, err)
 	}
 	return false, nil
-}
-
-// uidRange is what Limits mean with nothing said.
-func uidRange(l names.Limits) (low, high uint32) {
-	low, high = l.MinUID, l.MaxUID
-	if low == 0 {
-		low = 1000
-	}
-	if high == 0 {
-		high = 60000
-	}
-	return max(low, names.HardFloor), max(high, low)
 }

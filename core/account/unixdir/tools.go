@@ -1,0 +1,84 @@
+//go:build linux
+
+package unixdir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/oidcbox/oidcbox/core/account/backend"
+	"github.com/oidcbox/oidcbox/core/account/command"
+)
+
+// toolTimeout bounds one program. They wait up to 15 s for each of two locks themselves.
+const toolTimeout = 35 * time.Second
+
+// tools runs the programs of shadow-utils, one at a time: they would only wait for each other's lock, by the second.
+type tools struct {
+	turn chan struct{}
+	path map[string]string
+}
+
+func newTools() tools {
+	t := tools{turn: make(chan struct{}, 1), path: map[string]string{}}
+	for _, name := range []string{"useradd", "usermod", "userdel", "groupadd", "chage", "restorecon", "loginctl", "kill"} {
+		t.path[name] = firstProgram("/usr/sbin/"+name, "/usr/bin/"+name, "/sbin/"+name, "/bin/"+name)
+	}
+	return t
+}
+
+// run runs one of the programs that change accounts.
+func (t tools) run(ctx context.Context, name string, args ...string) error {
+	select {
+	case t.turn <- struct{}{}:
+		defer func() { <-t.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: accounts are being changed by others", backend.ErrUnavailable)
+	}
+	// A program that has begun gets its time: one that is killed halfway leaves something to mend.
+	ctx = context.WithoutCancel(ctx)
+	_, err := command.Run(ctx, command.Command{Path: t.path[name], Args: args, Timeout: toolTimeout})
+	return meaning(name, err)
+}
+
+// meaning makes one of the backend's errors of an exit code of shadow-utils.
+func meaning(name string, err error) error {
+	var exit *command.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, command.ErrTimeout):
+		return fmt.Errorf("%w: %w", backend.ErrUnavailable, err)
+	case !errors.As(err, &exit):
+		return err
+	}
+	switch exit.Code {
+	case 1, 10: // passwd, or group, is locked by somebody or cannot be written
+		return fmt.Errorf("%w: %w", backend.ErrUnavailable, err)
+	case 4, 9: // uid, or name, is there
+		return fmt.Errorf("%w: %w", backend.ErrTaken, err)
+	case 6: // no such user (for useradd: group)
+		if name == "useradd" {
+			return fmt.Errorf("%w: %w", backend.ErrUnavailable, err)
+		}
+		return fmt.Errorf("%w: %w", backend.ErrNoAccount, err)
+	case 8: // userdel: somebody is at work as this user
+		return fmt.Errorf("%w: %w", backend.ErrUnavailable, err)
+	}
+	return err
+}
+
+// groupadd makes a group with a number of the range. That it is there already is no error: the caller looks.
+func (s *System) groupadd(ctx context.Context, name string) error {
+	low, high := s.Limits.GIDRange()
+	err := s.tools.run(ctx, "groupadd", "-K", "GID_MIN="+decimal(low), "-K", "GID_MAX="+decimal(high), "--", name)
+	if errors.Is(err, backend.ErrTaken) {
+		return nil
+	}
+	return err
+}
+
+func decimal(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
