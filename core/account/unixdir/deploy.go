@@ -203,7 +203,9 @@ func without(all, some []string) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(some, s) })
 }
 
-func union(a, b []string) []string { return slices.Compact(slices.Sorted(slices.Values(append(a, b...)))) }
+func union(a, b []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(append(a, b...))))
+}
 
 // finish sees to what is in the home, and says what there is now.
 func (s *System) finish(ctx context.Context, u sysuser.User, w backend.Wanted, done backend.Done) (backend.Done, error) {
