@@ -83,6 +83,9 @@ type Options struct {
 	Contact string
 	// Officer serves /admin/v1; nil: it is not there.
 	Officer Officer
+	// Work is told of a bulk job that is to be carried out (provision.Desk.Continue). It must not wait for its end. nil:
+	// jobs are carried out by whoever looks for unfinished ones.
+	Work func(job string)
 
 	Limiter *Limiter // nil: guesses are limited, nothing else is
 	Proxies Proxies
@@ -119,6 +122,9 @@ func New(o Options) (*API, error) {
 	}
 	if o.Audit == nil {
 		o.Audit = func(context.Context, Event) {}
+	}
+	if o.Work == nil {
+		o.Work = func(string) {}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -2,12 +2,14 @@ package httpapi
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/account/names"
 	"github.com/oidcbox/oidcbox/core/account/provision"
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/token/claims"
@@ -47,7 +49,7 @@ func bearer(h http.Header) (secret.Text, error) {
 	return secret.FromString(token), nil
 }
 
-// known is who a token speaks for.
+// known is who a token speaks for. Of the Subject only the identity is there; the rest is made where it is needed.
 type known struct {
 	provision.Subject
 	issuer *Issuer
@@ -86,11 +88,13 @@ func (a *API) believe(ctx context.Context, token secret.Text) (known, error) {
 		no := &verify.AudienceError{Want: iss.Audiences, Got: out.Identity.Claims.Audience}
 		return known{}, notForUs(out.Identity.Subject, out.Identity.Issuer, no)
 	}
-	who, err := provision.SubjectOf(out.Subject, a.o.Claims)
-	if err != nil {
+	who := provision.Subject{Sub: out.Identity.Subject, Iss: out.Identity.Issuer}
+	if who.ID, err = names.Encode(who.Sub, who.Iss); err != nil {
 		return known{}, unauthenticated(noIdentity, err)
 	}
-	return known{Subject: who, issuer: iss, claims: out.Subject, token: token.ID()}, nil
+	return known{
+		Subject: who, issuer: iss, claims: out.Subject, token: hex.EncodeToString(out.Identity.Digest[:8]),
+	}, nil
 }
 
 // meant reports whether a token for got is for one of ours. It is asked only about tokens that the gate judged by the
@@ -204,7 +208,19 @@ func decide(p *policy.Policy, who policy.Subject) policy.Decision {
 // RetryAfter when the issuer could not be asked.
 func (a *API) Judge(ctx context.Context, token secret.Text) (provision.Subject, error) {
 	who, err := a.user(ctx, token)
-	return who.Subject, err
+	if err != nil {
+		return provision.Subject{}, err
+	}
+	return a.person(who)
+}
+
+// person is the Subject of who asked, with all that the issuer said.
+func (a *API) person(who known) (provision.Subject, error) {
+	subject, err := provision.SubjectOf(who.claims, a.o.Claims)
+	if err != nil {
+		return provision.Subject{}, unauthenticated(noIdentity, err)
+	}
+	return subject, nil
 }
 
 // asking runs judge for the token of a request: who sent too many wrong ones is not looked at, and what is refused is in

@@ -24,6 +24,9 @@ type Officer interface {
 	Undeploy(ctx context.Context, id string, by provision.By) (provision.Answer, error)
 	Pending(ctx context.Context) ([]provision.Request, error)
 	Decide(ctx context.Context, id, revision string, accept bool, by provision.By) (provision.Answer, error)
+	StartBulk(ctx context.Context, s provision.Selector, action state.Request, by provision.By) (provision.Job, error)
+	Job(ctx context.Context, id string) (provision.Job, error)
+	Jobs(ctx context.Context) ([]provision.Job, error)
 }
 
 // maxListed bounds what one answer of /admin/v1/accounts has; next says where to go on.
@@ -85,7 +88,7 @@ func (a *API) officerRoutes() []route {
 			},
 		})
 	}
-	return routes
+	return append(routes, a.bulkRoutes()...)
 }
 
 // officer is admin for whoever may manage at least the own issuer.

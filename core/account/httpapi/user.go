@@ -74,7 +74,11 @@ func (a *API) deploy(c *call) error {
 	if err != nil {
 		return err
 	}
-	answer, err := a.o.Desk.Deploy(c, who.Subject)
+	person, err := a.person(who)
+	if err != nil {
+		return err
+	}
+	answer, err := a.o.Desk.Deploy(c, person)
 	if err != nil {
 		return trouble(err, whenReaching+string(state.Deploy))
 	}
