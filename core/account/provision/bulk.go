@@ -305,3 +305,7 @@ func (d *Desk) itemDone(ctx context.Context, lease store.Lease, job Job, one ite
 	}
 	return nil
 }
+
+func (j Job) version() int { return j.Version }
+
+func (i item) version() int { return i.Version }

@@ -135,9 +135,22 @@ func (d *Desk) finish(ctx context.Context, held store.Lease, id string) error {
 			return errNothing
 		}
 		s.a.Op = nil
+		if a.Op.Request == state.Undeploy {
+			return s.forget()
+		}
 		return nil
 	})
 	return err
+}
+
+// forget leaves of an identity what keeps its name and uid from others, and nothing of one that never had an account.
+func (s *sheet) forget() error {
+	s.a.Pending, s.a.Rejected, s.a.Limited = false, nil, nil
+	s.d = details{}
+	if s.drop = !s.a.Had; s.drop {
+		return s.release()
+	}
+	return nil
 }
 
 // change runs a request of an administrator under the lease. fn does it when the table of states allows it.
@@ -235,7 +248,7 @@ func (d *Desk) begin(ctx context.Context, held store.Lease, id string, request s
 			s.a.Limited = &mark{At: s.now, By: by.Who, Reason: by.Reason, Job: by.Job}
 		}
 		if request == state.Undeploy {
-			s.a.Phase = gone
+			s.a.Phase, s.a.Had = gone, true // also of half an account: it may have had a uid
 		}
 		if s.a.Op == nil || s.a.Op.Request != state.Suspend {
 			s.a.Op = &operation{Request: request, Since: s.now, By: by.Who}
@@ -277,27 +290,27 @@ func (d *Desk) Undeploy(ctx context.Context, id string, by By) (Answer, error) {
 		if !a.known() {
 			return nil
 		}
+		var err error
 		if a.Had || a.Phase == reserved {
-			if _, err := d.begin(ctx, held, id, state.Undeploy, by); err != nil {
-				return unread(err)
-			}
-			err := d.burn(ctx, id, by)
-			if err = errors.Join(err, d.finish(ctx, held, id)); err != nil {
-				return d.unwilling(a, err)
-			}
+			err = d.takeAway(ctx, held, a, by)
+		} else if _, _, err = d.edit(ctx, held, id, (*sheet).forget); err != nil {
+			err = unread(err)
 		}
-		_, _, err := d.edit(ctx, held, id, func(s *sheet) error {
-			s.a.Pending, s.a.Rejected, s.a.Limited = false, nil, nil
-			s.d = details{}
-			if s.drop = !s.a.Had; s.drop {
-				return s.release()
-			}
-			return nil
-		})
 		if err != nil {
-			return unread(err)
+			return err
 		}
 		d.audit(Event{Kind: Undeployed, ID: id, Name: a.Name, State: state.NotDeployed}, by)
 		return nil
 	})
+}
+
+// takeAway has the account system remove an account, whole or half made.
+func (d *Desk) takeAway(ctx context.Context, held store.Lease, a account, by By) error {
+	if _, err := d.begin(ctx, held, a.ID, state.Undeploy, by); err != nil {
+		return unread(err)
+	}
+	if err := errors.Join(d.burn(ctx, a.ID, by), d.finish(ctx, held, a.ID)); err != nil {
+		return d.unwilling(a, err)
+	}
+	return nil
 }

@@ -126,3 +126,5 @@ func (d *Desk) poolUsed(tx store.WTx, p plan, name string) error {
 	}
 	return put(tx, tablePools, store.Key{p.prefix(n)}, pool{Version: recordVersion, Last: last})
 }
+
+func (p pool) version() int { return p.Version }

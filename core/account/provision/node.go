@@ -70,3 +70,5 @@ func SeveralLocal(nodes []Node) string {
 	return "accounts are kept in /etc/passwd of several nodes (" + strings.Join(local, ", ") + "): an account exists on the " +
 		"node only that made it, and uids are not the same on all. Use a directory (LDAP), or one node that makes accounts"
 }
+
+func (n nodeRecord) version() int { return n.Version }

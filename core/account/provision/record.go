@@ -118,31 +118,35 @@ func (a account) facts() state.Facts {
 // known reports whether there is a record at all.
 func (a account) known() bool { return a.Rev > 0 }
 
-func get[T any](tx store.Tx, name string, k store.Key) (T, bool, error) {
+// versioned is every record.
+type versioned interface{ version() int }
+
+func (a account) version() int { return a.Version }
+func (d details) version() int { return d.Version }
+func (o owned) version() int   { return o.Version }
+
+func get[T versioned](tx store.Tx, name string, k store.Key) (T, bool, error) {
 	r, err := tx.Get(table(name), k)
 	return decode[T](r, err, name)
 }
 
-func lock[T any](tx store.WTx, name string, k store.Key) (T, bool, error) {
+func lock[T versioned](tx store.WTx, name string, k store.Key) (T, bool, error) {
 	r, err := tx.GetForUpdate(table(name), k)
 	return decode[T](r, err, name)
 }
 
-func decode[T any](r store.Record, err error, name string) (value T, found bool, _ error) {
+func decode[T versioned](r store.Record, err error, name string) (value T, found bool, _ error) {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return value, false, nil
 	case err != nil:
 		return value, false, fmt.Errorf("read %s: %w", name, err)
 	}
-	var head struct {
-		Version int `json:"v"`
-	}
 	if err := json.Unmarshal(r.Value, &value); err != nil {
 		return value, false, fmt.Errorf("read %s: %w: %w", name, ErrRecord, err)
 	}
-	if err := json.Unmarshal(r.Value, &head); err != nil || head.Version < 1 || head.Version > recordVersion {
-		return value, false, fmt.Errorf("read %s: %w: version %d", name, ErrRecord, head.Version)
+	if v := value.version(); v < 1 || v > recordVersion {
+		return value, false, fmt.Errorf("read %s: %w: version %d", name, ErrRecord, v)
 	}
 	return value, true, nil
 }
