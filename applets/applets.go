@@ -15,6 +15,7 @@ import (
 	"github.com/oidcbox/oidcbox/applets/pam"
 	"github.com/oidcbox/oidcbox/applets/prompt"
 	"github.com/oidcbox/oidcbox/applets/self"
+	"github.com/oidcbox/oidcbox/applets/sshwrap"
 	"github.com/oidcbox/oidcbox/applets/token"
 	"github.com/oidcbox/oidcbox/applets/tokensh"
 	"github.com/oidcbox/oidcbox/applets/userinfo"
@@ -69,6 +70,17 @@ func All() []cli.Role {
 		{Name: "mytoken-server", Sum: "serve mytokens", New: mytokenserver.New},
 		{Name: "verifier", Sum: "say yes or no to a token", New: verifier.New},
 		{Name: "pam", Brief: true, Sum: "let PAM ask whether a secret opens an account", New: pam.New},
+		{Name: "ssh", Sum: "log in by ssh with an access token", New: sshwrap.NewSSH},
+		{Name: "scp", Sum: "copy files by scp with an access token", New: sshwrap.NewSCP},
+		{Name: "sftp", Sum: "copy files by sftp with an access token", New: sshwrap.NewSFTP},
+		{
+			Name: "mccli", Upstream: []string{"mccli"}, Plain: true,
+			Sum: "log in by ssh with an access token, as mccli does", New: sshwrap.NewMccli,
+		},
+		{Name: "ssh-plugin", Sum: "log in with PuTTY and an access token", New: sshwrap.NewPlugin},
+		{Name: "ssh-askpass", Hidden: true, Brief: true, Sum: "answer a question of ssh", New: sshwrap.NewAskpass},
+		{Name: "ssh-hostkeys", Hidden: true, Brief: true, Sum: "tell ssh the keys of a host", New: sshwrap.NewHostKeys},
+		{Name: "ssh-match", Hidden: true, Sum: "keep a connection for plain ssh", New: sshwrap.NewMatch},
 		{Name: "issuer", Sum: "development provider on loopback", New: issuer.New},
 		{Name: "demo", Sum: "walk through the main job on loopback", New: demo.New},
 		{Name: "self", Sum: "version, links, man pages, completion, keystore care", New: newSelf},

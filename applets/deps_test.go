@@ -68,7 +68,7 @@ func tiers() [][]string {
 		{"core/agent/proto", "core/agent/control", "core/agent/login", "core/agent/prompt"},
 		{"core/agent/grant"},
 		{"core/agent/service", "core/agent/start"},
-		{"core/agent/relay"},
+		{"core/agent/relay", "core/sshlogin"},
 	}
 }
 

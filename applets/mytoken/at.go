@@ -128,7 +128,7 @@ func (s *session) reread(ctx context.Context, h *held) (unlock func(), err error
 	if h.path == "" {
 		return func() {}, nil
 	}
-	if unlock, err = lockFile(ctx, s.env, h.path); err != nil {
+	if unlock, err = mytoken.LockFile(ctx, s.env.Getenv, h.path); err != nil {
 		return unlock, err
 	}
 	t, err := bearer.ReadFile(h.path)

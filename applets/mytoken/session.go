@@ -100,7 +100,7 @@ func explain(err error) error {
 	case mytoken.NeedsLogin(err):
 		return cli.Fail(cli.Human, err,
 			"it has ended: revoked, past its time, or replaced by a newer one; get another with: mytoken MT --oidc")
-	case mytoken.Temporary(err):
+	case mytoken.Temporary(err), errors.Is(err, mytoken.ErrBusy):
 		return cli.Fail(cli.Temporary, err, "try again later")
 	}
 	return err

@@ -97,7 +97,7 @@ func parsed(b []byte, where string) (*held, error) {
 // fromFile reads the mytoken of a file, which is this command's alone until it ends.
 func (s *session) fromFile(ctx context.Context, name string) (*held, error) {
 	path := within(s.env, name)
-	unlock, err := lockFile(ctx, s.env, path)
+	unlock, err := mytoken.LockFile(ctx, s.env.Getenv, path)
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,8 @@ var (
 	ErrToken = errors.New("not a mytoken")
 	// ErrRequest says that a profile, or an object in it, cannot be read.
 	ErrRequest = errors.New("not a request for a mytoken")
+	// ErrBusy says that other commands use the file of a mytoken all the time; try again later.
+	ErrBusy = errors.New("other commands use the mytoken file all the time")
 )
 
 // Limits of texts that the server chooses.

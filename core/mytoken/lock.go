@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
 
@@ -19,12 +17,12 @@ const (
 	lockPause = 20 * time.Millisecond
 )
 
-// lockFile waits until no other command of this person on this machine uses the mytoken in a file: one that is replaced
+// LockFile waits until no other command of this person on this machine uses the mytoken in a file: one that is replaced
 // by its use must not be used twice at once. The lock lies where nobody else can hold it. Without such a place there is
-// none, and no error.
-func lockFile(ctx context.Context, env *cli.Env, path string) (unlock func(), err error) {
+// none, and no error. One that is never free is ErrBusy.
+func LockFile(ctx context.Context, getenv func(string) string, path string) (unlock func(), err error) {
 	none := func() {}
-	dir, err := sock.RuntimeDir(env.Getenv)
+	dir, err := sock.RuntimeDir(getenv)
 	if err != nil {
 		return none, nil //nolint:nilerr // as said above
 	}
@@ -52,8 +50,7 @@ func lockFile(ctx context.Context, env *cli.Env, path string) (unlock func(), er
 		case <-time.After(lockPause):
 		case <-ctx.Done():
 			release()
-			return none, cli.Fail(cli.Temporary, errors.New("other commands use the mytoken file all the time"),
-				"try again later")
+			return none, ErrBusy
 		}
 	}
 }
