@@ -97,6 +97,24 @@ func (s *System) ensureGroups(ctx context.Context, w backend.Wanted) error {
 			return fmt.Errorf("%w: group %s: %w", backend.ErrRefused, name, err)
 		}
 	}
+	return s.checkLists(w)
+}
+
+// checkLists refuses supplementary groups that the name service has from elsewhere: usermod could not put anybody in.
+func (s *System) checkLists(w backend.Wanted) error {
+	groups, err := s.Users.Groups()
+	if err != nil {
+		return fmt.Errorf("%w: %w", backend.ErrUnavailable, err)
+	}
+	local := map[string]bool{}
+	for _, g := range groups {
+		local[g.Name] = true
+	}
+	for _, name := range w.Groups {
+		if !local[name] {
+			return fmt.Errorf("%w: group %s is not a group of this host's files", backend.ErrRefused, name)
+		}
+	}
 	return nil
 }
 
@@ -177,7 +195,8 @@ func (s *System) mend(ctx context.Context, u sysuser.User, w backend.Wanted, don
 	return true, nil
 }
 
-// differences are the options of usermod that make the account what is wanted. Home and primary group stay.
+// differences are the options of usermod that make the account what is wanted. The home stays, and so does the primary
+// group as long as the person is to be in it at all.
 func (s *System) differences(u sysuser.User, a backend.Account, w backend.Wanted, done *backend.Done) []string {
 	var args []string
 	if u.Gecos != w.ID {
@@ -186,14 +205,21 @@ func (s *System) differences(u sysuser.User, a backend.Account, w backend.Wanted
 	if shell := s.shell(w.Tier); u.Shell != shell {
 		args = append(args, "--shell", shell)
 	}
-	wanted := slices.DeleteFunc(slices.Clone(w.Groups), func(g string) bool {
-		return g == a.Primary && !slices.Contains(a.Groups, g) // some programs do not list the primary group's members
-	})
-	if !slices.Equal(a.Groups, wanted) {
+	before, after := a.Groups, slices.Clone(w.Groups)
+	if a.Primary != w.Primary && !slices.Contains(w.Groups, a.Primary) {
+		args = append(args, "--gid", w.Primary)
+		done.Added = union(done.Added, []string{w.Primary})
+		if a.Primary != "" {
+			done.Removed = union(done.Removed, []string{a.Primary})
+		}
+	} else if !slices.Contains(before, a.Primary) {
+		after = without(after, []string{a.Primary}) // it need not be in the list to be a member
+	}
+	if !slices.Equal(before, after) {
 		args = append(args, "--groups", strings.Join(w.Groups, ","))
 		if !done.Created {
-			done.Added = union(done.Added, without(wanted, a.Groups))
-			done.Removed = union(done.Removed, without(a.Groups, wanted))
+			done.Added = union(done.Added, without(after, before))
+			done.Removed = union(done.Removed, without(before, after))
 		}
 	}
 	return args

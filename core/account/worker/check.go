@@ -96,10 +96,11 @@ func (g Groups) allowed(name string) bool {
 }
 
 // checkGroups looks at the groups there are: one that was not made here is given only when the administrator says so,
-// and none with a number of the system. It returns those that are to be made.
-func (s *server) checkGroups(ctx context.Context, w backend.Wanted, exists bool) ([]string, error) {
+// and none with a number of the system. A primary group that the account has already is not given anew. It returns those
+// that are to be made.
+func (s *server) checkGroups(ctx context.Context, w backend.Wanted, there backend.Account) ([]string, error) {
 	all := w.Groups
-	if !exists {
+	if there.Primary != w.Primary {
 		all = append([]string{w.Primary}, all...)
 	}
 	var fresh []string

@@ -19,23 +19,26 @@ const DefaultTimeout = 60 * time.Second
 type DialOptions struct {
 	// Timeout bounds one call, and for All each of its accounts; 0 is DefaultTimeout.
 	Timeout time.Duration
+	// Trust says which uids a worker may run as; nil: root's and our own.
+	Trust func(uid uint32) bool
 }
 
 // Client asks a worker: an account system for those who may not change accounts themselves. It keeps no connection.
 type Client struct {
 	path    string
 	timeout time.Duration
+	trust   func(uid uint32) bool
 }
 
 var _ backend.System = (*Client)(nil)
 
 // Dial returns a client for the worker that listens at path. Each call connects, and makes sure before it says anything
-// that socket and process are root's or ours (sock.Dial).
+// that socket and process belong to somebody who is trusted.
 func Dial(path string, o DialOptions) *Client {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
-	return &Client{path: path, timeout: o.Timeout}
+	return &Client{path: path, timeout: o.Timeout, trust: o.Trust}
 }
 
 // Find implements backend.System.
@@ -153,7 +156,7 @@ func (c *Client) ask(ctx context.Context, q request) (net.Conn, error) {
 	if len(line) >= maxLine {
 		return nil, fmt.Errorf("%w: request is too long", backend.ErrRefused)
 	}
-	raw, err := sock.Dial(ctx, c.path)
+	raw, err := c.dial(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", backend.ErrUnavailable, err)
 	}
@@ -167,6 +170,13 @@ func (c *Client) ask(ctx context.Context, q request) (net.Conn, error) {
 		return nil, fmt.Errorf("%w: %w", backend.ErrUnavailable, because(ctx, err))
 	}
 	return conn, nil
+}
+
+func (c *Client) dial(ctx context.Context) (net.Conn, error) {
+	if c.trust == nil {
+		return sock.Dial(ctx, c.path)
+	}
+	return sock.DialServedBy(ctx, c.path, c.trust)
 }
 
 func (c *Client) deadline(ctx context.Context) time.Time {

@@ -24,12 +24,12 @@ func (s *server) deploy(ctx context.Context, w backend.Wanted, e *Event) (backen
 		return backend.Done{}, fmt.Errorf("%w: the account is being changed", backend.ErrUnavailable)
 	}
 	defer unlock()
-	_, have, err := s.known(ctx, w.ID)
+	there, have, err := s.known(ctx, w.ID)
 	exists := err == nil
 	if err != nil && !errors.Is(err, backend.ErrNoAccount) {
 		return backend.Done{}, err
 	}
-	if err := s.prepare(ctx, &w, have, exists); err != nil {
+	if err := s.prepare(ctx, &w, have, there); err != nil {
 		return backend.Done{}, err
 	}
 	done, err := s.System.Deploy(ctx, w)
@@ -43,8 +43,9 @@ func (s *server) deploy(ctx context.Context, w backend.Wanted, e *Event) (backen
 	return s.complete(ctx, done, !exists || have.Stage != made)
 }
 
-// prepare checks what depends on what there is, and reserves name and number of an account that is to be made.
-func (s *server) prepare(ctx context.Context, w *backend.Wanted, have entry, exists bool) error {
+// prepare checks what depends on what there is, and reserves name and number of an account that is to be made. there is
+// the account, or the zero value.
+func (s *server) prepare(ctx context.Context, w *backend.Wanted, have entry, there backend.Account) error {
 	// Where numbers are counted here, nobody else gives one: it could be that of a user who is gone, and whose files are not.
 	if w.UID != 0 && w.UID != have.UID && (s.Numbers || have.UID != 0) {
 		return fmt.Errorf("%w: that identity never had uid %d here", backend.ErrMismatch, w.UID)
@@ -52,11 +53,11 @@ func (s *server) prepare(ctx context.Context, w *backend.Wanted, have entry, exi
 	if s.Numbers {
 		w.GID = have.GID
 	}
-	fresh, err := s.checkGroups(ctx, *w, exists)
+	fresh, err := s.checkGroups(ctx, *w, there)
 	if err != nil {
 		return err
 	}
-	if exists {
+	if there.Name != "" {
 		w.Name, w.UID = have.Name, have.UID
 	} else if err := s.reserve(ctx, w); err != nil {
 		return err
