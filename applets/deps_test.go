@@ -42,7 +42,7 @@ func tiers() [][]string {
 		{"core/secret/vault", "core/config", "core/token/jose", "core/cli/term", "core/transport/sock", "core/token/bearer"},
 		{"core/account/dryrun", "core/cli/setup", "core/account/importconfig"},
 		{"core/account/login", "core/secret/keystore", "core/transport/httpc", "core/transport/httpd", "core/token/claims", "core/token/dpop"},
-		{"core/transport/listen", "core/transport/mail", "core/daemon"},
+		{"core/transport/listen", "core/transport/mail", "core/daemon", "core/account/relay"},
 		{"core/daemon/keep"},
 		{"core/oidc/provider", "core/token/policy"},
 		{"core/token/verify", "core/oidc/flow", "core/oidc/registration", "core/oidc/issuer"},

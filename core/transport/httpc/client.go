@@ -39,6 +39,8 @@ type Options struct {
 	AllowHTTP    bool                // plain http to any host; for laboratories
 	MaxRedirects int                 // for GET; 0 = 3, negative = none
 	Conns        int                 // at once to one host, as many kept for reuse; 0 = 32, of which 2 are kept
+	// Certificate is asked at each connection for what is shown to a server that wants a certificate; nil = none.
+	Certificate func() (*tls.Certificate, error)
 }
 
 // Client sends bounded requests. It is safe for concurrent use.
@@ -86,12 +88,16 @@ func New(o Options) (*Client, error) {
 }
 
 func newTransport(o Options, roots *x509.CertPool) *http.Transport {
+	secured := &tls.Config{
+		MinVersion: tls.VersionTLS12, RootCAs: roots, ClientSessionCache: tls.NewLRUClientSessionCache(32),
+	}
+	if o.Certificate != nil {
+		secured.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return o.Certificate() }
+	}
 	return &http.Transport{
-		Proxy:       newProxy(o.Getenv).find,
-		DialContext: dialer{net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}}.dial,
-		TLSClientConfig: &tls.Config{
-			MinVersion: tls.VersionTLS12, RootCAs: roots, ClientSessionCache: tls.NewLRUClientSessionCache(32),
-		},
+		Proxy:                  newProxy(o.Getenv).find,
+		DialContext:            dialer{net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}}.dial,
+		TLSClientConfig:        secured,
 		TLSHandshakeTimeout:    dialTimeout,
 		DisableCompression:     true,
 		ForceAttemptHTTP2:      true,

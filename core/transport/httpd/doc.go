@@ -5,7 +5,7 @@
 // status with the JSON body of RFC 6749 section 5.2, anything else becomes a 500 that tells the caller nothing and the
 // log what happened. A panic is contained in its request.
 //
-// It has no routes and no middleware of its own, does not terminate TLS and does not know who is asking.
+// It has no routes and no middleware of its own, reads no certificates and does not know who is asking.
 //
 // Standards: RFC 6749 section 5.2 (error bodies), RFC 6750 section 3 (WWW-Authenticate), RFC 9111 (no-store).
 //

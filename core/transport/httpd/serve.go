@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,6 +37,9 @@ type Options struct {
 	Exempt func(netip.Addr) bool
 	// MaxHeader is how many bytes request line and headers may have together. 0: 32 KiB.
 	MaxHeader int
+	// TLS is spoken on the listener, which is a plain one; requests then have the state of their connection, with what
+	// the client proved to be. nil: the listener is taken as it is.
+	TLS *tls.Config
 }
 
 // Serve answers requests on ln with h until ctx is cancelled or ln fails, and closes ln. After ctx is cancelled no
@@ -58,7 +62,11 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, o Options) erro
 		BaseContext:       func(net.Listener) context.Context { return base },
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(limitConns(ln, o.MaxConns, o.PerAddress, o.Exempt)) }()
+	accepted := limitConns(ln, o.MaxConns, o.PerAddress, o.Exempt)
+	if o.TLS != nil {
+		accepted = tls.NewListener(accepted, o.TLS)
+	}
+	go func() { failed <- srv.Serve(accepted) }()
 	select {
 	case err := <-failed:
 		_ = srv.Close()
