@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,8 @@ var (
 	ErrTimeout = errors.New("program took too long")
 	// ErrStart: the program is not there or cannot be run.
 	ErrStart = errors.New("program cannot be run")
+	// ErrTooLong: the program wrote more than its answer may have.
+	ErrTooLong = errors.New("program says too much")
 )
 
 // ExitError says that a program ended with another code than 0, or by a signal (Code is -1).
@@ -56,8 +59,32 @@ type Command struct {
 // Run runs it and returns what it wrote to standard output and standard error together, cut after 8 KiB. The error is
 // *ExitError, ErrTimeout or ErrStart.
 func Run(ctx context.Context, c Command) (string, error) {
+	out := &head{room: maxOutput}
+	err := run(ctx, c, streams{out: out, errors: out})
+	return out.String(), err
+}
+
+// Talk runs it with in as its standard input and returns what it wrote to standard output. More than limit bytes are
+// ErrTooLong. What it wrote to standard error is in *ExitError; otherwise the errors are those of Run.
+func Talk(ctx context.Context, c Command, in []byte, limit int) ([]byte, error) {
+	out, said := &head{room: limit + 1}, &head{room: maxOutput}
+	if err := run(ctx, c, streams{in: bytes.NewReader(in), out: out, errors: said}); err != nil {
+		return nil, err
+	}
+	if out.Len() > limit {
+		return nil, fmt.Errorf("run %s: %w", filepath.Base(c.Path), ErrTooLong)
+	}
+	return out.Bytes(), nil
+}
+
+type streams struct {
+	in          io.Reader
+	out, errors *head
+}
+
+func run(ctx context.Context, c Command, s streams) error {
 	if !filepath.IsAbs(c.Path) {
-		return "", fmt.Errorf("run %s: %w: path is not absolute", c.Path, ErrStart)
+		return fmt.Errorf("run %s: %w: path is not absolute", c.Path, ErrStart)
 	}
 	limit := c.Timeout
 	if limit <= 0 {
@@ -68,32 +95,34 @@ func Run(ctx context.Context, c Command) (string, error) {
 	cmd := exec.CommandContext(ctx, c.Path, c.Args...)
 	cmd.Dir = "/"
 	cmd.Env = append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, c.Env...)
-	out := &head{}
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in, s.out, s.errors
 	cmd.WaitDelay = time.Second
 	ownGroup(cmd)
 	if err := cmd.Start(); err != nil {
-		return "", fmt.Errorf("run %s: %w: %w", c.Path, ErrStart, err)
+		return fmt.Errorf("run %s: %w: %w", c.Path, ErrStart, err)
 	}
 	err := cmd.Wait()
 	name := filepath.Base(c.Path)
 	var exit *exec.ExitError
 	switch {
 	case err == nil || errors.Is(err, exec.ErrWaitDelay) && ctx.Err() == nil:
-		return out.String(), nil // a daemon that it left behind and that keeps its output is not its failure
+		return nil // a daemon that it left behind and that keeps its output is not its failure
 	case ctx.Err() != nil:
-		return out.String(), fmt.Errorf("run %s: %w", name, ErrTimeout)
+		return fmt.Errorf("run %s: %w", name, ErrTimeout)
 	case errors.As(err, &exit):
-		return out.String(), &ExitError{Program: name, Code: exit.ExitCode(), Output: oneLine(out.String())}
+		return &ExitError{Program: name, Code: exit.ExitCode(), Output: oneLine(s.errors.String())}
 	}
-	return out.String(), fmt.Errorf("run %s: %w", name, err)
+	return fmt.Errorf("run %s: %w", name, err)
 }
 
 // head keeps the beginning of what is written and throws the rest away.
-type head struct{ bytes.Buffer }
+type head struct {
+	bytes.Buffer
+	room int
+}
 
 func (h *head) Write(p []byte) (int, error) {
-	if room := maxOutput - h.Len(); room > 0 {
+	if room := h.room - h.Len(); room > 0 {
 		h.Buffer.Write(p[:min(room, len(p))])
 	}
 	return len(p), nil

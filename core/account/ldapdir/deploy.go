@@ -109,11 +109,6 @@ func (d *Dir) create(ctx context.Context, s *session, w backend.Wanted) (*user, 
 	if err != nil {
 		return nil, err
 	}
-	if rec.name != w.Name {
-		if err := d.free(ctx, s, w.ID, rec.name, w.Primary); err != nil {
-			return nil, d.release(ctx, s, rec, err)
-		}
-	}
 	g, err := d.primary(ctx, s, w)
 	if err != nil {
 		return nil, err
@@ -188,14 +183,6 @@ func (d *Dir) free(ctx context.Context, s *session, id, name, primary string) er
 		}
 	}
 	return nil
-}
-
-// release takes back a reservation that never became an account, after why.
-func (d *Dir) release(ctx context.Context, s *session, rec *record, why error) error {
-	if rec.uid != noNumber || !errors.Is(why, backend.ErrTaken) {
-		return why
-	}
-	return errors.Join(why, d.remove(ctx, s, rec.dn), d.remove(ctx, s, d.idDN(rec.id)))
 }
 
 // uidFor returns the number of an identity: that of its record, else the one it had before, else a new one.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -22,6 +24,8 @@ type record struct {
 	id   string // identity=
 	name string // name=
 	uid  string // uidNumber=, "none" until it was taken from the counter
+
+	changed time.Time // by the directory's clock
 }
 
 const noNumber = "none"
@@ -39,11 +43,13 @@ func (r record) values() []string {
 
 // readRecord returns a record, nil when there is none.
 func (d *Dir) readRecord(ctx context.Context, s *session, dn string) (*record, error) {
-	e, err := d.read(ctx, s, dn, "description")
+	e, err := d.read(ctx, s, dn, "description", "modifyTimestamp")
 	if err != nil || e == nil {
 		return nil, err
 	}
 	r := &record{dn: dn}
+	// A directory that does not tell the time has only settled records.
+	r.changed, _ = time.Parse("20060102150405Z0700", e.GetEqualFoldAttributeValue("modifyTimestamp"))
 	for _, v := range e.GetEqualFoldAttributeValues("description") {
 		word, value, _ := strings.Cut(v, "=")
 		switch word {
@@ -65,8 +71,8 @@ func (d *Dir) nameRecord(ctx context.Context, s *session, name string) (*record,
 	return d.readRecord(ctx, s, d.nameDN(name))
 }
 
-// reserve makes both records of an identity, or finds them, and returns that of its name. A name that was once given to
-// an identity stays its name. The error is ErrTaken when the name was given to another one.
+// reserve makes both records of an identity, or finds them, and returns that of its name. The error is ErrTaken when the
+// name was given to another identity, ErrUnavailable when somebody is making this one's account under another name.
 func (d *Dir) reserve(ctx context.Context, s *session, id, name string) (*record, error) {
 	byID, err := d.once(ctx, s, record{dn: d.idDN(id), id: id, name: name, uid: noNumber})
 	if err != nil {
@@ -75,18 +81,50 @@ func (d *Dir) reserve(ctx context.Context, s *session, id, name string) (*record
 	if byID.id != id {
 		return nil, fmt.Errorf("%w: record %s", backend.ErrMismatch, byID.dn)
 	}
-	byName, err := d.once(ctx, s, record{dn: d.nameDN(byID.name), id: id, name: byID.name, uid: noNumber})
+	if byID.name != name {
+		return d.rename(ctx, s, byID, name)
+	}
+	byName, err := d.once(ctx, s, record{dn: d.nameDN(name), id: id, name: name, uid: noNumber})
+	if err != nil || byName.id == id {
+		return byName, err
+	}
+	// Somebody else has the name, so this identity has none yet: what it wished for must not bind it.
+	err = fmt.Errorf("name %s: %w", name, backend.ErrTaken)
+	return nil, errors.Join(err, d.remove(ctx, s, byID.dn))
+}
+
+// settled is how long a record binds an identity without account to its name against another wish: as long as the one
+// who wrote it may still be at work.
+const settled = 10 * time.Minute
+
+// rename gives an identity without account another name than it had, and its number with it. The old name stays its own.
+func (d *Dir) rename(ctx context.Context, s *session, byID *record, name string) (*record, error) {
+	if d.opt.Now().Sub(byID.changed) < settled {
+		return nil, fmt.Errorf("%w: the account is being made under the name %s", backend.ErrUnavailable, byID.name)
+	}
+	uid := noNumber
+	old, err := d.nameRecord(ctx, s, byID.name)
 	if err != nil {
 		return nil, err
 	}
-	if byName.id == id {
-		return byName, nil
+	if old != nil && old.id == byID.id {
+		uid = old.uid
 	}
-	// Somebody else has the name, so this identity has none yet: what it wished for must not bind it.
-	if err := d.remove(ctx, s, byID.dn); err != nil {
+	byName, err := d.once(ctx, s, record{dn: d.nameDN(name), id: byID.id, name: name, uid: uid})
+	if err != nil {
 		return nil, err
 	}
-	return nil, fmt.Errorf("name %s: %w", byID.name, backend.ErrTaken)
+	if byName.id != byID.id {
+		return nil, fmt.Errorf("name %s: %w", name, backend.ErrTaken)
+	}
+	err = d.modify(ctx, s, byID.dn, func(m *ldap.ModifyRequest) {
+		m.Delete("description", []string{"name=" + byID.name})
+		m.Add("description", []string{"name=" + name})
+	})
+	if code(err) == ldap.LDAPResultNoSuchAttribute {
+		err = fmt.Errorf("%w: somebody else has just changed record %s", backend.ErrUnavailable, byID.dn)
+	}
+	return byName, err
 }
 
 // once adds a record and returns it, or the one that was there before.
