@@ -27,6 +27,9 @@ func (d *Desk) choose(ctx context.Context, p plan, avoid []string) (string, erro
 	if err != nil {
 		return "", err
 	}
+	if front := d.o.Rules.Naming.Front; front != "" && d.o.Rules.Naming.Mode != External {
+		candidates = fronted(candidates, front)
+	}
 	name, err := names.Choose(candidates, d.o.Rules.Limits, func(name string) (bool, error) {
 		if slices.Contains(avoid, name) {
 			return true, nil
@@ -78,6 +81,17 @@ func (d *Desk) candidates(ctx context.Context, p plan) (iter.Seq[string], error)
 	case Friendly:
 	}
 	return names.Friendly{Shorten: n.Shorten}.Propose(s.Person), nil
+}
+
+// fronted puts a text before every name; those that get too long are left out.
+func fronted(all iter.Seq[string], front string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for name := range all {
+			if len(front)+len(name) <= names.MaxLength && !yield(front+name) {
+				return
+			}
+		}
+	}
 }
 
 func (p plan) prefix(n Naming) string {

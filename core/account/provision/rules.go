@@ -22,6 +22,7 @@ const (
 // Naming says how new accounts are named. An account that is there keeps its name.
 type Naming struct {
 	Mode     Mode
+	Front    string         // before every name that is not External, as systems want it that serve several sites: "fdl_"
 	Shorten  names.Shorten  // Friendly
 	Prefix   string         // Pooled: "" is the primary group
 	Digits   int            // Pooled: 0 is 3
@@ -93,6 +94,9 @@ func (r Rules) check() error {
 		}
 	default:
 		return fmt.Errorf("%w: way of naming %d", ErrRules, n.Mode)
+	}
+	if n.Front != "" && names.Check(n.Front+"x") != nil {
+		return fmt.Errorf("%w: no name can begin with %q", ErrRules, n.Front)
 	}
 	for _, group := range slices.Concat([]string{r.Primary, r.Fallback}, r.Additional) {
 		if group != "" && names.Check(group) != nil {

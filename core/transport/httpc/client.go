@@ -114,7 +114,7 @@ func (c *Client) CloseIdle() { c.pooled.CloseIdleConnections() }
 
 // Do sends req and reads the whole answer. Any status is an answer; the error is an *Error.
 //
-// A GET, and what Repeatable marks, may go over a connection that was used before, and be sent again when the server
+// A GET without the mark Once, and what Repeatable marks, may go over a connection that was used before, and be sent again when the server
 // had just closed that one. Everything else gets a connection of its own and is sent once.
 //
 // Redirects (RFC 9110 15.4) are followed for GET without an Authorization header only; otherwise the redirect itself is

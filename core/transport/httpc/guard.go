@@ -61,9 +61,15 @@ const markRepeatable = "Idempotency-Key"
 // Repeatable marks a request that does no harm when the server gets it twice, as an introspection.
 func Repeatable(r *http.Request) { r.Header[markRepeatable] = nil }
 
+// Once marks a GET that changes something at the server: it gets a connection of its own and is sent once.
+func Once(r *http.Request) { r.Close = true }
+
 // repeatable decides about reuse of connections. A request written to a connection that the server is just closing has
 // an unknown outcome, and for a refresh token that rotates this may be the end.
 func repeatable(r *http.Request) bool {
+	if r.Close {
+		return false
+	}
 	if _, marked := r.Header[markRepeatable]; marked {
 		return true
 	}
