@@ -356,3 +356,12 @@ func TestBadRules(t *testing.T) {
 		})
 	}
 }
+
+// failed asserts that err is a *Failure that wraps want.
+func failed(t *testing.T, err, want error) {
+	t.Helper()
+	var f *Failure
+	if !errors.As(err, &f) || !errors.Is(err, want) || f.Message == "" {
+		t.Fatalf("%v; want a failure by %v", err, want)
+	}
+}

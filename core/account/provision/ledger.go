@@ -32,7 +32,7 @@ func (d *Desk) read(ctx context.Context, id string) (a account, det details, err
 		if a, _, err = get[account](tx, tableAccounts, key(id)); err != nil {
 			return err
 		}
-		det, _, err = get[details](tx, tableDetails, key(id))
+		det, err = detailsOf(tx, a, id)
 		return err
 	})
 	if err == nil && a.known() && a.ID != id {
@@ -42,6 +42,20 @@ func (d *Desk) read(ctx context.Context, id string) (a account, det details, err
 		return account{}, details{}, fmt.Errorf("read the ledger: %w", err)
 	}
 	return a, det, nil
+}
+
+// detailsOf returns what belongs to a, with the request that waits.
+func detailsOf(tx store.Tx, a account, id string) (details, error) {
+	det, _, err := get[details](tx, tableDetails, key(id))
+	if err != nil || !a.Pending {
+		return det, err
+	}
+	if r, found, err := get[request](tx, tableRequests, key(id)); err != nil {
+		return det, err
+	} else if found {
+		det.Request = &r
+	}
+	return det, nil
 }
 
 // edit changes the records of id in one transaction, and returns what they are then. held may be nil. errNothing of fn
@@ -60,11 +74,14 @@ func (d *Desk) edit(ctx context.Context, held store.Lease, id string, fn func(*s
 		if s.a.known() && s.a.ID != id {
 			return ErrRecord
 		}
-		if s.d, _, err = lock[details](tx, tableDetails, key(id)); err != nil {
+		if s.d, err = detailsOf(tx, s.a, id); err != nil { // the account's row is locked, and theirs with it
 			return err
 		}
-		before := s.a
+		before, waiting := s.a, s.d.Request
 		if err := fn(&s); err != nil {
+			return err
+		}
+		if err := s.writeRequest(waiting, id); err != nil {
 			return err
 		}
 		return s.write(before, id)
@@ -82,6 +99,16 @@ func (d *Desk) edit(ctx context.Context, held store.Lease, id string, fn func(*s
 		return s.a, s.d, err
 	}
 	return s.a, s.d, fmt.Errorf("write the ledger: %w", err)
+}
+
+func (s *sheet) writeRequest(before *request, id string) error {
+	switch {
+	case s.d.Request == before && !s.drop:
+		return nil
+	case s.d.Request == nil || s.drop:
+		return remove(s.tx, tableRequests, key(id))
+	}
+	return put(s.tx, tableRequests, key(id), s.d.Request)
 }
 
 func (s *sheet) write(before account, id string) error {

@@ -108,7 +108,7 @@ func (d *Desk) List(ctx context.Context, f Filter) ([]Entry, error) {
 			if f.Name != "" && a.Name != f.Name || f.State != "" && a.facts().State() != f.State {
 				continue
 			}
-			det, _, err := get[details](tx, tableDetails, key(a.ID))
+			det, err := detailsOf(tx, a, a.ID)
 			if err != nil {
 				return err
 			}

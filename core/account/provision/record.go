@@ -20,6 +20,7 @@ const recordVersion = 1
 const (
 	tableAccounts = "provision.accounts" // identity -> what a login has to read
 	tableDetails  = "provision.details"  // identity -> the rest
+	tableRequests = "provision.requests" // identity -> request that waits
 	tableNames    = "provision.names"    // local name -> identity
 	tableUIDs     = "provision.uids"     // uid -> identity
 	tableOpen     = "provision.open"     // identity -> there is an unfinished operation
@@ -94,7 +95,7 @@ type details struct {
 	VOs     []string       `json:"vos,omitempty"`
 	VOsCut  bool           `json:"vos_cut,omitzero"` // there were more
 	Seen    time.Time      `json:"seen,omitzero"`    // last deployment, to the day
-	Request *request       `json:"request,omitzero"`
+	Request *request       `json:"-"`                // in a row of its own, there while account.Pending is set
 	// Declined is the revision of a change that an administrator did not grant: it is not submitted again.
 	Declined string `json:"declined,omitzero"`
 }
@@ -124,6 +125,7 @@ type versioned interface{ version() int }
 func (a account) version() int { return a.Version }
 func (d details) version() int { return d.Version }
 func (o owned) version() int   { return o.Version }
+func (r request) version() int { return r.Version }
 
 func get[T versioned](tx store.Tx, name string, k store.Key) (T, bool, error) {
 	r, err := tx.Get(table(name), k)

@@ -35,12 +35,11 @@ type Request struct {
 
 // request is a Request as it is kept.
 type request struct {
+	Version int `json:"v"`
 	Request
 	Keys   []backend.Key `json:"keys,omitempty"`
 	NoKeys bool          `json:"no_keys,omitzero"` // keys are left alone
-	VOs    []string      `json:"vos,omitempty"`
-	VOsCut bool          `json:"vos_cut,omitzero"`
-	Told   bool          `json:"told,omitzero"` // Options.Notify was told of it
+	Told   bool          `json:"told,omitzero"`    // Options.Notify was told of it
 }
 
 func (p plan) request(a account, groups []string, now time.Time) request {
@@ -60,15 +59,14 @@ func (p plan) request(a account, groups []string, now time.Time) request {
 	if err != nil { // texts always encode
 		raw = nil
 	}
-	r.Revision, r.At = digest(string(raw))[:16], now
-	r.VOs, r.VOsCut = s.VOs, s.VOsCut
+	r.Version, r.Revision, r.At = recordVersion, digest(string(raw))[:16], now
 	return r
 }
 
 // plan is the account that was asked for then.
-func (r request) plan(rules IssuerRules) plan {
+func (r request) plan(rules IssuerRules, det details) plan {
 	s := Subject{
-		ID: r.ID, Sub: r.Sub, Iss: r.Iss, Person: r.Person, Email: r.Email, Keys: r.Keys, VOs: r.VOs, VOsCut: r.VOsCut,
+		ID: r.ID, Sub: r.Sub, Iss: r.Iss, Person: r.Person, Email: r.Email, Keys: r.Keys, VOs: det.VOs, VOsCut: det.VOsCut,
 	}
 	if r.NoKeys {
 		s.Keys = nil
@@ -112,6 +110,7 @@ func (d *Desk) keepRequest(ctx context.Context, held store.Lease, p plan, name s
 			return errNothing
 		}
 		s.a.Pending, s.d.Request = true, &next
+		s.d.Person, s.d.VOs, s.d.VOsCut = p.subject.person(), p.subject.VOs, p.subject.VOsCut
 		return d.poolUsed(s.tx, p, name)
 	})
 	if err != nil || det.Request == nil {
@@ -150,7 +149,9 @@ func (d *Desk) tell(ctx context.Context, held store.Lease, kind Kind, r request)
 		if s.d.Request == nil || s.d.Request.Revision != r.Revision {
 			return errNothing
 		}
-		s.d.Request.Told = true
+		told := *s.d.Request
+		told.Told = true
+		s.d.Request = &told
 		return nil
 	})
 	return err
@@ -196,6 +197,7 @@ func (d *Desk) regroup(ctx context.Context, held store.Lease, w work, found back
 func (d *Desk) Pending(ctx context.Context) ([]Request, error) {
 	var out []Request
 	err := d.o.Store.View(ctx, func(tx store.Tx) error {
+		out = nil
 		for a, err := range accounts(tx) {
 			if err != nil {
 				return err
@@ -203,12 +205,12 @@ func (d *Desk) Pending(ctx context.Context) ([]Request, error) {
 			if !a.Pending {
 				continue
 			}
-			det, _, err := get[details](tx, tableDetails, key(a.ID))
+			r, found, err := get[request](tx, tableRequests, key(a.ID))
 			if err != nil {
 				return err
 			}
-			if det.Request != nil {
-				out = append(out, det.Request.Request)
+			if found {
+				out = append(out, r.Request)
 			}
 		}
 		return nil
@@ -286,7 +288,7 @@ func (d *Desk) decide(ctx context.Context, held store.Lease, w work, accept bool
 
 // grant makes the account as it was asked for. That it was granted is written down first: Mend goes on with it.
 func (d *Desk) grant(ctx context.Context, held store.Lease, w work, by By) error {
-	w.p = w.det.Request.plan(d.o.Rules.issuer(w.det.Request.Iss))
+	w.p = w.det.Request.plan(d.o.Rules.issuer(w.det.Request.Iss), w.det)
 	a, _, err := d.edit(ctx, held, w.a.ID, func(s *sheet) error {
 		s.a.Op = &operation{Request: state.Accept, Since: s.now, By: by.Who}
 		return nil

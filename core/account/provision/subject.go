@@ -1,8 +1,10 @@
 package provision
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/oidcbox/oidcbox/core/account/backend"
 	"github.com/oidcbox/oidcbox/core/account/names"
@@ -12,11 +14,11 @@ import (
 
 // Bounds of what is taken from the claims of one identity.
 const (
-	maxText     = 256      // bytes of a name or an address
+	maxText     = 256      // bytes of a name or an address as JSON
 	maxKeys     = 32       // ssh keys
-	maxKeyBytes = 16 << 10 // of all ssh keys together
+	maxKeyBytes = 16 << 10 // of all ssh keys together, as JSON
 	maxVOs      = 512      // groups and entitlements that are remembered
-	maxVOBytes  = 16 << 10 // of those together
+	maxVOBytes  = 24 << 10 // of those together, as JSON
 	maxValues   = 256      // of assurance
 )
 
@@ -117,13 +119,14 @@ func vosOf(entitlements, groups []string) (vos []string, cut bool) {
 	size := 0
 	seen := map[string]bool{}
 	add := func(text string) {
+		text = strings.ToValidUTF8(text, "") // as a record has it
 		switch {
 		case text == "" || seen[text]:
-		case len(vos) == maxVOs || size+len(text) > maxVOBytes:
+		case len(vos) == maxVOs || size+written(text) > maxVOBytes:
 			cut = true
 		default:
 			seen[text] = true
-			size += len(text)
+			size += written(text)
 			vos = append(vos, text)
 		}
 	}
@@ -163,7 +166,7 @@ func boundedKeys(keys []backend.Key) []backend.Key {
 	out, size := []backend.Key{}, 0
 	for _, k := range keys {
 		k.Name, k.ID = bounded(k.Name), bounded(k.ID)
-		if size += len(k.Name) + len(k.ID) + len(k.Value); len(out) == maxKeys || size > maxKeyBytes {
+		if size += written(k.Name) + written(k.ID) + written(k.Value); len(out) == maxKeys || size > maxKeyBytes {
 			break
 		}
 		out = append(out, k)
@@ -179,9 +182,32 @@ func (s Subject) person() backend.Person {
 	}
 }
 
+// bounded is text that can be kept and shown: "" for one that is too long, and nothing that a line of a log or a mail
+// would end at.
 func bounded(text string) string {
 	if len(text) > maxText {
 		return ""
 	}
-	return strings.ToValidUTF8(text, "")
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+			return -1
+		}
+		return r
+	}, text)
+	if written(text) > maxText+2 {
+		return ""
+	}
+	return text
+}
+
+// written is how many bytes a text has in a record.
+func written(text string) int {
+	if len(text) > maxVOBytes {
+		return len(text)
+	}
+	raw, err := json.Marshal(text)
+	if err != nil { // text always encodes
+		return len(text)
+	}
+	return len(raw)
 }
