@@ -14,6 +14,7 @@ import (
 	"github.com/oidcbox/oidcbox/applets/mytokenserver"
 	"github.com/oidcbox/oidcbox/applets/pam"
 	"github.com/oidcbox/oidcbox/applets/prompt"
+	"github.com/oidcbox/oidcbox/applets/provisioner"
 	"github.com/oidcbox/oidcbox/applets/self"
 	"github.com/oidcbox/oidcbox/applets/sshwrap"
 	"github.com/oidcbox/oidcbox/applets/token"
@@ -68,6 +69,10 @@ func All() []cli.Role {
 			Sum: "get mytokens, and access tokens for them, from a mytoken server", New: mytoken.New,
 		},
 		{Name: "mytoken-server", Sum: "serve mytokens", New: mytokenserver.New},
+		{
+			Name: "provisioner", Also: []string{"motley-cue"},
+			Sum: "give people with a federated identity an account for ssh", New: provisioner.New,
+		},
 		{Name: "verifier", Sum: "say yes or no to a token", New: verifier.New},
 		{Name: "pam", Brief: true, Sum: "let PAM ask whether a secret opens an account", New: pam.New},
 		{Name: "ssh", Sum: "log in by ssh with an access token", New: sshwrap.NewSSH},

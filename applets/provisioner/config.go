@@ -1,0 +1,169 @@
+package provisioner
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/config"
+)
+
+//go:embed example.yaml
+var exampleServe string
+
+//go:embed worker.yaml
+var exampleWorker string
+
+//go:embed relay.yaml
+var exampleRelay string
+
+// The configurations there are.
+const (
+	ofServe  = "serve"
+	ofWorker = "worker"
+	ofRelay  = "relay"
+)
+
+type configCmd struct {
+	Example configExampleCmd `cmd:"" help:"Print a complete configuration with comments."`
+	Check   configCheckCmd   `cmd:"" help:"Look whether a configuration could be used, and say all that is wrong with it."`
+}
+
+type configExampleCmd struct {
+	Of string `arg:"" default:"serve" enum:"serve,worker,relay" help:"Whose: serve, worker or relay (${default})."`
+}
+
+// Run prints an example.
+func (c *configExampleCmd) Run(_ context.Context, env *cli.Env) error {
+	text := map[string]string{ofServe: exampleServe, ofWorker: exampleWorker, ofRelay: exampleRelay}[c.Of]
+	if _, err := io.WriteString(env.Stdout, text); err != nil {
+		return fmt.Errorf("write to standard output: %w", err)
+	}
+	return nil
+}
+
+type configCheckCmd struct {
+	Of   string `default:"serve" enum:"serve,worker,relay" help:"Whose configuration it is: serve, worker or relay (${default})."`
+	File string `arg:"" optional:"" help:"The configuration; without it the usual place."`
+	JSON bool   `name:"json" help:"Print what was found as JSON."`
+}
+
+// checkedConfig is what config check prints.
+type checkedConfig struct {
+	File   string         `json:"file"`
+	Usable bool           `json:"usable"`
+	Faults []config.Fault `json:"faults"`
+	Notes  []config.Fault `json:"notes"`
+}
+
+// defaultFile is where a configuration is unless somebody says otherwise.
+func defaultFile(of string) string {
+	switch of {
+	case ofWorker:
+		return "/etc/oidcbox/worker.yaml"
+	case ofRelay:
+		return "/etc/oidcbox/relay.yaml"
+	}
+	return "/etc/oidcbox/provisioner.yaml"
+}
+
+// Run reads a configuration and says what there is to say about it.
+func (c *configCheckCmd) Run(_ context.Context, env *cli.Env) error {
+	if c.File == "" {
+		c.File = defaultFile(c.Of)
+	}
+	file := within(env, c.File)
+	notes, err := notesOf(c.Of, file)
+	faults := faultsOf(err)
+	if err != nil && faults == nil {
+		return configError(c.Of, err)
+	}
+	if c.JSON {
+		got := checkedConfig{File: file, Usable: err == nil, Faults: faults, Notes: notes}
+		if err := printJSON(env.Stdout, got); err != nil {
+			return err
+		}
+		if faults != nil {
+			return cli.Exit(cli.No)
+		}
+		return nil
+	}
+	for _, n := range notes {
+		env.Note("%s", n)
+	}
+	if err != nil {
+		return configError(c.Of, err)
+	}
+	env.Note("%s can be used", file)
+	return nil
+}
+
+func notesOf(of, file string) ([]config.Fault, error) {
+	switch of {
+	case ofWorker:
+		s, err := readWorkerSettings(file)
+		if err != nil {
+			return nil, err
+		}
+		return s.notes, nil
+	case ofRelay:
+		s, err := readRelaySettings(file)
+		if err != nil {
+			return nil, err
+		}
+		return s.notes, nil
+	}
+	s, err := readSettings(file)
+	if err != nil {
+		return nil, err
+	}
+	return s.notes, nil
+}
+
+// read reads the configuration that a command was told of.
+func (c *configFlag) read(env *cli.Env) (*settings, error) {
+	s, err := readSettings(within(env, c.Config))
+	if err != nil {
+		return nil, configError(ofServe, err)
+	}
+	return s, nil
+}
+
+// configError says what is wrong with a configuration: 3 when there is none, 1 when it has faults.
+func configError(of string, err error) error {
+	if faultsOf(err) == nil {
+		return cli.Fail(cli.NotFound, err, "oidcbox provisioner setup writes one; --config names another file")
+	}
+	return cli.Fail(cli.No, err, "oidcbox provisioner config example "+of+" prints every key and what it means")
+}
+
+// within resolves a path against the working directory.
+func within(env *cli.Env, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(env.Dir, path)
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("write to standard output: %w", err)
+	}
+	return nil
+}
+
+// faultsOf returns the single faults in err, nil when it is none of a configuration.
+func faultsOf(err error) config.Faults {
+	var faults config.Faults
+	if errors.As(err, &faults) {
+		return faults
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+package provisioner
+
+import (
+	"bytes"
+	"io/fs"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/oidcbox/oidcbox/core/account/httpapi"
+	"github.com/oidcbox/oidcbox/core/account/otp"
+	"github.com/oidcbox/oidcbox/core/account/provision"
+	"github.com/oidcbox/oidcbox/core/config"
+	"github.com/oidcbox/oidcbox/core/daemon"
+	"github.com/oidcbox/oidcbox/core/token/gate"
+	"github.com/oidcbox/oidcbox/core/token/policy"
+	"github.com/oidcbox/oidcbox/core/token/verify"
+)
+
+// generation is what answers requests by one configuration.
+type generation struct {
+	daemon.Users
+
+	gate    *gate.Gate
+	desk    *provision.Desk
+	book    *otp.Book
+	api     *httpapi.API
+	handler http.Handler
+	users   map[string]*policy.Policy // by issuer
+}
+
+// End is part of daemon.Generation.
+func (g *generation) End() {
+	g.Wait()
+	g.gate.Close()
+}
+
+// build makes what answers requests out of settings. It changes nothing that runs.
+func (d *server) build(s *settings) (*generation, error) {
+	o := gate.Options{HTTP: d.hc, Keys: d.keys, Now: d.env.Now, Log: d.log}
+	if old := d.live.Current(); old != nil {
+		o.Cache, o.DPoP = old.gate.Cache(), old.gate.DPoP()
+	} else {
+		o.Cache = verify.NewCache(0)
+	}
+	judge, err := gate.New(s.gateConfig(), o)
+	if err != nil {
+		return nil, err
+	}
+	g := &generation{gate: judge, users: map[string]*policy.Policy{}}
+	if err := d.mount(s, g); err != nil {
+		judge.Close()
+		return nil, err
+	}
+	return g, nil
+}
+
+// mount puts desk, passwords, interface and pages of a generation together.
+func (d *server) mount(s *settings, g *generation) error {
+	passwords := s.passwords
+	passwords.Now = d.env.Now
+	g.book = otp.New(d.state.Engine(), passwords)
+	rules := s.rules
+	var err error
+	if rules.Naming.External, err = s.source.open(); err != nil {
+		return err
+	}
+	g.desk, err = provision.New(provision.Options{
+		Store: d.state.Engine(), System: d.system, Rules: rules, OTP: g.book, Audit: d.recordAccount, Now: d.env.Now, Log: d.log,
+		LoginInfo: s.info,
+	})
+	if err != nil {
+		return err
+	}
+	o := httpapi.Options{
+		Gate: g.gate, Desk: g.desk, Book: g.book, Claims: s.claims, Login: s.info, HostKeys: s.hostKeyLines, NoGet: s.api.noGet,
+		Version: s.api.version, Release: d.env.Version, Docs: s.api.docs, Contact: s.api.mail, Officer: g.desk, Limiter: d.limiter,
+		Proxies: s.proxies, Audit: d.recordRequest, Seen: d.numbers.answered, Now: d.env.Now, Log: d.log,
+	}
+	for _, i := range s.issuers {
+		o.Issuers = append(o.Issuers, i.told)
+		g.users[i.URL] = i.told.Users
+	}
+	if s.api.privacy != "" {
+		o.Privacy = func() ([]byte, error) { return config.ReadFile(s.api.privacy, config.MaxSize) }
+	}
+	if g.api, err = httpapi.New(o); err != nil {
+		return err
+	}
+	g.handler = g.api.Handler()
+	return nil
+}
+
+// known reports whether an address is that of a proxy or a login node of ours.
+func (s *settings) known(a netip.Addr) bool {
+	has := func(p netip.Prefix) bool { return p.Contains(a) }
+	return slices.ContainsFunc(s.proxies.Prefixes, has) || slices.ContainsFunc(s.rates.Exempt, has)
+}
+
+// maxHostKey is what a public key may have at most.
+const maxHostKey = 16 << 10
+
+// hostKeyLines are the public keys of this host, read anew each time: they change without us.
+func (s *settings) hostKeyLines() []string {
+	var lines []string
+	for _, pattern := range s.hostKeys {
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			continue
+		}
+		for _, name := range names {
+			if info, err := os.Stat(name); err != nil || info.Mode()&fs.ModeType != 0 {
+				continue
+			}
+			b, err := config.ReadFile(name, maxHostKey)
+			if words := bytes.Fields(b); err == nil && len(words) > 1 { // without the comment, which names who made it
+				lines = append(lines, string(words[0])+" "+string(words[1]))
+			}
+		}
+	}
+	return lines
+}

@@ -1,0 +1,124 @@
+package provisioner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/oidcbox/oidcbox/core/account/sysuser"
+	"github.com/oidcbox/oidcbox/core/transport/sock"
+)
+
+// others are the listeners that are not for clients.
+type others struct{ list []other }
+
+type other struct {
+	net.Listener
+	handler http.Handler
+	name    string // for people
+	what    string // metrics, control
+}
+
+func (o *others) close() {
+	for _, l := range o.list {
+		_ = l.Close()
+	}
+}
+
+func (o *others) add(ln net.Listener, h http.Handler, what string) {
+	o.list = append(o.list, other{ln, h, ln.Addr().Network() + ":" + ln.Addr().String(), what})
+}
+
+// openOthers makes the listeners for metrics and for the officer.
+func (d *server) openOthers(s *settings) (o *others, err error) {
+	o = &others{}
+	defer func() {
+		if err != nil {
+			o.close()
+			o = nil
+		}
+	}()
+	if s.metrics != "" {
+		ln, err := net.Listen("tcp", s.metrics)
+		if err != nil {
+			return o, fmt.Errorf("listen for metrics: %w", err)
+		}
+		mux := http.NewServeMux()
+		mux.HandleFunc("GET "+metricsPath, d.page)
+		mux.HandleFunc("GET "+healthPath, d.health)
+		mux.HandleFunc("GET "+readyPath, d.ready)
+		o.add(ln, mux, "metrics")
+	}
+	if s.control != "" {
+		ln, err := sock.Listen(s.control, sock.ListenOptions{Mode: 0o600})
+		if err != nil {
+			return o, fmt.Errorf("control socket: %w", err)
+		}
+		o.add(admitting{ln}, d.controlHandler(), "control")
+	}
+	return o, nil
+}
+
+// admitting lets in who runs as us, and root.
+type admitting struct{ net.Listener }
+
+func (a admitting) Accept() (net.Conn, error) {
+	for {
+		c, err := a.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		peer, err := sock.Admit(c, func(p sock.Peer) bool { return sock.Own(p) || p.UID == 0 })
+		if err == nil {
+			return admitted{c, peerAddr(peer.UID)}, nil
+		}
+		_ = c.Close()
+	}
+}
+
+// admitted is a connection of somebody who is known: where it comes from is who that is.
+type admitted struct {
+	net.Conn
+	peer peerAddr
+}
+
+// RemoteAddr is part of net.Conn.
+func (a admitted) RemoteAddr() net.Addr { return a.peer }
+
+// peerAddr is the uid at the other end of a Unix socket.
+type peerAddr uint32
+
+// Network and String are those of net.Addr.
+func (peerAddr) Network() string { return "uid" }
+
+func (p peerAddr) String() string { return strconv.FormatUint(uint64(p), 10) }
+
+// personOf names who made a request over the control socket.
+func personOf(ctx context.Context, remote string) string {
+	uid, err := strconv.ParseUint(remote, 10, 32)
+	if err != nil {
+		return "somebody"
+	}
+	if u, err := (sysuser.DB{}).ByUID(ctx, uint32(uid)); err == nil {
+		return u.Name
+	}
+	return "uid " + remote
+}
+
+// makeSocketDir makes the directory of a socket where it is not there, for a server without a unit that does so.
+func makeSocketDir(path string) error {
+	if path == "" {
+		return nil
+	}
+	err := os.Mkdir(filepath.Dir(path), 0o755) //nolint:gosec // others have to reach the socket
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,103 @@
+package provisioner
+
+import (
+	"context"
+	"errors"
+
+	"github.com/oidcbox/oidcbox/core/account/backend"
+	"github.com/oidcbox/oidcbox/core/account/dryrun"
+	"github.com/oidcbox/oidcbox/core/account/ldapdir"
+	"github.com/oidcbox/oidcbox/core/account/names"
+	"github.com/oidcbox/oidcbox/core/account/sysuser"
+	"github.com/oidcbox/oidcbox/core/account/unixdir"
+	"github.com/oidcbox/oidcbox/core/config"
+	"github.com/oidcbox/oidcbox/core/secret"
+)
+
+// system makes the account system of the configuration.
+func (w *workerDaemon) system(ctx context.Context) (backend.System, error) {
+	log := w.env.Log
+	switch w.settings.backend {
+	case localUnix:
+		p := w.settings.unix
+		return unixdir.New(unixdir.Options{
+			Limits: w.settings.limits, HomeBase: p.homeBase, HomeMode: p.homeMode, Skel: p.skel, Shells: p.shells,
+			NoLogin: p.nologin, Given: w.settings.groups.Given, Log: log, Now: w.env.Now,
+		})
+	case ldapBackend:
+		return w.ldap(ctx)
+	}
+	return dryrun.New(dryrun.Options{
+		Limits: w.settings.limits, Shells: w.settings.unix.shells,
+		Would: func(_ context.Context, what string) { log.Info(what, "op", "dryrun") },
+	}), nil
+}
+
+func (w *workerDaemon) ldap(ctx context.Context) (backend.System, error) {
+	p := w.settings.ldap
+	o := ldapdir.Options{
+		Servers: p.servers, StartTLS: p.startTLS, CAFile: p.caFile, BindDN: p.bindDN, Timeout: p.timeout,
+		Mode: ldapdir.Mode(p.mode), UserBase: p.userBase, GroupBase: p.groupBase, RecordBase: p.recordBase, Filter: p.filter,
+		IDAttribute: p.idAttribute, NameAttribute: p.nameAttribute, KeyAttribute: p.keyAttribute, KeyClass: p.keyClass,
+		Shells: p.shells, HomeBase: p.homeBase, Limits: w.settings.limits, FixedGroups: p.fixedGroups,
+		Suspension:  ldapdir.Suspension{Method: ldapdir.Method(p.suspend), Name: p.suspendName, Value: p.suspendValue},
+		NotEditable: p.notEditable, Taken: taken, Now: w.env.Now, Log: w.env.Log,
+	}
+	var err error
+	if o.Password, err = readSecret(p.passwordFile); err != nil {
+		return nil, err
+	}
+	if p.probeDN != "" {
+		probe := ldapdir.Login{DN: p.probeDN}
+		if probe.Password, err = readSecret(p.probePasswordFile); err != nil {
+			return nil, err
+		}
+		o.Probe = &probe
+	}
+	d, err := ldapdir.New(o)
+	if err != nil {
+		return nil, err
+	}
+	w.shut = d.Close
+	if err := d.Check(ctx); err != nil { // it may be down for now: then people wait, and the administrator reads why
+		w.env.Log.Error("the directory does not do what is needed", "op", "start", "err", err)
+	}
+	return d, nil
+}
+
+// taken asks the users and groups of this host about a name.
+func taken(ctx context.Context, name string) (bool, error) {
+	var db sysuser.DB
+	for _, ask := range []func() error{
+		func() error { _, err := db.User(ctx, name); return err },
+		func() error { _, err := db.Group(ctx, name); return err },
+	} {
+		if err := ask(); !errors.Is(err, sysuser.ErrNone) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// maxSecretFile is what a file with a password may have.
+const maxSecretFile = 8 << 10
+
+// readSecret reads a password, none where there is no file.
+func readSecret(file string) (secret.Text, error) {
+	if file == "" {
+		return secret.Text{}, nil
+	}
+	b, err := config.ReadFile(file, maxSecretFile)
+	if err != nil {
+		return secret.Text{}, err
+	}
+	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r') {
+		b = b[:len(b)-1]
+	}
+	return secret.New(b), nil
+}
+
+// open makes the site's own source of names; nil where there is none.
+func (n nameSource) open() (names.External, error) {
+	return nil, nil //nolint:nilnil // there is none, which is no error
+}
