@@ -101,9 +101,7 @@ func (s *System) Undeploy(ctx context.Context, r backend.Ref) error {
 	if err := s.Suspend(ctx, r, true); err != nil {
 		return err
 	}
-	if _, err := s.putKeys(ctx, u, nil); err != nil {
-		return fmt.Errorf("keys of %s: %w", u.Name, err)
-	}
+	s.putKeys(ctx, u, nil)
 	err = s.tools.run(ctx, "userdel", "--", u.Name)
 	if err != nil && !errors.Is(err, backend.ErrNoAccount) {
 		return fmt.Errorf("take user %s away: %w", u.Name, err)

@@ -239,11 +239,7 @@ func (s *System) finish(ctx context.Context, u sysuser.User, w backend.Wanted, d
 		return backend.Done{}, fmt.Errorf("home of %s: %w", u.Name, err)
 	}
 	if w.Keys != nil {
-		keys, err := s.putKeys(ctx, u, w.Keys)
-		if err != nil {
-			return backend.Done{}, fmt.Errorf("keys of %s: %w", u.Name, err)
-		}
-		done.Keys = keys
+		done.Keys = s.putKeys(ctx, u, w.Keys)
 	}
 	a, err := s.account(u)
 	if err != nil {

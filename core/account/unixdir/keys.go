@@ -35,16 +35,19 @@ var errHome = errors.New("not a file or directory of the user's own")
 // putKeys replaces the keys that were put there before, and returns those that are there now. All of it is done as the
 // user: a link that leads elsewhere leads to where the user could have written anyway, a pipe is not waited for, and a
 // file system that the user has mounted into the home is not entered.
-func (s *System) putKeys(ctx context.Context, u sysuser.User, keys []backend.Key) ([]backend.Key, error) {
+//
+// A home in which keys cannot be put (a full disk, a link, a pipe) gives none and no error: with an error its user could
+// not log in to tidy up, and could not be undeployed.
+func (s *System) putKeys(ctx context.Context, u sysuser.User, keys []backend.Key) []backend.Key {
 	lines, kept := keyLines(keys)
 	err := s.homes.do(ctx, owners{uid: u.UID, gid: u.GID}, func() error { return writeKeys(u, lines) })
-	if errors.Is(err, fs.ErrNotExist) && len(lines) == 0 {
-		return nil, nil // no home, no keys
+	if err == nil {
+		return kept
 	}
-	if err != nil {
-		return nil, err
+	if !errors.Is(err, fs.ErrNotExist) || len(lines) > 0 {
+		s.Log.Warn("keys are not in place", "name", u.Name, "error", err)
 	}
-	return kept, nil
+	return nil
 }
 
 // keyLines makes lines of keys and leaves out what is no key, and what is there twice.

@@ -16,6 +16,12 @@ import (
 // toolTimeout bounds one program. They wait up to 15 s for each of two locks themselves.
 const toolTimeout = 35 * time.Second
 
+// A lock that somebody else has is tried for again: not all programs wait for all of them.
+const (
+	lockTries = 6
+	lockPause = 500 * time.Millisecond
+)
+
 // tools runs the programs of shadow-utils, one at a time: they would only wait for each other's lock, by the second.
 type tools struct {
 	turn chan struct{}
@@ -38,10 +44,24 @@ func (t tools) run(ctx context.Context, name string, args ...string) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: accounts are being changed by others", backend.ErrUnavailable)
 	}
-	// A program that has begun gets its time: one that is killed halfway leaves something to mend.
-	ctx = context.WithoutCancel(ctx)
-	_, err := command.Run(ctx, command.Command{Path: t.path[name], Args: args, Timeout: toolTimeout})
-	return meaning(name, err)
+	for try := 1; ; try++ {
+		// A program that has begun gets its time: one that is killed halfway leaves something to mend.
+		_, err := command.Run(context.WithoutCancel(ctx), command.Command{Path: t.path[name], Args: args, Timeout: toolTimeout})
+		if !locked(err) || try == lockTries {
+			return meaning(name, err)
+		}
+		select {
+		case <-time.After(lockPause):
+		case <-ctx.Done():
+			return meaning(name, err)
+		}
+	}
+}
+
+// locked reports whether a program found passwd or group locked, or could not write them.
+func locked(err error) bool {
+	var exit *command.ExitError
+	return errors.As(err, &exit) && (exit.Code == 1 || exit.Code == 10)
 }
 
 // meaning makes one of the backend's errors of an exit code of shadow-utils.
