@@ -1,6 +1,6 @@
 // Package pam is the role that sshd's PAM stack calls (pam_exec, or the module in packaging/pam): it takes the secret
 // that a user typed, looks whether it can be one of ours and whether the account is one of ours, and asks the
-// provisioner.
+// provisioner. Beside it "pam check" examines how a host is set up, and "pam config" sets it up.
 //
 // The helper runs as root in front of everybody who can reach sshd, so it believes little: not the secret, which may be
 // a local user's password and then goes nowhere; not the answer, which counts only for accounts that the helper itself
@@ -20,7 +20,9 @@ import (
 
 // Cmd is the grammar of "oidcbox pam".
 type Cmd struct {
-	Login loginCmd `cmd:"" default:"withargs" help:"Answer PAM: what pam_exec calls."`
+	Login  loginCmd  `cmd:"" default:"withargs" help:"Answer PAM: what pam_exec calls."`
+	Check  checkCmd  `cmd:"" help:"Examine sshd, the PAM stack and the socket of this host, and try them."`
+	Config configCmd `cmd:"" help:"Put the helper into the PAM stack of sshd, or take it out."`
 }
 
 // New returns the role.
