@@ -131,12 +131,13 @@ func (h *Host) takeUIDs() {
 	var lines []string
 	for line := range strings.Lines(string(b)) {
 		if f := strings.Fields(line); len(f) == 0 || !strings.HasSuffix(f[0], "ID_MIN") && !strings.HasSuffix(f[0], "ID_MAX") ||
-			strings.HasPrefix(f[0], "SYS_") || strings.HasPrefix(f[0], "SUB_") {
+			strings.HasPrefix(f[0], "SUB_") {
 			lines = append(lines, line)
 		}
 	}
 	for _, kind := range []string{"UID", "GID"} {
-		lines = append(lines, fmt.Sprintf("%s_MIN %d\n%s_MAX %d\n", kind, h.FirstUID, kind, h.LastUID))
+		lines = append(lines, fmt.Sprintf("%s_MIN %d\n%s_MAX %d\nSYS_%s_MIN 100\nSYS_%s_MAX 999\n",
+			kind, h.FirstUID, kind, h.LastUID, kind, kind))
 	}
 	h.check(os.WriteFile(path, []byte(strings.Join(lines, "")), 0o644))
 }
