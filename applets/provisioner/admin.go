@@ -31,6 +31,7 @@ type adminCmd struct {
 	Pending  adminPendingCmd `cmd:"" help:"List requests that wait for a decision."`
 	Approve  adminApproveCmd `cmd:"" help:"Grant what somebody waits for."`
 	Reject   adminRejectCmd  `cmd:"" help:"Refuse what somebody waits for."`
+	TestMail adminMailCmd    `cmd:"" help:"Send administrators a mail, to see that mails arrive."`
 	Bulk     adminBulkCmd    `cmd:"" help:"Stop or resume everybody of an issuer or a VO."`
 	Jobs     adminJobsCmd    `cmd:"" help:"List bulk jobs, or go on with one."`
 	Rebuild  adminRebuildCmd `cmd:"" help:"Make a lost state anew from the accounts."`
@@ -240,6 +241,21 @@ func (c *adminPendingCmd) Run(ctx context.Context, env *cli.Env) error {
 		}
 		return []string{r.Name, what, date(r.At), r.Revision, dash(strings.TrimSpace(r.Person.Name + " " + r.Email)), r.Sub, r.Iss}
 	})
+}
+
+type adminMailCmd struct{ configFlag }
+
+// Run has a mail sent.
+func (c *adminMailCmd) Run(ctx context.Context, env *cli.Env) error {
+	o, err := c.openOffice(env)
+	if err != nil {
+		return err
+	}
+	if err := o.ask(ctx, http.MethodPost, mailPath, nil, &struct{}{}); err != nil {
+		return err
+	}
+	env.Note("it is on its way; the log of the server says so when the mail server does not take it")
+	return nil
 }
 
 // table prints rows below a head, nil for none. What strangers say in them is made safe for a terminal.

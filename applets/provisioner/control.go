@@ -24,6 +24,7 @@ const (
 	jobsPath     = "/v1/jobs"
 	jobPath      = "/v1/job"
 	rebuildPath  = "/v1/rebuild"
+	mailPath     = "/v1/test-mail"
 
 	maxOrder = 128 << 10 // bytes of a request: a token may be among them
 )
@@ -92,6 +93,9 @@ const (
 	codeEditable = "editable"
 )
 
+// errNoOffice is told where nobody is told of requests.
+var errNoOffice = errors.New("the configuration names no administrators (approval)")
+
 // Actions on one account.
 const (
 	actRevoke  = "revoke"
@@ -133,6 +137,12 @@ func (d *server) controlHandler() http.Handler {
 	})
 	handle("POST "+jobsPath, d.bulk)
 	handle("POST "+rebuildPath, d.rebuild)
+	handle("POST "+mailPath, func(r *http.Request, g *generation, _ []byte) (any, error) {
+		if g.office == nil {
+			return nil, errNoOffice
+		}
+		return struct{}{}, g.office.Test(r.Context())
+	})
 	return mux
 }
 

@@ -2,13 +2,16 @@ package provisioner
 
 import (
 	"bytes"
+	"context"
 	"io/fs"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
+	"github.com/oidcbox/oidcbox/core/account/approval"
 	"github.com/oidcbox/oidcbox/core/account/httpapi"
 	"github.com/oidcbox/oidcbox/core/account/otp"
 	"github.com/oidcbox/oidcbox/core/account/provision"
@@ -29,12 +32,37 @@ type generation struct {
 	api     *httpapi.API
 	handler http.Handler
 	users   map[string]*policy.Policy // by issuer
+	office  *approval.Office          // nil: nobody is told of requests
+
+	stop    context.CancelFunc // of what runs beside requests; nil: nothing does
+	running sync.WaitGroup
+}
+
+// start begins what runs beside requests. A generation that has taken over is started once.
+func (g *generation) start() {
+	if g.office == nil {
+		return
+	}
+	var ctx context.Context
+	ctx, g.stop = context.WithCancel(context.Background())
+	g.running.Go(func() { g.office.Run(ctx) })
 }
 
 // End is part of daemon.Generation.
 func (g *generation) End() {
 	g.Wait()
+	if g.stop != nil {
+		g.stop()
+		g.running.Wait()
+	}
 	g.gate.Close()
+}
+
+// notify tells the office of a request, where there is one.
+func (g *generation) notify(e provision.Event) {
+	if g.office != nil {
+		g.office.Notify(e)
+	}
 }
 
 // build makes what answers requests out of settings. It changes nothing that runs.
@@ -59,6 +87,30 @@ func (d *server) build(s *settings) (*generation, error) {
 
 // mount puts desk, passwords, interface and pages of a generation together.
 func (d *server) mount(s *settings, g *generation) error {
+	if err := d.mountDesk(s, g); err != nil {
+		return err
+	}
+	o := httpapi.Options{
+		Gate: g.gate, Desk: g.desk, Book: g.book, Claims: s.claims, Login: s.info, HostKeys: s.hostKeyLines, NoGet: s.api.noGet,
+		Version: s.api.version, Release: d.env.Version, Docs: s.api.docs, Contact: s.api.mail, Officer: g.desk, Limiter: d.limiter,
+		Work: d.again, Proxies: s.proxies, Audit: d.recordRequest, Seen: d.numbers.answered, Now: d.env.Now, Log: d.log,
+	}
+	for _, i := range s.issuers {
+		o.Issuers = append(o.Issuers, i.told)
+		g.users[i.URL] = i.told.Users
+	}
+	if s.api.privacy != "" {
+		o.Privacy = func() ([]byte, error) { return config.ReadFile(s.api.privacy, config.MaxSize) }
+	}
+	var err error
+	if g.api, err = httpapi.New(o); err != nil {
+		return err
+	}
+	return d.mountPages(s, g)
+}
+
+// mountDesk makes what decides about accounts, and what tells administrators.
+func (d *server) mountDesk(s *settings, g *generation) error {
 	passwords := s.passwords
 	passwords.Now = d.env.Now
 	g.book = otp.New(d.state.Engine(), passwords)
@@ -68,29 +120,14 @@ func (d *server) mount(s *settings, g *generation) error {
 		return err
 	}
 	g.desk, err = provision.New(provision.Options{
-		Store: d.state.Engine(), System: d.system, Rules: rules, OTP: g.book, Audit: d.recordAccount, Now: d.env.Now, Log: d.log,
-		LoginInfo: s.info,
+		Store: d.state.Engine(), System: d.system, Rules: rules, OTP: g.book, Notify: g.notify, Audit: d.recordAccount,
+		LoginInfo: s.info, Now: d.env.Now, Log: d.log,
 	})
 	if err != nil {
 		return err
 	}
-	o := httpapi.Options{
-		Gate: g.gate, Desk: g.desk, Book: g.book, Claims: s.claims, Login: s.info, HostKeys: s.hostKeyLines, NoGet: s.api.noGet,
-		Version: s.api.version, Release: d.env.Version, Docs: s.api.docs, Contact: s.api.mail, Officer: g.desk, Limiter: d.limiter,
-		Proxies: s.proxies, Audit: d.recordRequest, Seen: d.numbers.answered, Now: d.env.Now, Log: d.log,
-	}
-	for _, i := range s.issuers {
-		o.Issuers = append(o.Issuers, i.told)
-		g.users[i.URL] = i.told.Users
-	}
-	if s.api.privacy != "" {
-		o.Privacy = func() ([]byte, error) { return config.ReadFile(s.api.privacy, config.MaxSize) }
-	}
-	if g.api, err = httpapi.New(o); err != nil {
-		return err
-	}
-	g.handler = g.api.Handler()
-	return nil
+	g.office, err = d.openOffice(s, g)
+	return err
 }
 
 // known reports whether an address is that of a proxy or a login node of ours.

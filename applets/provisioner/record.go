@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/oidcbox/oidcbox/core/account/httpapi"
+	"github.com/oidcbox/oidcbox/core/account/pages"
 	"github.com/oidcbox/oidcbox/core/account/provision"
 	"github.com/oidcbox/oidcbox/core/account/worker"
 	"github.com/oidcbox/oidcbox/core/audit"
@@ -24,6 +25,10 @@ type auditLine struct {
 	Reason string `json:"reason,omitempty"`
 	Token  string `json:"tokid,omitempty"`
 	Form   string `json:"form,omitempty"`
+
+	// Who a provider named, where that is not believed to be anybody here.
+	Subject string `json:"sub,omitempty"`
+	Issuer  string `json:"iss,omitempty"`
 }
 
 // maxAuditText keeps a record on a line that tools read.
@@ -35,6 +40,19 @@ func (d *server) recordRequest(_ context.Context, e httpapi.Event) {
 	l := auditLine{
 		Event: e.Kind, ID: e.ID, Name: short(e.Name), By: short(e.By), Remote: short(e.Remote), State: e.State,
 		Reason: short(e.Reason), Token: e.Token, Form: e.Form,
+	}
+	d.audit.Record(d.env.Now(), l.appendTo)
+}
+
+// recordPage does the same for what people did by the pages.
+func (d *server) recordPage(_ context.Context, e pages.Event) {
+	d.numbers.events.With(e.Event).Add(1)
+	l := auditLine{Event: e.Event, ID: e.ID, Name: short(e.Name), By: "pages", Reason: short(e.Reason)}
+	if e.Remote.IsValid() {
+		l.Remote = e.Remote.String()
+	}
+	if e.ID == "" {
+		l.Subject, l.Issuer = short(e.Subject), short(e.Issuer)
 	}
 	d.audit.Record(d.env.Now(), l.appendTo)
 }

@@ -27,12 +27,12 @@ func (d *server) reload() {
 		d.manager.Notify("READY=1\nSTATUS=answering by the old configuration: the new one has faults")
 		return
 	}
-	c := s.gateConfig()
-	d.keys.Trust(c.Trusted())
+	d.keys.Trust(s.trusted())
 	if err := d.sockets.Renew(s.listen); err != nil {
 		d.log.Error("an old certificate stays in use", "op", "reload", "err", err)
 	}
 	d.live.Swap(next)
+	next.start()
 	for _, n := range append(s.notes, d.restartNeeded(s)...) {
 		d.log.Warn(n.String(), "op", "reload")
 	}
@@ -51,7 +51,6 @@ func (d *server) restartNeeded(s *settings) []config.Fault {
 	r.Note("ca_file", d.started.caFile == s.caFile)
 	r.Note("state", d.started.state == s.state)
 	r.Note("keys.dir", d.started.keysDir == s.keysDir)
-	r.Note("mail", d.started.mail.open == s.mail.open && d.started.mail.Same(s.mail.Config))
 	r.Note("audit", d.started.audit == s.audit)
 	r.Note("metrics", d.started.metrics == s.metrics)
 	r.Note("limits", d.started.conns == s.conns && d.started.grace == s.grace && reflect.DeepEqual(d.started.rates, s.rates))

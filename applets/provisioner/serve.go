@@ -14,6 +14,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/account/backend"
 	"github.com/oidcbox/oidcbox/core/account/httpapi"
 	"github.com/oidcbox/oidcbox/core/account/login"
+	"github.com/oidcbox/oidcbox/core/account/pages"
 	"github.com/oidcbox/oidcbox/core/account/worker"
 	"github.com/oidcbox/oidcbox/core/audit"
 	"github.com/oidcbox/oidcbox/core/cli"
@@ -56,6 +57,7 @@ type server struct {
 	keys    *provider.Keys   // of issuers
 	system  backend.System   // the worker
 	limiter *httpapi.Limiter // of all generations: a reload forgives no guesses
+	visits  *pages.Limits    // likewise
 	numbers *numbers
 	audit   *audit.Log
 	jobs    jobs
@@ -82,7 +84,7 @@ const (
 func newServer(ctx context.Context, env *cli.Env, s *settings) (d *server, err error) {
 	d = &server{
 		env: env, log: env.Log, started: *s, manager: daemon.Manager{Getenv: env.Getenv, Log: env.Log},
-		limiter: httpapi.NewLimiter(s.rates, env.Now), work: make(chan string, maxWork),
+		limiter: httpapi.NewLimiter(s.rates, env.Now), visits: pages.NewLimits(env.Now), work: make(chan string, maxWork),
 	}
 	defer func() {
 		if err != nil {
@@ -113,6 +115,7 @@ func newServer(ctx context.Context, env *cli.Env, s *settings) (d *server, err e
 		return d, cli.Fail(cli.No, err, "")
 	}
 	d.live.Swap(next)
+	next.start()
 	d.numbers.loaded(env.Now(), true)
 	return d, d.open(s)
 }
@@ -145,8 +148,7 @@ func (d *server) openIssuers(s *settings) error {
 		}
 	}
 	d.keys = provider.NewKeys(d.hc, k)
-	c := s.gateConfig()
-	d.keys.Trust(c.Trusted())
+	d.keys.Trust(s.trusted())
 	return nil
 }
 

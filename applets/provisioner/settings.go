@@ -126,6 +126,7 @@ type issuer struct {
 // loginClient is what we are at an issuer, for the pages.
 type loginClient struct {
 	name, id, secretFile, audience string
+	resource                       bool // the audience is asked for as RFC 8707 has it
 	scopes                         []string
 }
 

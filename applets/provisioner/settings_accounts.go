@@ -49,7 +49,7 @@ func accountKeys() []string {
 func shellKeys() []string { return []string{"full", "limited", "restricted"} }
 
 func nameKeys() []string {
-	return []string{"from", "shorten", "prefix", "digits", "program", "ldap"}
+	return []string{"from", "front", "shorten", "prefix", "digits", "program", "ldap"}
 }
 func programKeys() []string { return []string{"command", "timeout"} }
 func nameDirectoryKeys() []string {
@@ -139,9 +139,10 @@ func (r reader) names(a config.At) {
 	n := &r.s.rules.Naming
 	n.Shorten = r.shorten(f["shorten"])
 	n.Prefix, _ = r.Text(f["prefix"])
+	n.Front, _ = r.Text(f["front"])
 	n.Digits = r.Int(f["digits"], 0, 1, 6)
 	if p := f["program"]; p.Present() {
-		r.s.source.program = readProgram(r.Reader, p)
+		r.s.source.program, _ = readProgram(r.Reader, p)
 	}
 	if d := f["ldap"]; d.Present() {
 		r.s.source.ldap = r.nameDirectory(d)
@@ -169,16 +170,17 @@ func (r reader) shorten(a config.At) names.Shorten {
 		a, "digest", "digest", "middle", "front")]
 }
 
-// readProgram reads a program with its arguments. It is named by its path: where a PATH leads is not ours to guess.
-func readProgram(r *config.Reader, a config.At) (p program) {
-	f := r.Fields(a, programKeys()...)
+// readProgram reads a program with its arguments, and what else stands there. It is named by its path: where a PATH leads is not ours to guess.
+// more are keys that stand there as well.
+func readProgram(r *config.Reader, a config.At, more ...string) (p program, f config.Fields) {
+	f = r.Fields(a, append(programKeys(), more...)...)
 	r.Need(a, f, "command")
 	p.command = r.Texts(f["command"])
 	p.timeout = r.Duration(f["timeout"], 0, 100*time.Millisecond, maxProgramTime)
 	if len(p.command) > 0 && !filepath.IsAbs(p.command[0]) {
 		r.Fault(f["command"], "the program has to be named by its whole path")
 	}
-	return p
+	return p, f
 }
 
 func (r reader) nameDirectory(a config.At) (d nameDirectory) {

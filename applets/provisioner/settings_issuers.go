@@ -24,7 +24,7 @@ func ruleKeys() []string {
 }
 
 func loginKeys() []string {
-	return []string{"name", "client_id", "client_secret_file", "scopes", "audience"}
+	return []string{"name", "client_id", "client_secret_file", "scopes", "audience", "resource"}
 }
 
 func (r reader) issuers(a config.At) {
@@ -84,6 +84,7 @@ func (r reader) loginClient(a config.At, scopes []string) *loginClient {
 	c.name, _ = r.Text(f["name"])
 	c.id, _ = r.Text(f["client_id"])
 	c.audience, _ = r.Text(f["audience"])
+	c.resource = r.Bool(f["resource"], false)
 	if f["client_secret_file"].Present() {
 		c.secretFile, _ = r.Path(f["client_secret_file"])
 		_, _ = r.SecretFile(f["client_secret_file"])

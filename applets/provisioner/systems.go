@@ -3,11 +3,14 @@ package provisioner
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/oidcbox/oidcbox/core/account/backend"
 	"github.com/oidcbox/oidcbox/core/account/dryrun"
+	"github.com/oidcbox/oidcbox/core/account/execdir"
 	"github.com/oidcbox/oidcbox/core/account/ldapdir"
 	"github.com/oidcbox/oidcbox/core/account/names"
+	"github.com/oidcbox/oidcbox/core/account/regapp"
 	"github.com/oidcbox/oidcbox/core/account/sysuser"
 	"github.com/oidcbox/oidcbox/core/account/unixdir"
 	"github.com/oidcbox/oidcbox/core/config"
@@ -26,6 +29,13 @@ func (w *workerDaemon) system(ctx context.Context) (backend.System, error) {
 		})
 	case ldapBackend:
 		return w.ldap(ctx)
+	case regappBackend:
+		return w.regapp()
+	case execBackend:
+		return execdir.New(execdir.Options{
+			Command: w.settings.exec.command, Timeout: w.settings.exec.timeout, Limits: w.settings.limits, Look: look, Taken: taken,
+			NotEditable: w.settings.execNotEditable,
+		})
 	}
 	return dryrun.New(dryrun.Options{
 		Limits: w.settings.limits, Shells: w.settings.unix.shells,
@@ -65,6 +75,30 @@ func (w *workerDaemon) ldap(ctx context.Context) (backend.System, error) {
 	return d, nil
 }
 
+func (w *workerDaemon) regapp() (backend.System, error) {
+	p := w.settings.regapp
+	password, err := readSecret(p.passwordFile)
+	if err != nil {
+		return nil, err
+	}
+	return regapp.New(regapp.Options{
+		URL: p.url, User: p.user, Password: password, OrgID: p.orgID, Service: p.service, CAFile: p.caFile, Getenv: w.env.Getenv,
+		Timeout: p.timeout, Wait: p.wait, Limits: w.settings.limits, Look: look, Taken: taken,
+	})
+}
+
+// look finds what this host knows of a user.
+func look(ctx context.Context, name string) (backend.Account, error) {
+	u, err := sysuser.DB{}.User(ctx, name)
+	switch {
+	case errors.Is(err, sysuser.ErrNone):
+		return backend.Account{}, backend.ErrNoAccount
+	case err != nil:
+		return backend.Account{}, fmt.Errorf("%w: %w", backend.ErrUnavailable, err)
+	}
+	return backend.Account{Name: u.Name, UID: u.UID, GID: u.GID, Home: u.Home, Shell: u.Shell}, nil
+}
+
 // taken asks the users and groups of this host about a name.
 func taken(ctx context.Context, name string) (bool, error) {
 	var db sysuser.DB
@@ -99,5 +133,26 @@ func readSecret(file string) (secret.Text, error) {
 
 // open makes the site's own source of names; nil where there is none.
 func (n nameSource) open() (names.External, error) {
+	switch {
+	case n.program.command != nil:
+		return external(execdir.NewNames(execdir.NamesOptions{Command: n.program.command, Timeout: n.program.timeout}))
+	case n.ldap.server != "":
+		password, err := readSecret(n.ldap.passwordFile)
+		if err != nil {
+			return nil, err
+		}
+		return external(ldapdir.NewNames(ldapdir.NamesOptions{
+			Servers: []string{n.ldap.server}, CAFile: n.ldap.caFile, BindDN: n.ldap.bindDN, Password: password,
+			Timeout: n.ldap.timeout, Base: n.ldap.base, Filter: n.ldap.filter, Attribute: n.ldap.attribute,
+		}))
+	}
 	return nil, nil //nolint:nilnil // there is none, which is no error
+}
+
+// external is a source of names, or none: an interface with nothing in it is not nil.
+func external[S names.External](source S, err error) (names.External, error) {
+	if err != nil {
+		return nil, err
+	}
+	return source, nil
 }

@@ -36,6 +36,8 @@ type workerSettings struct {
 	ldap   ldapPlace
 	regapp regappPlace
 	exec   program
+	// execNotEditable is the administrator's word for what the program says.
+	execNotEditable bool
 
 	limits     names.Limits
 	groups     worker.Groups
@@ -76,7 +78,7 @@ type ldapPlace struct {
 // regappPlace is a registration application.
 type regappPlace struct {
 	url, user, passwordFile, orgID, service, caFile string
-	timeout                                         time.Duration
+	timeout, wait                                   time.Duration
 }
 
 func workerKeys() []string {
@@ -98,7 +100,7 @@ func ldapKeys() []string {
 func suspensionKeys() []string { return []string{"method", "name", "value"} }
 func probeKeys() []string      { return []string{"bind_dn", "password_file"} }
 func regappKeys() []string {
-	return []string{"url", "user", "password_file", "org_id", "service", "ca_file", "timeout"}
+	return []string{"url", "user", "password_file", "org_id", "service", "ca_file", "timeout", "wait"}
 }
 func workerGroupKeys() []string { return []string{"allow", "given"} }
 func workerRateKeys() []string  { return []string{"creates", "changes"} }
@@ -158,7 +160,9 @@ func (r workerReader) top(top config.At) {
 	r.regapp(f[regappBackend])
 	switch a := f[execBackend]; {
 	case a.Present():
-		s.exec = readProgram(r.Reader, a)
+		var more config.Fields
+		s.exec, more = readProgram(r.Reader, a, "not_editable")
+		s.execNotEditable = r.Bool(more["not_editable"], false)
 	case s.backend == execBackend:
 		r.Fault(top, "exec is missing: which program?")
 	}
@@ -169,7 +173,7 @@ func (r workerReader) top(top config.At) {
 	s.limits = readLimits(r.Reader, limits)
 	r.groups(f["groups"])
 	if a := f["post_create"]; a.Present() {
-		s.postCreate = readProgram(r.Reader, a)
+		s.postCreate, _ = readProgram(r.Reader, a)
 	}
 	s.adopt = r.Bool(f["adopt"], false)
 	r.rate(f["rate"])
@@ -308,6 +312,7 @@ func (r workerReader) regapp(a config.At) {
 	p.service, _ = r.Text(f["service"])
 	p.caFile, _ = r.Path(f["ca_file"])
 	p.timeout = r.Duration(f["timeout"], 0, time.Second, 10*time.Minute)
+	p.wait = r.Duration(f["wait"], 0, time.Second, 10*time.Minute)
 }
 
 func (r workerReader) groups(a config.At) {
