@@ -10,9 +10,11 @@ import (
 
 // Person is what claims say about somebody, as far as names are made of it. None of it is trusted.
 type Person struct {
-	PreferredUsername string
-	Given, Family     string // claim given_name, and family_name or else sn
-	Name, Email       string
+	PreferredUsername string `json:"preferred_username,omitzero"`
+	Given             string `json:"given_name,omitzero"`
+	Family            string `json:"family_name,omitzero"` // or else sn
+	Name              string `json:"name,omitzero"`
+	Email             string `json:"email,omitzero"`
 }
 
 // External is a site's own source of names: a program, a directory. Its names are taken as they are or not at all: they

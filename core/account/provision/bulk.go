@@ -230,7 +230,7 @@ func (d *Desk) carryOut(ctx context.Context, lease store.Lease, job Job) (Job, e
 		if err := ctx.Err(); err != nil {
 			return job, errors.Join(err, d.saveJob(context.WithoutCancel(ctx), job))
 		}
-		if err := lease.Renew(ctx, leaseTime+d.o.Patience); err != nil {
+		if err := lease.Renew(ctx, leaseTime+2*d.o.Patience); err != nil {
 			return job, fmt.Errorf("keep the job: %w", err)
 		}
 		gone := d.doItem(ctx, &job, one)

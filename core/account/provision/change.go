@@ -28,29 +28,15 @@ func (d *Desk) Suspend(ctx context.Context, id string, by By) (Answer, error) {
 	if !step.Allowed {
 		return answer, nil
 	}
+	d.audit(Event{Kind: Suspended, ID: id, Name: a.Name, State: state.Suspended}, by)
 	burned := d.burn(ctx, id, by)
 	err = d.exclusive(ctx, id, func(ctx context.Context, held store.Lease) error { return d.finish(ctx, held, id) })
-	d.audit(Event{Kind: Suspended, ID: id, Name: a.Name, State: state.Suspended, Reason: by.because(err, burned)}, by)
-	if err == nil {
-		err = burned
-	}
-	if err != nil {
+	if err = errors.Join(burned, err); err != nil {
+		d.audit(Event{Kind: Refused, ID: id, Name: a.Name, State: state.Suspended, Reason: "not finished: " + err.Error()}, by)
 		message := "The user is kept out from now on, but the account system did not end running sessions. It will be asked again."
 		return answer, &Failure{Message: message, Err: err}
 	}
 	return answer, nil
-}
-
-// because is the reason for the audit log, with what went wrong.
-func (b By) because(errs ...error) string {
-	err := errors.Join(errs...)
-	switch {
-	case err == nil:
-		return b.Reason
-	case b.Reason == "":
-		return err.Error()
-	}
-	return b.Reason + ": " + err.Error()
 }
 
 // stopped is an account with the state it had before.

@@ -95,10 +95,11 @@ func fronted(all iter.Seq[string], front string) iter.Seq[string] {
 }
 
 func (p plan) prefix(n Naming) string {
-	if n.Prefix != "" {
-		return n.Prefix
+	prefix := n.Prefix
+	if prefix == "" {
+		prefix = p.primary
 	}
-	return p.primary
+	return prefix[:max(0, min(len(prefix), names.MaxLength-n.digits()-len(n.Front)))]
 }
 
 // from gives the names after the first n, and then those.

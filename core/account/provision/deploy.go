@@ -102,6 +102,7 @@ func (d *Desk) former(ctx context.Context, held store.Lease, a account, p plan) 
 	if err != nil {
 		return a, unread(err)
 	}
+	d.audit(Event{Kind: Rebuilt, ID: adopted.ID, Name: adopted.Name}, By{Who: adopted.ID})
 	return adopted, nil
 }
 

@@ -160,6 +160,48 @@ func TestPool(t *testing.T) {
 	}
 }
 
+func TestFront(t *testing.T) {
+	person := func(sub, preferred string) Subject {
+		return subject(sub, func(s *Subject) { s.Person = names.Person{PreferredUsername: preferred} })
+	}
+	b := newBed(t, func(r *Rules) { r.Naming.Front = "kit_" })
+	for preferred, want := range map[string]string{"anna": "kit_anna", "root": "kit_root"} {
+		s := person(preferred, preferred)
+		b.deploy(s)
+		if got := b.show(s).Name; got != want {
+			t.Errorf("%s is %q, want %q", preferred, got, want)
+		}
+	}
+	long := strings.Repeat("g", 32)
+	b.desk = b.another(func(r *Rules) { r.Naming, r.Primary = Naming{Mode: Pooled, Front: "kit_"}, long })
+	s := person("pool", "")
+	if b.deploy(s); b.show(s).Name != "kit_"+long[:25]+"001" {
+		t.Errorf("of a pool: %q", b.show(s).Name)
+	}
+}
+
+// TestGroupsOfAnIssuer: an issuer with rules of its own puts nobody into groups of another one's.
+func TestGroupsOfAnIssuer(t *testing.T) {
+	row, err := names.NewRow("theirs", "guests")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := &names.GroupRules{Method: names.Table, Table: []names.Row{row}}
+	b := newBed(t, func(r *Rules) {
+		r.Issuers = map[string]IssuerRules{"https://weak.example": {Assurance: anything(), Groups: own}}
+	})
+	weak := subject("eve", inGroups("core-team", "theirs"), func(s *Subject) { s.Iss = "https://weak.example" })
+	b.deploy(weak)
+	strong := subject("alice", inGroups("core-team"))
+	b.deploy(strong)
+	if got := b.host.account(weak.ID, nil).Groups; !slices.Equal(got, []string{"guests"}) {
+		t.Errorf("groups %v", got)
+	}
+	if got := b.host.account(strong.ID, nil).Groups; !slices.Equal(got, []string{"core-team"}) {
+		t.Errorf("groups %v", got)
+	}
+}
+
 // nothingOf asserts that neither the ledger nor the host has anything of s.
 func (b *bed) nothingOf(s Subject) {
 	b.Helper()
@@ -343,6 +385,7 @@ func TestBadRules(t *testing.T) {
 		"pool_prefix": {Naming: Naming{Mode: Pooled, Prefix: "-rf"}},
 		"pool_digits": {Naming: Naming{Mode: Pooled, Prefix: "u", Digits: 9}},
 		"external":    {Naming: Naming{Mode: External}},
+		"front":       {Naming: Naming{Front: "-x"}},
 		"mode":        {Naming: Naming{Mode: 7}},
 		"group":       {Additional: []string{"--help"}},
 		"primary":     {Primary: "a b"},

@@ -28,7 +28,11 @@ func (d *Desk) plan(s Subject) (plan, error) {
 		return p, &Rejection{Message: state.LowAssurance}
 	}
 	p.tier = tier
-	given, err := r.Groups.Names(s.Entitlements, s.Groups)
+	rules := r.Groups
+	if p.rules.Groups != nil {
+		rules = *p.rules.Groups
+	}
+	given, err := rules.Names(s.Entitlements, s.Groups)
 	if err != nil {
 		return p, &Rejection{Message: "You are in too many groups for this resource.", Err: err}
 	}

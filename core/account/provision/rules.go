@@ -42,6 +42,9 @@ type IssuerRules struct {
 	Tiers     *Tiers         // nil: everybody has the full shell
 	// MaxTier is the best that identities of the issuer get; "" is Full.
 	MaxTier backend.Tier
+	// Groups are for the claims of this issuer, so that it cannot put its people into groups of another one's; nil takes
+	// those of Rules.
+	Groups *names.GroupRules
 }
 
 // Rules say who gets which account. The zero value gives none.
