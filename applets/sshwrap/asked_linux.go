@@ -4,19 +4,41 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/oidcbox/oidcbox/core/sshlogin"
 )
 
 // askedByG reports whether the ssh that runs us only prints its configuration (ssh -G), as completion of shells and git
-// have it do: nobody logs in for that.
+// have it do: nobody logs in for that. Between ssh and us there may be a shell.
 func askedByG() bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", os.Getppid()))
-	if err != nil {
-		return false
+	for pid, tries := os.Getppid(), 0; pid > 1 && tries < 2; pid, tries = parentOf(pid), tries+1 {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err != nil {
+			return false
+		}
+		words := strings.Split(string(bytes.TrimRight(b, "\x00")), "\x00")
+		if filepath.Base(words[0]) == "ssh" {
+			line, err := sshlogin.SSH().Split(words[1:])
+			return err == nil && sshlogin.SSH().Has(sshlogin.SSH().Options(line), "G")
+		}
 	}
-	words := strings.Split(string(bytes.TrimRight(b, "\x00")), "\x00")
-	line, err := sshlogin.SSH().Split(words[1:])
-	return err == nil && strings.HasSuffix(words[0], "ssh") && sshlogin.SSH().Has(sshlogin.SSH().Options(line), "G")
+	return false
+}
+
+// parentOf is 0 when it is not to be known.
+func parentOf(pid int) int {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// The name of the program may have anything in it, a bracket too: what follows the last one is plain.
+	_, rest, _ := strings.Cut(string(b[max(bytes.LastIndexByte(b, ')'), 0):]), " ")
+	var state string
+	var parent int
+	if n, _ := fmt.Sscan(rest, &state, &parent); n != 2 {
+		return 0
+	}
+	return parent
 }
