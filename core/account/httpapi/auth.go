@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/account/names"
+	"github.com/oidcbox/oidcbox/core/account/otp/form"
 	"github.com/oidcbox/oidcbox/core/account/provision"
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/token/claims"
@@ -76,7 +77,11 @@ func (a *API) believe(ctx context.Context, token secret.Text) (known, error) {
 	}
 	out, err := a.o.Gate.Check(ctx, gate.Presented{Token: token, Scheme: gate.Bearer}, service)
 	if err != nil {
-		return known{}, refused(gate.RefusalOf(err), read())
+		no := refused(gate.RefusalOf(err), read())
+		if no.Name == "Unauthenticated" && !signed(token) {
+			no.Description = noIdentity
+		}
+		return known{}, no
 	}
 	iss := a.issuers[out.Identity.Issuer]
 	switch {
@@ -95,6 +100,15 @@ func (a *API) believe(ctx context.Context, token secret.Text) (known, error) {
 	return known{
 		Subject: who, issuer: iss, claims: out.Subject, token: hex.EncodeToString(out.Identity.Digest[:8]),
 	}, nil
+}
+
+// signed reports whether a token has the form of a signed one.
+func signed(token secret.Text) (yes bool) {
+	_ = token.Use(func(b []byte) error {
+		yes = form.LooksLike(b) == form.JWT
+		return nil
+	})
+	return yes
 }
 
 // meant reports whether a token for got is for one of ours. It is asked only about tokens that the gate judged by the
@@ -124,9 +138,6 @@ func refused(no *gate.Refusal, said *gate.Claimed) *Error {
 		return notForUs(said.Subject, said.Issuer, audience)
 	case no.Status == http.StatusServiceUnavailable:
 		e := unauthenticated(noIssuer, no)
-		if said.Issuer == "" {
-			e.Description = noIdentity
-		}
 		e.RetryAfter = max(no.RetryAfter, time.Second)
 		return e
 	case no.Status >= http.StatusInternalServerError:
@@ -137,9 +148,7 @@ func refused(no *gate.Refusal, said *gate.Claimed) *Error {
 
 func words(no *gate.Refusal, said *gate.Claimed) string {
 	switch {
-	case errors.Is(no, jose.ErrShape), errors.Is(no, jose.ErrCharacters), errors.Is(no, jose.ErrTooLarge),
-		errors.Is(no, remote.ErrInactive), errors.Is(no, remote.ErrContradiction), errors.Is(no, remote.ErrAmbiguous),
-		errors.Is(no, gate.ErrNoToken):
+	case errors.Is(no, remote.ErrInactive), errors.Is(no, remote.ErrContradiction):
 		return noIdentity
 	case errors.Is(no, verify.ErrExpired):
 		return expired
@@ -159,7 +168,12 @@ func notForUs(sub, iss string, why *verify.AudienceError) *Error {
 	return forbidden(unmet(sub, iss), "The token is for another audience", why)
 }
 
-func unmet(sub, iss string) string { return "User " + sub + "@" + iss + " does not meet requirements" }
+func unmet(sub, iss string) string {
+	if sub == "" && iss == "" { // an opaque token does not say whose it is
+		return "User does not meet requirements"
+	}
+	return "User " + sub + "@" + iss + " does not meet requirements"
+}
 
 // user is believe for who may have an account.
 func (a *API) user(ctx context.Context, token secret.Text) (known, error) {

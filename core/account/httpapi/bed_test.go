@@ -276,7 +276,7 @@ func (b *bed) deployed(token string) string {
 	credentials, _ := r.object(b.t)["credentials"].(map[string]any)
 	name, _ := credentials["ssh_user"].(string)
 	if r.status != http.StatusOK || name == "" {
-		b.t.Fatalf("deploy: %d %s", r.status, r.body)
+		b.t.Fatalf("deploy: %d %s, audit %+v", r.status, r.body, b.seen())
 	}
 	return name
 }
