@@ -3,12 +3,16 @@
 package unixdir
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -29,21 +33,25 @@ func (s *System) endSessions(ctx context.Context, u sysuser.User) error {
 	if err := s.Limits.CheckUID(u.UID); err != nil {
 		return fmt.Errorf("%w: %w", backend.ErrRefused, err)
 	}
+	theirs, err := s.numbersOf(u)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
+	s.killAtOnce(ctx, u)
 	for clean := 0; ; {
-		left, err := killAll(u.UID)
+		left, err := theirs.killAll()
 		if err != nil {
 			return err
 		}
-		if clean++; left > 0 {
+		switch clean++; {
+		case left > 0:
 			clean = 0
 			s.killAtOnce(ctx, u)
-		}
-		if clean == 1 {
+		case clean == 1:
 			s.endLogind(ctx, u)
-		}
-		if clean == 2 {
+		case clean == 2:
 			return nil
 		}
 		select {
@@ -82,8 +90,74 @@ func (s *System) endLogind(ctx context.Context, u sysuser.User) {
 	}
 }
 
-// killAll kills every process that has the uid in one of its four, and returns how many there were.
-func killAll(uid uint32) (int, error) {
+// numbers are the uids that processes of one user can have: the user's own, and in the user's own containers the
+// subordinate ones.
+type numbers struct {
+	uid    uint64
+	ranges [][2]uint64 // first and last
+}
+
+// minSubordinate is where subordinate uids begin at the lowest: what stands below it in the file is a mistake, and may be
+// somebody.
+const minSubordinate = 65536
+
+// numbersOf reads subuid(5).
+func (s *System) numbersOf(u sysuser.User) (numbers, error) {
+	n := numbers{uid: uint64(u.UID)}
+	b, err := os.ReadFile(filepath.Join("/", s.Users.Root, "etc/subuid"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return n, nil
+	}
+	if err != nil {
+		return numbers{}, fmt.Errorf("%w: %w", backend.ErrUnavailable, err)
+	}
+	for line := range strings.Lines(string(b)) {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) != 3 || f[0] != u.Name && f[0] != decimal(u.UID) {
+			continue
+		}
+		first, err1 := strconv.ParseUint(f[1], 10, 32)
+		count, err2 := strconv.ParseUint(f[2], 10, 32)
+		if err1 == nil && err2 == nil && count > 0 && first >= minSubordinate {
+			n.ranges = append(n.ranges, [2]uint64{first, first + count - 1})
+		}
+	}
+	return n, nil
+}
+
+// has reports whether a process with this uid is the user's. A subordinate uid may be a user of its own, in a directory
+// that nobody has told useradd about: the process has to be in a container that the user began.
+func (n numbers) has(pid int, uid uint64) bool {
+	if uid == n.uid {
+		return true
+	}
+	in := func(r [2]uint64) bool { return r[0] <= uid && uid <= r[1] }
+	return slices.ContainsFunc(n.ranges, in) && n.contained(pid)
+}
+
+// contained reports whether a process is in a user namespace that has the user in its map.
+func (n numbers) contained(pid int) bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/uid_map")
+	if err != nil {
+		return false
+	}
+	const everybody = 1 << 31 // the map of a namespace that is no container
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if len(f) != 3 {
+			continue
+		}
+		first, err1 := strconv.ParseUint(f[1], 10, 32)
+		count, err2 := strconv.ParseUint(f[2], 10, 32)
+		if err1 == nil && err2 == nil && count < everybody && first <= n.uid && n.uid < first+count {
+			return true
+		}
+	}
+	return false
+}
+
+// killAll kills every process that has one of the uids in one of its four, and returns how many there were.
+func (n numbers) killAll() (int, error) {
 	proc, err := os.Open("/proc")
 	if err != nil {
 		return 0, fmt.Errorf("list processes: %w", err)
@@ -93,45 +167,43 @@ func killAll(uid uint32) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("list processes: %w", err)
 	}
-	n := 0
+	killed := 0
 	for _, name := range entries {
 		pid, err := strconv.Atoi(name)
-		if err != nil || pid <= 1 || pid == os.Getpid() || !runsAs(pid, uid) {
+		if err != nil || pid <= 1 || pid == os.Getpid() || !n.runs(pid) {
 			continue
 		}
-		n++
+		killed++
 		// The process is held by a descriptor of it: between the second look and the signal its number cannot become
 		// another's.
 		p, err := os.FindProcess(pid)
 		if err != nil {
 			continue
 		}
-		if runsAs(pid, uid) {
+		if n.runs(pid) {
 			_ = p.Kill()
 		}
 		_ = p.Release()
 	}
-	return n, nil
+	return killed, nil
 }
 
-// runsAs reports whether a living process has the uid as real, effective, saved or file system uid.
-func runsAs(pid int, uid uint32) bool {
+// runs reports whether a living process has one of the uids as real, effective, saved or file system uid.
+func (n numbers) runs(pid int) bool {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		return false
 	}
-	has := false
-	for line := range bytes.Lines(b) {
-		if state, ok := bytes.CutPrefix(line, []byte("State:")); ok && len(bytes.TrimSpace(state)) > 0 {
-			if c := bytes.TrimSpace(state)[0]; c == 'Z' || c == 'X' {
-				return false // dead already
-			}
-		}
-		if uids, ok := bytes.CutPrefix(line, []byte("Uid:")); ok {
-			for _, f := range bytes.Fields(uids) {
-				has = has || string(f) == decimal(uid)
-			}
-			return has
+	for line := range strings.Lines(string(b)) {
+		words := strings.Fields(line)
+		switch {
+		case len(words) > 1 && words[0] == "State:" && (words[1] == "Z" || words[1] == "X"):
+			return false // dead already
+		case len(words) > 1 && words[0] == "Uid:":
+			return slices.ContainsFunc(words[1:], func(w string) bool {
+				uid, err := strconv.ParseUint(w, 10, 32)
+				return err == nil && n.has(pid, uid)
+			})
 		}
 	}
 	return false

@@ -107,6 +107,9 @@ func (s *server) all(ctx context.Context, conn net.Conn) error {
 		return fmt.Errorf("%w: another list is being made", backend.ErrUnavailable)
 	}
 	return s.System.All(ctx, func(a backend.Account) error {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: the list was cut off", backend.ErrUnavailable)
+		}
 		e, had, err := s.ledger.find(ctx, a.ID)
 		switch {
 		case err != nil:

@@ -110,6 +110,9 @@ func (s *server) checkGroups(ctx context.Context, w backend.Wanted, there backen
 		}
 		g, err := s.Users.Group(ctx, name)
 		if errors.Is(err, sysuser.ErrNone) {
+			if err := s.checkNoUser(ctx, name); err != nil {
+				return nil, err
+			}
 			fresh = append(fresh, name)
 			continue
 		}
@@ -127,6 +130,25 @@ func (s *server) checkGroups(ctx context.Context, w backend.Wanted, there backen
 		}
 	}
 	return fresh, nil
+}
+
+// checkNoUser keeps a group from being made with a user's name: userdel takes such a group for the user's own.
+func (s *server) checkNoUser(ctx context.Context, name string) error {
+	_, found, err := s.ledger.holderOf(ctx, name)
+	if err != nil {
+		return err
+	}
+	if found {
+		return refused("group %s has the name of an account", name)
+	}
+	_, err = s.Users.User(ctx, name)
+	switch {
+	case errors.Is(err, sysuser.ErrNone):
+		return nil
+	case err != nil:
+		return fmt.Errorf("user %s: %w: %w", name, backend.ErrUnavailable, err)
+	}
+	return refused("group %s has the name of a user", name)
 }
 
 // checkOwnGroup lets a group pass that was made through this worker. Of one that nobody knows whether it was, because

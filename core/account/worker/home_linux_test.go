@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -137,6 +138,11 @@ func TestSuspend(t *testing.T) {
 	b.Background("daemon", b.Command("setsid", "su", "alice", "-c", "trap '' TERM HUP INT; while :; do sleep 1 & wait; done"))
 	b.Background("forks", b.Command("su", "alice", "-c", "while :; do (sleep 0.05 &) ; sleep 0.01; done"))
 	b.Background("bystander", b.Command("su", "other", "-c", "sleep 600"))
+	if out, err := b.Command("su", "alice", "-c", "unshare -U true").CombinedOutput(); err != nil {
+		t.Logf("without containers: %s", out)
+	} else {
+		b.contain(a)
+	}
 	for runs(a.UID) < 4 || runs(other.UID) == 0 {
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -151,6 +157,9 @@ func TestSuspend(t *testing.T) {
 	}
 	if n := runs(a.UID); n != 0 {
 		t.Errorf("%d processes are left", n)
+	}
+	if first, ok := b.subordinate(a.Name); ok && runs(first) != 0 {
+		t.Errorf("%d processes of a container are left", runs(first))
 	}
 	if runs(other.UID) == 0 {
 		t.Error("another user's process is gone")
@@ -171,6 +180,38 @@ func TestSuspend(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Run("su", "alice", "-c", "true")
+}
+
+// subordinate is the first of the uids that a user may have in containers.
+func (b *bed) subordinate(name string) (uint32, bool) {
+	_, after, found := strings.Cut("\n"+b.Read("/etc/subuid"), "\n"+name+":")
+	first, _, _ := strings.Cut(after, ":")
+	n, err := strconv.ParseUint(first, 10, 32)
+	return uint32(n), found && err == nil
+}
+
+// contain starts a process of the user under a subordinate uid, as a container without root has them.
+func (b *bed) contain(a backend.Account) {
+	b.t.Helper()
+	first, ok := b.subordinate(a.Name)
+	if !ok {
+		b.t.Log("without subordinate uids")
+		return
+	}
+	cmd := b.Command("sleep", "601")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWUSER, GidMappingsEnableSetgroups: true,
+		UidMappings: []syscall.SysProcIDMap{
+			{ContainerID: 0, HostID: int(a.UID), Size: 1}, {ContainerID: 1, HostID: int(first), Size: 1000},
+		},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: int(a.GID), Size: 1000}},
+		Credential:  &syscall.Credential{Uid: 1, Gid: 0, NoSetGroups: true},
+	}
+	cmd.Path, cmd.Args = "/usr/bin/sleep", []string{"sleep", "601"}
+	b.Background("container", cmd)
+	for runs(first) == 0 {
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // runs counts the living processes of a uid.

@@ -140,21 +140,18 @@ func (s *server) converse(ctx context.Context, conn net.Conn) {
 		_ = s.send(conn, reply{Error: faultOf(err)})
 		return
 	}
-	// What was begun is brought to its end, whether the other side waits for it or not, and while we are being stopped.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeoutOf(q.Op))
+	limit := listTimeout
+	if q.Op != opAll {
+		// A change that was begun is brought to its end, whether the other side waits for it or not, and while we are stopped.
+		ctx, limit = context.WithoutCancel(ctx), opTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	r, err := s.handle(ctx, conn, caller{peer: peer, request: q})
 	if err != nil {
 		r = reply{Error: faultOf(err)}
 	}
 	_ = s.send(conn, r)
-}
-
-func timeoutOf(op string) time.Duration {
-	if op == opAll {
-		return listTimeout
-	}
-	return opTimeout
 }
 
 func (s *server) send(conn net.Conn, r reply) error {
