@@ -71,10 +71,10 @@ func Talk(ctx context.Context, c Command, in []byte, limit int) ([]byte, error) 
 	if err := run(ctx, c, streams{in: bytes.NewReader(in), out: out, errors: said}); err != nil {
 		return nil, err
 	}
-	if out.Len() > limit {
+	if out.text.Len() > limit {
 		return nil, fmt.Errorf("run %s: %w", filepath.Base(c.Path), ErrTooLong)
 	}
-	return out.Bytes(), nil
+	return out.text.Bytes(), nil
 }
 
 type streams struct {
@@ -115,18 +115,21 @@ func run(ctx context.Context, c Command, s streams) error {
 	return fmt.Errorf("run %s: %w", name, err)
 }
 
-// head keeps the beginning of what is written and throws the rest away.
+// head keeps the beginning of what is written and throws the rest away. The buffer is not embedded: io.Copy would go by
+// its ReadFrom, past the bound.
 type head struct {
-	bytes.Buffer
+	text bytes.Buffer
 	room int
 }
 
 func (h *head) Write(p []byte) (int, error) {
-	if room := h.room - h.Len(); room > 0 {
-		h.Buffer.Write(p[:min(room, len(p))])
+	if room := h.room - h.text.Len(); room > 0 {
+		h.text.Write(p[:min(room, len(p))])
 	}
 	return len(p), nil
 }
+
+func (h *head) String() string { return h.text.String() }
 
 // oneLine makes an error text of a program's words: 300 bytes, nothing that does something to a terminal or a log.
 func oneLine(s string) string {

@@ -39,7 +39,7 @@ func (d DB) ask(ctx context.Context, database, key string) (string, error) {
 	var exit *exec.ExitError
 	switch {
 	case err == nil && ctx.Err() == nil:
-		line, _, _ := strings.Cut(out.String(), "\n")
+		line, _, _ := strings.Cut(out.text.String(), "\n")
 		return line, nil
 	case ctx.Err() == nil && errors.As(err, &exit) && exit.ExitCode() == exitNone:
 		return "", fmt.Errorf("%s %s: %w", database, key, ErrNone)
@@ -49,15 +49,16 @@ func (d DB) ask(ctx context.Context, database, key string) (string, error) {
 	return "", fmt.Errorf("ask the name service for %s %s: %w: %w", database, key, ErrUnavailable, err)
 }
 
-// bounded keeps what fits and makes the writer fail after that.
+// bounded keeps what fits and makes the writer fail after that. The buffer is not embedded: io.Copy would go by its
+// ReadFrom, past the bound.
 type bounded struct {
-	bytes.Buffer
+	text  bytes.Buffer
 	limit int
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.limit {
+	if b.text.Len()+len(p) > b.limit {
 		return 0, errLongLine
 	}
-	return b.Buffer.Write(p)
+	return b.text.Write(p)
 }
