@@ -167,7 +167,17 @@ func (d *Directory) start() error {
 func (d *Directory) Kill() { d.signal(syscall.SIGKILL) }
 
 // Pause stops it in the middle of what it does; Continue lets it go on.
-func (d *Directory) Pause() { _ = d.cmd.Process.Signal(syscall.SIGSTOP) }
+func (d *Directory) Pause() {
+	d.tb.Helper()
+	d.check(d.cmd.Process.Signal(syscall.SIGSTOP))
+	stat := "/proc/" + strconv.Itoa(d.cmd.Process.Pid) + "/stat"
+	for deadline := time.Now().Add(slapdStart); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if b, err := os.ReadFile(stat); err != nil || bytes.Contains(b, []byte(") T ")) {
+			return
+		}
+	}
+	d.tb.Fatal("slapd does not stop")
+}
 
 // Continue is the opposite of Pause.
 func (d *Directory) Continue() { _ = d.cmd.Process.Signal(syscall.SIGCONT) }

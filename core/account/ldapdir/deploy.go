@@ -74,17 +74,33 @@ func (d *Dir) deploy(ctx context.Context, s *session, w backend.Wanted) (backend
 		done.Account = u.Account
 		return done, err
 	}
-	if err := d.setShell(ctx, s, u, w.Tier); err != nil {
+	if !u.fresh {
+		if err := d.remember(ctx, s, u); err != nil {
+			return done, err
+		}
+	}
+	return d.bring(ctx, s, u, w, done)
+}
+
+// bring brings an account to what is wanted.
+func (d *Dir) bring(ctx context.Context, s *session, u *user, w backend.Wanted, done backend.Done) (backend.Done, error) {
+	err := d.setShell(ctx, s, u, w.Tier)
+	if err != nil {
 		return done, err
 	}
 	if done.Keys, err = d.setKeys(ctx, s, u, w.Keys); err != nil {
 		return done, err
 	}
-	if done.Added, done.Removed, err = d.setGroups(ctx, s, u, w.Groups); err != nil {
+	was, err := d.setPrimary(ctx, s, u, w)
+	if err != nil {
 		return done, err
 	}
+	done.Added, done.Removed, err = d.setGroups(ctx, s, u, w.Groups)
+	if was != "" {
+		done.Added, done.Removed = append(done.Added, u.Primary), append(done.Removed, was)
+	}
 	done.Account = u.Account
-	return done, nil
+	return done, err
 }
 
 // make gives an identity an account that it has not.

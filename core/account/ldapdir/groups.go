@@ -79,17 +79,38 @@ func (d *Dir) racedGroup(ctx context.Context, s *session, name string) (*group, 
 	return g, err
 }
 
+// setPrimary gives an account another primary group when it may not be in the one it has any more: a group that claims
+// gave, and give no longer. It returns the name of the group that the account was in, "" when nothing was changed.
+func (d *Dir) setPrimary(ctx context.Context, s *session, u *user, w backend.Wanted) (string, error) {
+	if u.Primary == "" {
+		name, err := d.groupName(ctx, s, u.GID)
+		if err != nil {
+			return "", err
+		}
+		u.Primary = name
+	}
+	if u.Primary == "" || u.Primary == w.Primary || slices.Contains(w.Groups, u.Primary) {
+		return "", nil
+	}
+	g, err := d.primary(ctx, s, w)
+	if err != nil {
+		return "", err
+	}
+	err = d.modify(ctx, s, u.dn, func(m *ldap.ModifyRequest) { m.Replace("gidNumber", []string{decimal(g.gid)}) })
+	if err != nil {
+		return "", err
+	}
+	was := u.Primary
+	u.Primary, u.GID = g.name, g.gid
+	return was, nil
+}
+
 // setGroups makes the account a member of exactly the wanted groups. Memberships in groups whose name or number no claim
 // can lead to were given by somebody else, and stay.
 func (d *Dir) setGroups(ctx context.Context, s *session, u *user, wanted []string) (added, removed []string, err error) {
 	have, err := d.memberships(ctx, s, u.Name)
 	if err != nil {
 		return nil, nil, err
-	}
-	if u.Primary == "" {
-		if u.Primary, err = d.groupName(ctx, s, u.GID); err != nil {
-			return nil, nil, err
-		}
 	}
 	wanted = slices.Compact(slices.Sorted(slices.Values(wanted)))
 	for _, name := range wanted {

@@ -202,7 +202,7 @@ func (d *Dir) Undeploy(ctx context.Context, r backend.Ref) error {
 				m.Add(d.opt.IDAttribute, []string{tombstone + u.ID})
 			})
 		}
-		if err := d.entomb(ctx, s, u); err != nil {
+		if err := d.remember(ctx, s, u); err != nil {
 			return err
 		}
 		if err := d.leaveGroups(ctx, s, u.Name); err != nil {
@@ -212,8 +212,9 @@ func (d *Dir) Undeploy(ctx context.Context, r backend.Ref) error {
 	})
 }
 
-// entomb makes sure that there are records before an entry goes: one of another provisioner's making has none.
-func (d *Dir) entomb(ctx context.Context, s *session, u *user) error {
+// remember makes sure that there are records of an account: one of another provisioner's making has none, and an
+// administrator may delete its entry at any time.
+func (d *Dir) remember(ctx context.Context, s *session, u *user) error {
 	rec, err := d.reserve(ctx, s, u.ID, u.Name)
 	if err != nil {
 		return err
