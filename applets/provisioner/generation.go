@@ -140,9 +140,11 @@ func (s *settings) known(a netip.Addr) bool {
 const maxHostKey = 16 << 10
 
 // hostKeyLines are the public keys of this host, read anew each time: they change without us.
-func (s *settings) hostKeyLines() []string {
+func (s *settings) hostKeyLines() []string { return hostKeyLines(s.hostKeys) }
+
+func hostKeyLines(patterns []string) []string {
 	var lines []string
-	for _, pattern := range s.hostKeys {
+	for _, pattern := range patterns {
 		names, err := filepath.Glob(pattern)
 		if err != nil {
 			continue

@@ -20,8 +20,11 @@ type Cmd struct {
 	Setup  setupCmd  `cmd:"" help:"Write the configurations of server and worker, and an empty state."`
 	Serve  serveCmd  `cmd:"" help:"Answer clients and the PAM helper, as a daemon without rights."`
 	Worker workerCmd `cmd:"" help:"Make and stop accounts for the server, as a daemon of root."`
+	Relay  relayCmd  `cmd:"" help:"Let the PAM helper of this node ask a central server."`
 	Config configCmd `cmd:"" help:"Print examples of the configurations, or check one."`
 	Admin  adminCmd  `cmd:"" help:"Look at accounts, stop and resume people, decide about requests."`
+	Import importCmd `cmd:"" name:"import-config" help:"Convert the configuration of motley-cue and of the feudal adapter."`
+	Adopt  adoptCmd  `cmd:"" help:"Take accounts that are there into the records of the worker, while it does not run."`
 }
 
 // New returns the role.

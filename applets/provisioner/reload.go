@@ -28,6 +28,11 @@ func (d *server) reload() {
 		return
 	}
 	d.keys.Trust(s.trusted())
+	if d.relays != nil {
+		if err := d.relays.own.renew(); err != nil {
+			d.log.Error("the old certificate for relays stays in use", "op", "reload", "err", err)
+		}
+	}
 	if err := d.sockets.Renew(s.listen); err != nil {
 		d.log.Error("an old certificate stays in use", "op", "reload", "err", err)
 	}
