@@ -93,9 +93,9 @@ func (r *stackReader) service(name string, depth int) ([]rule, error) {
 		return r.file(filepath.Join(r.root, name), depth)
 	}
 	for _, dir := range stackDirs(r.root) {
-		rules, err := r.file(filepath.Join(dir, name), depth)
-		if !errors.Is(err, fs.ErrNotExist) {
-			return rules, err
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return r.file(path, depth)
 		}
 	}
 	return nil, fmt.Errorf("PAM service %s: %w", name, os.ErrNotExist)
