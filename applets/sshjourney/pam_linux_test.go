@@ -38,7 +38,9 @@ auth required pam_permit.so
 ` + accountLines
 )
 
+// stack is a stack with the helper in it. pam_unix does not wait after a wrong password, for the sake of the tests.
 func stack(text string, options ...string) string {
+	text = strings.ReplaceAll(text, "] pam_unix.so", "] pam_unix.so nodelay")
 	return strings.ReplaceAll(text, "%HELPER%", strings.Join(append([]string{pamHelper}, options...), " "))
 }
 
