@@ -9,24 +9,23 @@ import (
 
 // feudal is feudal_adapter.conf, feudal.conf or ldf_adapter.conf.
 type feudal struct {
-	backend               string
-	primary, fallback     string
-	additional            []string
-	approval              bool
-	mail                  oldMail
-	assurance             oldAssurance
-	pooled                bool
-	poolPrefix            string
-	poolDigits            int
-	topOnly               bool
-	groups                oldGroups
-	login                 []pair
-	sshHost               string
-	unix                  oldUnix
-	ldap                  oldLDAP
-	bwidm                 oldBWIDM
-	preferExisting        bool
-	infoPlugin, templates string
+	backend           string
+	primary, fallback string
+	additional        []string
+	approval          bool
+	mail              oldMail
+	assurance         oldAssurance
+	pooled            bool
+	poolPrefix        string
+	poolDigits        int
+	topOnly           bool
+	groups            oldGroups
+	login             []pair
+	sshHost           string
+	unix              oldUnix
+	ldap              oldLDAP
+	bwidm             oldBWIDM
+	preferExisting    bool
 }
 
 type pair struct{ key, text string }
