@@ -127,6 +127,9 @@ func (h *host) Deploy(_ context.Context, w backend.Wanted) (backend.Done, error)
 		Created: created, Added: without(w.Groups, a.Groups), Removed: without(a.Groups, w.Groups), Keys: w.Keys,
 	}
 	a.Groups = slices.Clone(w.Groups)
+	if !slices.Contains(w.Groups, a.Primary) {
+		a.Primary = w.Primary
+	}
 	a.NoLogin = w.Tier == backend.NoShell
 	a.Shell = "/shell/" + string(w.Tier)
 	if w.Keys != nil {

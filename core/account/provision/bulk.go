@@ -75,7 +75,8 @@ func (d *Desk) StartBulk(ctx context.Context, sel Selector, action state.Request
 }
 
 func (j Job) words() string {
-	return fmt.Sprintf("job %s, %s, issuer %q, vo %q, job %q", j.ID, j.Action, j.Selector.Issuer, j.Selector.VO, j.Selector.Job)
+	s := j.Selector
+	return fmt.Sprintf("job %s, %s, issuer %q, vo %q, job %q", j.ID, j.Action, s.Issuer, s.VO, s.Job)
 }
 
 func (j Job) by() By { return By{Who: j.By, Remote: j.Remote, Reason: j.Reason, Job: j.ID} }
@@ -188,8 +189,8 @@ func (d *Desk) Jobs(ctx context.Context) ([]Job, error) {
 }
 
 // Continue carries a job out until it is done or ctx is. What failed before is tried again, once. Two processes that do
-// so at once take turns. The error is ErrNoJob, that of ctx, or of the ledger; what failed for single identities is in the
-// Job.
+// so at once take turns. The error is ErrNoJob, that of ctx, or of the ledger; what failed for single identities is in
+// the Job.
 func (d *Desk) Continue(ctx context.Context, id string) (Job, error) {
 	if _, err := d.Job(ctx, id); err != nil {
 		return Job{}, err

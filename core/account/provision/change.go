@@ -10,6 +10,9 @@ import (
 	"github.com/oidcbox/oidcbox/store"
 )
 
+const sessionsLeft = "The user is kept out from now on, but the account system did not end running sessions. " +
+	"It will be asked again."
+
 // Suspend keeps an identity out. The ledger says so before anything else happens, and without waiting for an operation
 // that is under way: from then on nobody is let in by it, in no process. Then its one-time passwords are made useless,
 // and the account system ends sessions. A *Failure says that this last part has to be done again; [Desk.Mend] does it.
@@ -32,9 +35,9 @@ func (d *Desk) Suspend(ctx context.Context, id string, by By) (Answer, error) {
 	burned := d.burn(ctx, id, by)
 	err = d.exclusive(ctx, id, func(ctx context.Context, held store.Lease) error { return d.finish(ctx, held, id) })
 	if err = errors.Join(burned, err); err != nil {
-		d.audit(Event{Kind: Refused, ID: id, Name: a.Name, State: state.Suspended, Reason: "not finished: " + err.Error()}, by)
-		message := "The user is kept out from now on, but the account system did not end running sessions. It will be asked again."
-		return answer, &Failure{Message: message, Err: err}
+		reason := "not finished: " + err.Error()
+		d.audit(Event{Kind: Refused, ID: id, Name: a.Name, State: state.Suspended, Reason: reason}, by)
+		return answer, &Failure{Message: sessionsLeft, Err: err}
 	}
 	return answer, nil
 }

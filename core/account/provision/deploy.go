@@ -86,8 +86,8 @@ func (d *Desk) former(ctx context.Context, held store.Lease, a account, p plan) 
 	case err != nil:
 		return a, unread(fmt.Errorf("find the account: %w", err))
 	case !d.o.Rules.Adopt:
-		return a, d.mismatch(a, fmt.Errorf(
-			"%w: local user %s carries the identity and is not in the ledger (provisioner admin rebuild)", ErrMismatch, found.Name))
+		return a, d.mismatch(a, fmt.Errorf("%w: local user %s carries the identity and is not in the ledger "+
+			"(provisioner admin rebuild)", ErrMismatch, found.Name))
 	}
 	if found.ID != a.ID {
 		return a, d.mismatch(a, fmt.Errorf("%w: it carries another identity", ErrMismatch))
@@ -168,7 +168,8 @@ func (d *Desk) reserve(ctx context.Context, held store.Lease, w *work) error {
 	return nil
 }
 
-// unreserve forgets an account of which nothing was made. A request that waits keeps the name unless somebody else has it.
+// unreserve forgets an account of which nothing was made. A request that waits keeps the name unless somebody else has
+// it.
 func (d *Desk) unreserve(ctx context.Context, held store.Lease, id string, taken bool) (account, error) {
 	a, _, err := d.edit(ctx, held, id, func(s *sheet) error {
 		if s.a.Had || s.a.Phase != reserved {

@@ -54,7 +54,8 @@ func (d *Desk) mend(ctx context.Context, id string) (done bool, _ error) {
 			return err
 		}
 		done = true
-		d.audit(Event{Kind: Mended, ID: id, Name: a.Name, State: a.facts().State(), Reason: string(request)}, By{Who: a.Op.By})
+		e := Event{Kind: Mended, ID: id, Name: a.Name, State: a.facts().State(), Reason: string(request)}
+		d.audit(e, By{Who: a.Op.By})
 		return nil
 	})
 	return done, err

@@ -26,8 +26,8 @@ type nodeRecord struct {
 	Node
 }
 
-// Announce notes that a node works on this ledger, for a day, and returns all that do, sorted by name. Where two of them
-// have Local set, one user has different uids, and groups, on each: [SeveralLocal] is what to say about it.
+// Announce notes that a node works on this ledger, for a day, and returns all that do, sorted by name. Where two of
+// them have Local set, one user has different uids, and groups, on each: [SeveralLocal] is what to say about it.
 func (d *Desk) Announce(ctx context.Context, n Node) ([]Node, error) {
 	n.Seen = d.now()
 	n.ID, n.Name = bounded(n.ID), bounded(n.Name)
@@ -67,8 +67,8 @@ func SeveralLocal(nodes []Node) string {
 	if len(local) < 2 {
 		return ""
 	}
-	return "accounts are kept in /etc/passwd of several nodes (" + strings.Join(local, ", ") + "): an account exists on the " +
-		"node only that made it, and uids are not the same on all. Use a directory (LDAP), or one node that makes accounts"
+	return "accounts are kept in /etc/passwd of several nodes (" + strings.Join(local, ", ") + "): an account exists on " +
+		"the node only that made it, and uids differ. Use a directory (LDAP), or one node that makes accounts"
 }
 
 func (n nodeRecord) version() int { return n.Version }

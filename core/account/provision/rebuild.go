@@ -36,7 +36,8 @@ type Restored struct {
 // field with their identity: the error wraps backend.ErrEditable then.
 //
 // The account system does not tell of requests, of who stopped whom, and of names that identities had before: a
-// suspension stays where the account itself shows it, and former names stay taken where the account system remembers them.
+// suspension stays where the account itself shows it, and former names stay taken where the account system remembers
+// them.
 func (d *Desk) Rebuild(ctx context.Context, o RebuildOptions) (Report, error) {
 	if err := d.o.System.Trust(ctx); err != nil {
 		return Report{}, fmt.Errorf("believe what the account system says of identities: %w", err)
@@ -51,7 +52,10 @@ func (d *Desk) Rebuild(ctx context.Context, o RebuildOptions) (Report, error) {
 			return report, err
 		}
 		row := Restored{ID: one.ID, Name: one.Name, UID: one.UID}
-		known, err := d.restore(ctx, one, found, o)
+		known, err := false, plausible(one, found)
+		if err == nil {
+			known, err = d.restore(ctx, one, o)
+		}
 		switch {
 		case errors.Is(err, ErrMismatch), errors.Is(err, errOccupied), errors.Is(err, names.ErrIdentity):
 			row.Reason = err.Error()
@@ -80,13 +84,7 @@ func (d *Desk) all(ctx context.Context) ([]backend.Account, error) {
 }
 
 // restore takes one account into the ledger. known says that it is there.
-func (d *Desk) restore(ctx context.Context, one backend.Account, all []backend.Account, o RebuildOptions) (known bool, err error) {
-	if _, _, err := names.Decode(one.ID); err != nil {
-		return false, err
-	}
-	if err := unique(one, all); err != nil {
-		return false, err
-	}
+func (d *Desk) restore(ctx context.Context, one backend.Account, o RebuildOptions) (known bool, err error) {
 	if err := d.sound(one); err != nil {
 		return false, err
 	}
@@ -114,8 +112,11 @@ func (d *Desk) restore(ctx context.Context, one backend.Account, all []backend.A
 	return known, err
 }
 
-// unique refuses an account that shares identity, name or number with another one.
-func unique(one backend.Account, all []backend.Account) error {
+// plausible refuses an account whose text is no identity, or that shares identity, name or number with another one.
+func plausible(one backend.Account, all []backend.Account) error {
+	if _, _, err := names.Decode(one.ID); err != nil {
+		return err
+	}
 	same := 0
 	for _, other := range all {
 		if other.ID == one.ID || other.Name == one.Name || one.UID != 0 && other.UID == one.UID {

@@ -168,6 +168,12 @@ func (d *Desk) regroup(ctx context.Context, held store.Lease, w work, found back
 	next := w.p.request(w.a, w.p.groups, d.now())
 	next.Added, next.Removed = added, without(found.Groups, w.p.groups)
 	w.p.groups = without(w.p.groups, added)
+	if slices.Contains(added, w.p.primary) { // an account system may give that one, too
+		r, given := d.o.Rules, without(w.p.groups, d.o.Rules.Additional)
+		if w.p.primary, _ = names.Primary(r.Primary, given, r.Fallback); w.p.primary == "" {
+			w.p.primary = found.Primary
+		}
+	}
 	answer, err := d.build(ctx, held, w)
 	if err != nil || w.det.Declined == next.Revision {
 		return answer, err
@@ -234,8 +240,8 @@ func (d *Desk) PendingOf(ctx context.Context, id string) (Request, error) {
 	return det.Request.Request, nil
 }
 
-// Decide grants what waits, or does not. revision is that of the request it is about, "" for whatever waits. The error is
-// ErrNotPending, ErrChanged, or one of Deploy.
+// Decide grants what waits, or does not. revision is that of the request it is about, "" for whatever waits. The error
+// is ErrNotPending, ErrChanged, or one of Deploy.
 func (d *Desk) Decide(ctx context.Context, id, revision string, accept bool, by By) (Answer, error) {
 	var answer Answer
 	err := d.exclusive(ctx, id, func(ctx context.Context, held store.Lease) error {

@@ -176,6 +176,23 @@ func TestGroupsWithApproval(t *testing.T) {
 	}
 }
 
+// TestPrimaryWithApproval: a group that nobody approved is not given as the primary one either.
+func TestPrimaryWithApproval(t *testing.T) {
+	b := newBed(t, withApproval)
+	alice := subject("alice", inGroups("b"))
+	b.deploy(alice)
+	must(b.desk.Decide(t.Context(), alice.ID, "", true, officer()))
+	alice.Groups = []string{"a"}
+	b.deploy(alice)
+	if a := b.host.account(alice.ID, nil); a.Primary != "people" || len(a.Groups) > 0 {
+		t.Errorf("groups %v, primary %q", a.Groups, a.Primary)
+	}
+	must(b.desk.Decide(t.Context(), alice.ID, "", true, officer()))
+	if a := b.host.account(alice.ID, nil); a.Primary != "a" || !slices.Equal(a.Groups, []string{"a"}) {
+		t.Errorf("groups %v, primary %q", a.Groups, a.Primary)
+	}
+}
+
 // TestGrantIsMended: what was granted is made, although the process that was told so died.
 func TestGrantIsMended(t *testing.T) {
 	b := newBed(t, withApproval)

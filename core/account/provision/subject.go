@@ -114,7 +114,8 @@ func keysOf(lines []string) []backend.Key {
 	return keys
 }
 
-// vosOf are the memberships that are remembered, in a form that compares: the normal form of an entitlement, or the value.
+// vosOf are the memberships that are remembered, in a form that compares: the normal form of an entitlement, or the
+// value.
 func vosOf(entitlements, groups []string) (vos []string, cut bool) {
 	size := 0
 	seen := map[string]bool{}
@@ -143,7 +144,8 @@ func vosOf(entitlements, groups []string) (vos []string, cut bool) {
 	return vos, cut
 }
 
-// checked returns s within the bounds of this package. The error is names.ErrIdentity when ID is not that of Sub and Iss.
+// checked returns s within the bounds of this package. The error is names.ErrIdentity when ID is not that of Sub and
+// Iss.
 func (s Subject) checked() (Subject, error) {
 	if id, err := names.Encode(s.Sub, s.Iss); err != nil || id != s.ID {
 		return Subject{}, names.ErrIdentity

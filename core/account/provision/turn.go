@@ -57,8 +57,8 @@ func (t turns) take(ctx context.Context, id string) (func(), error) {
 	}
 }
 
-// exclusive runs fn while nobody else, in any process, works on id. Once it has begun it goes on when the caller is gone:
-// half an operation helps nobody. What fn writes has to hold the lease it is given.
+// exclusive runs fn while nobody else, in any process, works on id. Once it has begun it goes on when the caller is
+// gone: half an operation helps nobody. What fn writes has to hold the lease it is given.
 func (d *Desk) exclusive(ctx context.Context, id string, fn func(context.Context, store.Lease) error) error {
 	waiting, stop := context.WithTimeout(ctx, d.o.Patience)
 	defer stop()

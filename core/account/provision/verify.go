@@ -50,8 +50,8 @@ func (l looks) keep(id string, entry look) {
 	l.seen[id] = entry
 }
 
-// Verify says whether the identity id may log in as username. The ledger is read each time; what the account system says
-// may be [Options.Fresh] old. With an error the verdict is a no.
+// Verify says whether the identity id may log in as username. The ledger is read each time; what the account system
+// says may be [Options.Fresh] old. With an error the verdict is a no.
 func (d *Desk) Verify(ctx context.Context, id, username string) (Verdict, error) {
 	var a account
 	err := d.o.Store.View(ctx, func(tx store.Tx) (err error) {

@@ -31,47 +31,58 @@ func TestVerify(t *testing.T) {
 		{"capitals", nil, "Alice", Verdict{State: state.Deployed}, "another one"},
 		{
 			"suspended", func(b *bed) { must(b.desk.Suspend(b.Context(), alice.ID, officer())) }, "alice",
-			Verdict{State: state.Suspended}, "suspended",
+			Verdict{State: state.Suspended},
+			"suspended",
 		},
 		{
 			"suspended_on_the_host", hand(func(a *backend.Account) { a.Suspended = true }), "alice",
-			Verdict{State: state.Suspended}, "suspended",
+			Verdict{State: state.Suspended},
+			"suspended",
 		},
 		{
 			"limited", func(b *bed) { must(b.desk.Limit(b.Context(), alice.ID, officer())) }, "alice",
-			Verdict{State: state.Limited, Verified: true, Allowed: true}, "",
+			Verdict{State: state.Limited, Verified: true, Allowed: true},
+			"",
 		},
 		{
 			"undeployed", func(b *bed) { must(b.desk.Undeploy(b.Context(), alice.ID, officer())) }, "alice",
-			Verdict{State: state.NotDeployed}, "no account",
+			Verdict{State: state.NotDeployed},
+			"no account",
 		},
 		{
 			"removed_from_the_host", func(b *bed) { delete(b.host.accounts, alice.ID) }, "alice",
-			Verdict{State: state.NotDeployed}, "no account",
+			Verdict{State: state.NotDeployed},
+			"no account",
 		},
 		{
 			"other_name_on_the_host", hand(func(a *backend.Account) { a.Name = "root" }), "alice",
-			Verdict{State: state.Unknown}, ErrMismatch.Error(),
+			Verdict{State: state.Unknown},
+			ErrMismatch.Error(),
 		},
 		{
 			"other_identity_on_the_host", hand(func(a *backend.Account) { a.ID = subject("bob").ID }), "alice",
-			Verdict{State: state.Unknown}, ErrMismatch.Error(),
+			Verdict{State: state.Unknown},
+			ErrMismatch.Error(),
 		},
 		{
 			"other_uid_on_the_host", hand(func(a *backend.Account) { a.UID++ }), "alice",
-			Verdict{State: state.Unknown}, ErrMismatch.Error(),
+			Verdict{State: state.Unknown},
+			ErrMismatch.Error(),
 		},
 		{
 			"uid_of_root", hand(func(a *backend.Account) { a.UID = 0 }), "alice",
-			Verdict{State: state.Unknown}, ErrMismatch.Error(),
+			Verdict{State: state.Unknown},
+			ErrMismatch.Error(),
 		},
 		{
 			"group_of_root", hand(func(a *backend.Account) { a.GID = 0 }), "alice",
-			Verdict{State: state.Unknown}, ErrMismatch.Error(),
+			Verdict{State: state.Unknown},
+			ErrMismatch.Error(),
 		},
 		{
 			"host_is_silent", func(b *bed) { b.host.failAt("find", backend.ErrUnavailable) }, "alice",
-			Verdict{State: state.Unknown}, "not available",
+			Verdict{State: state.Unknown},
+			"not available",
 		},
 		{
 			"host_is_silent_and_suspended", func(b *bed) {
