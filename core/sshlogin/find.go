@@ -72,7 +72,15 @@ func (f Finder) Find(ctx context.Context, host string) (base string, err error) 
 // untrusted reports a TLS peer that is not who it should be, or that TLS is broken with.
 func untrusted(err error) bool {
 	var at *httpc.Error
-	return errors.As(err, &at) && !httpc.Temporary(err) && !errors.Is(err, context.Canceled)
+	if !errors.As(err, &at) || httpc.Temporary(err) {
+		return false
+	}
+	for _, other := range []error{context.Canceled, httpc.ErrTooLarge, httpc.ErrRedirect, httpc.ErrEncoded, httpc.ErrInsecure} {
+		if errors.Is(err, other) {
+			return false // something else than a service answers there
+		}
+	}
+	return true
 }
 
 // Named returns the base of a service that somebody has named: without a scheme https is tried, and then http where that

@@ -209,7 +209,7 @@ func (p Place) check(word string) error {
 }
 
 func cutScheme(word, scheme string) (string, bool) {
-	if n := len(scheme) + 3; len(word) > n && strings.EqualFold(word[:n], scheme+"://") {
+	if n := len(scheme) + 3; len(word) >= n && strings.EqualFold(word[:n], scheme+"://") {
 		return word[n:], true
 	}
 	return "", false
