@@ -19,7 +19,6 @@ import (
 	"github.com/oidcbox/oidcbox/core/token/policy"
 	"github.com/oidcbox/oidcbox/core/token/remote"
 	"github.com/oidcbox/oidcbox/core/token/verify"
-	"github.com/oidcbox/oidcbox/core/transport/limit"
 )
 
 // What clients of motley-cue are told about tokens.
@@ -240,7 +239,7 @@ func (a *API) person(who known) (provision.Subject, error) {
 // asking runs judge for the token of a request: who sent too many wrong ones is not looked at, and what is refused is in
 // the audit.
 func (a *API) asking(c *call, judge func() (known, error)) (known, error) {
-	key := limit.Address(c.from)
+	key := a.o.Limiter.guesser(c.from, "")
 	if err := a.o.Limiter.blocked(key); err != nil {
 		return known{}, err
 	}

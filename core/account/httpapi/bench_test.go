@@ -5,11 +5,18 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 
 	"github.com/oidcbox/oidcbox/core/account/provision"
+	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/secret/vault"
 	"github.com/oidcbox/oidcbox/core/transport/httpd"
+	"github.com/oidcbox/oidcbox/store"
+	"github.com/oidcbox/oidcbox/store/boltstore"
+	"github.com/oidcbox/oidcbox/store/sealed"
 )
 
 // load sends one request again and again over some connections, and reports answers a second on one core, the client on
@@ -56,9 +63,34 @@ func load(b *testing.B, h http.Handler, path, token string) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "answers/s")
 }
 
-// BenchmarkVerifyUser is one login asked over HTTP, beside a handler that does nothing, and without HTTP.
+// sealedBolt is what one node has: a bbolt file, sealed.
+func sealedBolt(b *testing.B) store.Engine {
+	b.Helper()
+	dir := filepath.Join(b.TempDir(), "private")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		b.Fatal(err)
+	}
+	e, err := boltstore.Open(b.Context(), filepath.Join(dir, "state.keys"), boltstore.Options{Role: "provisioner"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = e.Close() })
+	v, err := vault.New(vault.Prefer, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(v.Close)
+	sealer, err := v.Sealer(secret.New(make([]byte, 32)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return sealed.New(e, sealer)
+}
+
+// BenchmarkVerifyUser is one login asked over HTTP, with the state in a sealed file, beside a handler that does nothing,
+// and without HTTP.
 func BenchmarkVerifyUser(b *testing.B) {
-	bed := newBed(b, func(o *Options, _ *provision.Options) { o.Audit = nil })
+	bed := newBedOn(b, sealedBolt(b), func(o *Options, p *provision.Options) { o.Audit, p.Fresh = nil, 0 })
 	token := bed.user("alice")
 	bed.deployed(token)
 	const path = "/verify_user?username=alice"

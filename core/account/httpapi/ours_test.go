@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -204,6 +205,20 @@ func TestLimits(t *testing.T) {
 		if a := ask("192.0.2.2", name, token); !a.Allowed {
 			t.Errorf("another host: %+v", a)
 		}
+	})
+	t.Run("guesses_behind_a_login_node_count_for_the_user", func(t *testing.T) {
+		b := newBed(t, func(o *Options, _ *provision.Options) {
+			exempt := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+			o.Limiter = NewLimiter(Rates{Guesses: Rate{3, time.Hour}, Exempt: exempt}, o.Now)
+		})
+		token := b.user("alice")
+		name := b.deployed(token)
+		for range 5 {
+			b.get("/user/get_status", "wrong")
+			b.get("/verify_user?username=bob", strings.Repeat("0", 128))
+		}
+		b.want(b.get("/verify_user?username=bob", b.user("bob")), 429, `{"detail":"Too Many Requests"}`)
+		b.wantVerified(token, name, "deployed", true)
 	})
 	t.Run("changes_of_one_person", func(t *testing.T) {
 		b.o.Limiter.guesses = nil

@@ -24,7 +24,8 @@ type Rates struct {
 	Guesses Rate
 	// Changes bounds deployments, suspensions and one-time passwords of one person. Zero: 60 in a minute.
 	Changes Rate
-	// Exempt are addresses that Address does not count: proxies, login nodes.
+	// Exempt are addresses that Address does not count, and behind which there are many people: proxies, login nodes.
+	// Wrong passwords that come from there at a login count for the local user.
 	Exempt []netip.Prefix
 	Keys   int // how many addresses and persons are remembered; 0: limit.DefaultKeys of each
 }
@@ -53,9 +54,25 @@ func tooMany(retry time.Duration) *Error {
 	return &Error{Status: http.StatusTooManyRequests, Detail: "Too Many Requests", RetryAfter: retry}
 }
 
+func (l *Limiter) exempted(from netip.Addr) bool {
+	return slices.ContainsFunc(l.exempt, func(p netip.Prefix) bool { return p.Contains(from) })
+}
+
+// guesser is for whom wrong tokens and passwords of a request count: the address, or behind one that many people share
+// the local user that is tried. "" is nobody.
+func (l *Limiter) guesser(from netip.Addr, user string) string {
+	switch {
+	case !l.exempted(from):
+		return limit.Address(from)
+	case user == "":
+		return ""
+	}
+	return limit.Address(from) + "\x00" + user[:min(len(user), maxUser)]
+}
+
 // address counts a request by where it comes from.
 func (l *Limiter) address(from netip.Addr) error {
-	if l.addresses == nil || slices.ContainsFunc(l.exempt, func(p netip.Prefix) bool { return p.Contains(from) }) {
+	if l.addresses == nil || l.exempted(from) {
 		return nil
 	}
 	if retry, ok := l.addresses.Take(limit.Address(from)); !ok {
@@ -74,10 +91,17 @@ func (l *Limiter) change(id string) error {
 
 // blocked refuses who has guessed too often. It counts nothing: guessed does, for what was wrong.
 func (l *Limiter) blocked(key string) error {
+	if key == "" {
+		return nil
+	}
 	if retry, full := l.guesses.Full(key); full {
 		return tooMany(retry)
 	}
 	return nil
 }
 
-func (l *Limiter) guessed(key string) { l.guesses.Take(key) }
+func (l *Limiter) guessed(key string) {
+	if key != "" {
+		l.guesses.Take(key)
+	}
+}

@@ -24,7 +24,8 @@ type verifyBody struct {
 // verifyUser answers whether a token, or a one-time password in its place, is that of a local user. No other route takes
 // a one-time password.
 func (a *API) verifyUser(c *call) error {
-	q := attempt{secret: c.token, user: c.arg("username"), remote: c.remote(), key: limit.Address(c.from)}
+	user := c.arg("username")
+	q := attempt{secret: c.token, user: user, remote: c.remote(), key: a.o.Limiter.guesser(c.from, user)}
 	v, err := a.attempt(c, &q)
 	if err != nil {
 		return err
