@@ -19,7 +19,7 @@ func setUpLogin(ctx context.Context, w *world) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, w.exe, "gen", loginName, "--issuer", w.issuer, "--flow", "code", "--no-url-call",
-		"--prompt", "none", "--scope", "openid offline_access wlcg.groups storage.read:/ compute.create")
+		"--prompt", "none", "--scope", "openid profile offline_access wlcg.groups storage.read:/ compute.create")
 	cmd.Env, cmd.Dir = w.environment(), w.dir
 	pipe, err := cmd.StderrPipe()
 	if err != nil {

@@ -44,10 +44,14 @@ func (c *Cmd) Run(ctx context.Context, env *cli.Env) error {
 	keep := false
 	defer func() { w.end(keep) }()
 	begin := env.Now()
-	for _, s := range journey() {
+	login, why := loginSteps(ctx, w)
+	for _, s := range append(journey(), login...) {
 		if err := w.take(ctx, s); err != nil {
 			return cli.Fail(cli.No, fmt.Errorf("%s: %w", s.what, err), w.hint())
 		}
+	}
+	if why != "" {
+		fmt.Fprintf(env.Stdout, "  %s\n", w.dim(cli.Printable("not shown: logging in by ssh: "+why)))
 	}
 	fmt.Fprintf(env.Stdout, "%s in %.1f s\n", w.bold("all steps are true"), env.Now().Sub(begin).Seconds())
 	if keep = c.Keep; keep {

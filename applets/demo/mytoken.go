@@ -40,6 +40,8 @@ type site struct {
 	begun   time.Time // of the mytoken's clauses
 	mytoken string    // file of the person's
 	sub     string    // file of the sub-job's
+
+	loginWeb, loginSSH string // addresses of the login node
 }
 
 // The client that the mytoken server is at the provider.
@@ -73,21 +75,28 @@ func (w *world) prepareSite(ctx context.Context) error {
 	if s.net != nil {
 		host = s.net.host
 	}
-	ln, err := net.Listen("tcp", netip.AddrPortFrom(host, 0).String())
-	if err != nil {
-		return err
+	for _, where := range []*string{&s.url, &s.loginWeb, &s.loginSSH} {
+		ln, err := net.Listen("tcp", netip.AddrPortFrom(host, 0).String())
+		if err != nil {
+			return err
+		}
+		*where = ln.Addr().String()
+		if err := ln.Close(); err != nil {
+			return err
+		}
 	}
-	s.url = "https://" + ln.Addr().String()
-	if err := ln.Close(); err != nil {
-		return err
-	}
+	s.url = "https://" + s.url
 	if err := w.certify(host); err != nil {
 		return fmt.Errorf("make a certificate: %w", err)
 	}
-	secret := rand.Text()
+	clients := strings.ReplaceAll(serverClient, "URL", s.url)
+	if w.login != nil {
+		clients += loginClient(s.loginWeb)
+	}
 	return errors.Join(
-		w.writeFile("mytoken-client", secret+"\n"),
-		w.writeFile("clients.yaml", strings.ReplaceAll(serverClient, "URL", s.url)))
+		w.writeFile("mytoken-client", rand.Text()+"\n"),
+		w.writeFile("login-client", rand.Text()+"\n"),
+		w.writeFile("clients.yaml", clients))
 }
 
 func (w *world) writeFile(name, text string) error {

@@ -35,7 +35,8 @@ type world struct {
 	verifier  string   // its URL
 	fileToken []byte   // one for the service behind it; never printed, wiped at the end
 
-	site site
+	site  site
+	login *loginNode // nil: no login node
 }
 
 const (
@@ -135,14 +136,19 @@ type process struct {
 
 // start runs a role in the background with its output in a log file.
 func (w *world) start(role string, args ...string) (*process, error) {
+	cmd := exec.Command(w.exe, append([]string{role}, args...)...)
+	cmd.Env, cmd.Dir = w.environment(), w.dir
+	return w.background(role, cmd)
+}
+
+// background runs a command in the background with its output in a log file.
+func (w *world) background(role string, cmd *exec.Cmd) (*process, error) {
 	logPath := filepath.Join(w.dir, "log", role+".log")
 	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer logFile.Close()
-	cmd := exec.Command(w.exe, append([]string{role}, args...)...)
-	cmd.Env, cmd.Dir = w.environment(), w.dir
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	detach(cmd)
 	if err := cmd.Start(); err != nil {
@@ -206,6 +212,7 @@ func (w *world) end(keep bool) {
 	if keep {
 		return
 	}
+	defer w.login.close()
 	for _, p := range slices.Backward(w.procs) {
 		_ = interrupt(p.cmd.Process)
 	}
