@@ -36,7 +36,7 @@ func (o *others) add(ln net.Listener, h http.Handler, what string) {
 }
 
 // openOthers makes the listeners for metrics and for the officer.
-func (d *server) openOthers(s *settings) (o *others, err error) {
+func (d *server) openOthers(s *settings, handed map[string]net.Listener) (o *others, err error) {
 	o = &others{}
 	defer func() {
 		if err != nil {
@@ -55,11 +55,11 @@ func (d *server) openOthers(s *settings) (o *others, err error) {
 		mux.HandleFunc("GET "+readyPath, d.ready)
 		o.add(ln, mux, "metrics")
 	}
-	if s.control != "" {
-		ln, err := sock.Listen(s.control, sock.ListenOptions{Mode: 0o600})
-		if err != nil {
-			return o, fmt.Errorf("control socket: %w", err)
-		}
+	ln, err := ownSocket(handed, controlName, s.control)
+	if err != nil {
+		return o, fmt.Errorf("control socket: %w", err)
+	}
+	if ln != nil {
 		o.add(admitting{ln}, d.controlHandler(), "control")
 	}
 	return o, nil

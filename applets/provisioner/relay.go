@@ -90,12 +90,11 @@ func newRelay(env *cli.Env, s *relaySettings) (n *node, err error) {
 // open makes the sockets, which comes last: who finds one is answered.
 func (n *node) open() error {
 	s := n.settings
-	err := makeSocketDir(s.login)
+	var handed map[string]net.Listener
+	var err error
+	n.users, handed, err = openSockets(n.env, s.listen, map[string]string{loginName: s.login})
 	if err == nil {
-		n.login, err = sock.Listen(s.login, sock.ListenOptions{Mode: 0o600})
-	}
-	if err == nil && len(s.listen) > 0 {
-		n.users, err = listen.Open(s.listen, listen.Options{Getenv: n.env.Getenv, Log: n.log})
+		n.login, err = ownSocket(handed, loginName, s.login)
 	}
 	if err == nil && s.metrics != "" {
 		n.numbers, err = net.Listen("tcp", s.metrics)
@@ -117,13 +116,11 @@ func (n *node) run(ctx context.Context, hup <-chan os.Signal) error {
 	g, serving := errgroup.WithContext(ctx)
 	g.Go(func() error { return login.Serve(serving, n.login, n.answer, login.ServeOptions{Log: n.log}) })
 	n.log.Info("listening", "op", "listen", "addr", "unix:"+n.settings.login, "for", "logins")
-	if n.users != nil {
-		for _, l := range n.users.List {
-			g.Go(func() error {
-				return httpd.Serve(serving, l, n.client.Handler(), httpd.Options{Log: n.log, MaxHeader: maxHeader})
-			})
-			n.log.Info("listening", "op", "listen", "addr", l.Name, "for", "requests")
-		}
+	for _, l := range n.users.List {
+		g.Go(func() error {
+			return httpd.Serve(serving, l, n.client.Handler(), httpd.Options{Log: n.log, MaxHeader: maxHeader})
+		})
+		n.log.Info("listening", "op", "listen", "addr", l.Name, "for", "requests")
 	}
 	if n.numbers != nil {
 		g.Go(func() error { return httpd.Serve(serving, n.numbers, n.page(), httpd.Options{Log: n.log}) })

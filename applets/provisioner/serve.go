@@ -154,20 +154,14 @@ func (d *server) openIssuers(s *settings) error {
 
 // open makes the sockets, which comes last: who finds one is answered.
 func (d *server) open(s *settings) error {
+	var handed map[string]net.Listener
 	var err error
-	for _, path := range []string{s.login, s.control} {
-		if err == nil {
-			err = makeSocketDir(path)
-		}
+	d.sockets, handed, err = openSockets(d.env, s.listen, map[string]string{loginName: s.login, controlName: s.control})
+	if err == nil {
+		d.login, err = ownSocket(handed, loginName, s.login)
 	}
 	if err == nil {
-		d.sockets, err = listen.Open(s.listen, listen.Options{Getenv: d.env.Getenv, Log: d.log})
-	}
-	if err == nil {
-		d.others, err = d.openOthers(s)
-	}
-	if err == nil && s.login != "" {
-		d.login, err = sock.Listen(s.login, sock.ListenOptions{Mode: 0o600})
+		d.others, err = d.openOthers(s, handed)
 	}
 	if err == nil {
 		d.relays, err = d.openRelays(s)
