@@ -174,6 +174,7 @@ func (s *site) kill(cmd *exec.Cmd) {
 type answer struct {
 	status int
 	body   string
+	again  bool // it says that asking again may help
 }
 
 func (a answer) String() string { return fmt.Sprintf("%d %s", a.status, a.body) }
@@ -197,6 +198,11 @@ func (s *site) ask(method, path, authorization string) answer {
 	if authorization != "" {
 		r.Header.Set("Authorization", authorization)
 	}
+	return s.send(r)
+}
+
+// send does a request; an answer without a status is none.
+func (s *site) send(r *http.Request) answer {
 	client := http.Client{Timeout: 30 * time.Second}
 	resp, err := client.Do(r)
 	if err != nil {
@@ -205,9 +211,9 @@ func (s *site) ask(method, path, authorization string) answer {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
-		s.t.Fatal(err)
+		return answer{body: err.Error()}
 	}
-	return answer{resp.StatusCode, strings.TrimSpace(string(b))}
+	return answer{resp.StatusCode, strings.TrimSpace(string(b)), resp.Header.Get("Retry-After") != ""}
 }
 
 // get is a request with an access token.
