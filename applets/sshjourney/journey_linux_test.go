@@ -107,29 +107,6 @@ func (j *journey) as(user string, args ...string) *exec.Cmd {
 	return j.Command("setpriv", append(words, args...)...)
 }
 
-// startWorker starts "provisioner worker" with the text of its configuration, and waits for its socket.
-func (j *journey) startWorker(config string) *exec.Cmd {
-	j.t.Helper()
-	j.Write("/etc/oidcbox/worker.yaml", config, 0o600)
-	cmd := j.oidcbox("provisioner", "worker", "--config", "/etc/oidcbox/worker.yaml")
-	j.Background("worker", cmd)
-	j.awaitSocket("/run/oidcbox/worker.sock")
-	return cmd
-}
-
-// startServe starts "provisioner serve" as its own user with the text of its configuration, and waits for its login
-// socket.
-func (j *journey) startServe(config string) *exec.Cmd {
-	j.t.Helper()
-	j.Write("/etc/oidcbox/provisioner.yaml", config, 0o644)
-	j.Run("install", "-d", "-o", serveUser, "-g", serveUser, "-m", "0755", "/run/oidcbox")
-	j.Run("install", "-d", "-o", serveUser, "-g", serveUser, "-m", "0700", "/var/lib/oidcbox/provisioner")
-	cmd := j.as(serveUser, "provisioner", "serve", "--config", "/etc/oidcbox/provisioner.yaml")
-	j.Background("serve", cmd)
-	j.awaitSocket("/run/oidcbox/login.sock")
-	return cmd
-}
-
 // awaitSocket waits until somebody listens at a socket of the host.
 func (j *journey) awaitSocket(path string) {
 	j.t.Helper()

@@ -57,6 +57,7 @@ issuers:
   ISSUER:
     users: ANYONE
     cache: 1s
+    scopes: [openid, profile, email, eduperson_entitlement, eduperson_assurance]
     login: {name: Example AAI, client_id: ssh, client_secret_file: op-secret}
 accounts: {assurance: "*", min_uid: FIRST, max_uid: LAST, min_gid: FIRST, max_gid: LAST}
 groups: {fallback: federated, primary: federated}
