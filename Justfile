@@ -49,6 +49,10 @@ bench-verify *args:
 bench-mytoken *args:
     .ci/bench-mytoken {{args}}
 
+# logins by ssh: with a plain key, by the wrapper, and what PAM's helper takes of it (root)
+bench-ssh *args:
+    .ci/bench-ssh {{args}}
+
 # the PostgreSQL store beside the same statements by hand
 bench-pgstore:
     go test -run '^$' -bench BesideRaw -benchtime 1x ./store/pgstore
