@@ -132,8 +132,10 @@ func (c *cue) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !exists {
 			c.j.AddUser(user, "", "--comment", identity(c.j.t, user))
 		}
-		answer(200, map[string]any{"state": "deployed", "message": "User already existed.",
-			"credentials": map[string]string{"ssh_user": user}})
+		answer(200, map[string]any{
+			"state": "deployed", "message": "User already existed.",
+			"credentials": map[string]string{"ssh_user": user},
+		})
 	case "/user/generate_otp":
 		if c.forms && r.Method == http.MethodPost && r.URL.Query().Get("form") == "oxp" {
 			p := string(form.New())

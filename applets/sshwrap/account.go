@@ -104,7 +104,8 @@ func (s *session) noUser(err error) error {
 	var refused *sshlogin.CallError
 	if s.compat && errors.As(err, &refused) {
 		s.env.Note("error: %v", err)
-		return cli.Fail(cli.No, errors.New("Failed to get ssh username"), "") //nolint:staticcheck // the original's words
+		//lint:ignore ST1005 the words are the original's
+		return cli.Fail(cli.No, errors.New("Failed to get ssh username"), "")
 	}
 	return err
 }
@@ -133,7 +134,8 @@ func (v *visit) password(ctx context.Context) (secret.Text, error) {
 		return otp, err
 	}
 	if n := v.held.text.Len(); n > maxPlain {
-		return secret.Text{}, cli.Fail(cli.No, fmt.Errorf("Sorry, your token is too long (%d >= 1024) and cannot be used for SSH "+ //nolint:staticcheck // the original's words
+		//lint:ignore ST1005 the words are the original's
+		return secret.Text{}, cli.Fail(cli.No, fmt.Errorf("Sorry, your token is too long (%d >= 1024) and cannot be used for SSH "+
 			"authentication: %w", n, err), "the administrator of the service can switch one-time passwords on")
 	}
 	return v.held.text.Clone(), nil

@@ -69,7 +69,8 @@ func (s *session) info(ctx context.Context, words []string, asJSON bool) error {
 		s.say("%v", err)
 	}
 	if len(sections) == 0 {
-		return cli.Fail(cli.NotFound, fmt.Errorf("No information available: %w", err), //nolint:staticcheck // the original's words
+		//lint:ignore ST1005 the words are the original's
+		return cli.Fail(cli.NotFound, fmt.Errorf("No information available: %w", err),
 			"name a host, or a token")
 	}
 	if asJSON {
@@ -97,8 +98,11 @@ func (s *session) aboutToken(ctx context.Context, svc *service, h held) []sectio
 	if !ok {
 		return out
 	}
-	out = append(out, section{"Information stored inside the provided Access Token", "token",
-		map[string]any{"header": c.header, "body": c.body, "signature": c.signature}, ""})
+	out = append(out, section{
+		"Information stored inside the provided Access Token", "token",
+		map[string]any{"header": c.header, "body": c.body, "signature": c.signature},
+		"",
+	})
 	if b, err := s.userinfo(ctx, c.issuer, h.text); err == nil {
 		out = append(out, section{"Information retrieved from userinfo endpoint", "userinfo", json.RawMessage(b), ""})
 	} else {

@@ -70,7 +70,8 @@ func (s *session) notFound(host string, err error) error {
 		return cli.Fail(cli.No, err, broken)
 	}
 	s.say("%v", err)
-	return cli.Fail(cli.NotFound, fmt.Errorf("No motley_cue service found on host '%s' on port 443, 8443 or 8080. "+ //nolint:staticcheck // the original's words
+	//lint:ignore ST1005 the words are the original's
+	return cli.Fail(cli.NotFound, fmt.Errorf("No motley_cue service found on host '%s' on port 443, 8443 or 8080. "+
 		"Please specify motley_cue endpoint via --mc-endpoint.", host), "")
 }
 

@@ -79,7 +79,8 @@ func (s *session) noToken(svc *service) error {
 	for _, p := range svc.info.Providers {
 		issuers = append(issuers, p.Issuer)
 	}
-	err := errors.New("No Access Token found.") //nolint:staticcheck // the original's words
+	//lint:ignore ST1005 the words are the original's
+	err := errors.New("No Access Token found.")
 	if len(issuers) > 0 {
 		err = fmt.Errorf("%w The service takes tokens of: %s", err, strings.Join(issuers, ", "))
 	}

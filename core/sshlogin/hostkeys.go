@@ -3,7 +3,7 @@ package sshlogin
 import (
 	"bytes"
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // what known_hosts hashes names with
+	"crypto/sha1" // what known_hosts hashes names with
 	"encoding/base64"
 	"encoding/binary"
 	"path"

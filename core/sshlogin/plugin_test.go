@@ -60,8 +60,12 @@ func TestServePlugin(t *testing.T) {
 		refuse  error
 		err     error
 	}{
-		{"logs_in", [][]byte{begin, ki, ask(1, "Password: ", false), ask(0), packet(6)},
-			[][]byte{began, accepted, packet(21, 1, "hunter2"), packet(21, 0)}, nil, nil},
+		{
+			"logs_in",
+			[][]byte{begin, ki, ask(1, "Password: ", false), ask(0), packet(6)},
+			[][]byte{began, accepted, packet(21, 1, "hunter2"), packet(21, 0)},
+			nil, nil,
+		},
 		{"pam_module's_prompt", [][]byte{begin, ki, ask(1, "Access Token:", false)}, [][]byte{began, accepted, packet(21, 1, "hunter2")}, nil, nil},
 		{"second_question_is_the_person's", [][]byte{
 			begin, ki, ask(1, "Password: ", false), ask(1, "Password: ", false), packet(23, 1, "typed"), packet(7),
@@ -69,8 +73,12 @@ func TestServePlugin(t *testing.T) {
 		{"second_factor_in_the_same_request", [][]byte{
 			begin, ki, ask(3, "Name: ", true, "Password: ", false, "Code: ", false), packet(23, 2, "n", "c"), packet(6),
 		}, [][]byte{began, accepted, packet(22, "", "", "", 2, "Name: ", true, "Code: ", false), packet(21, 3, "n", "hunter2", "c")}, nil, nil},
-		{"visible_question_gets_no_secret", [][]byte{begin, ki, ask(1, "Password: ", true), packet(23, 1, "x")},
-			[][]byte{began, accepted, packet(22, "", "", "", 1, "Password: ", true), packet(21, 1, "x")}, nil, nil},
+		{
+			"visible_question_gets_no_secret",
+			[][]byte{begin, ki, ask(1, "Password: ", true), packet(23, 1, "x")},
+			[][]byte{began, accepted, packet(22, "", "", "", 1, "Password: ", true), packet(21, 1, "x")},
+			nil, nil,
+		},
 		{"other_method", [][]byte{begin, packet(3, "password"), ki, packet(7)}, [][]byte{began, packet(5, ""), accepted}, nil, nil},
 		{"newer_putty", [][]byte{packet(1, 9, "h", 22, "")}, [][]byte{began}, nil, nil},
 		{"refused", [][]byte{begin}, [][]byte{packet(8, "no account")}, errors.New("no account"), nil},
