@@ -73,6 +73,10 @@ func All() []cli.Role {
 			Name: "provisioner", Also: []string{"motley-cue"},
 			Sum: "give people with a federated identity an account for ssh", New: provisioner.New,
 		},
+		{
+			Name: "feudal", Also: []string{"feudal-adapter"}, Upstream: []string{"feudal-adapter"}, Plain: true,
+			Sum: "ask the provisioner in the form of the feudal adapter", New: provisioner.NewFeudal,
+		},
 		{Name: "verifier", Sum: "say yes or no to a token", New: verifier.New},
 		{Name: "pam", Brief: true, Sum: "let PAM ask whether a secret opens an account", New: pam.New},
 		{Name: "ssh", Sum: "log in by ssh with an access token", New: sshwrap.NewSSH},

@@ -50,7 +50,7 @@ func tiers() [][]string {
 		{"core/token/gate"},
 		{"core/token/httpauth", "core/token/introspection", "core/token/issuers"},
 		{"core/account/provision"},
-		{"core/account/httpapi", "core/account/approval"},
+		{"core/account/httpapi", "core/account/approval", "core/account/feudal"},
 		{"core/account/pages"},
 		{"core/token/forward"},
 		{"core/oidc/issuer/issuertest", "core/oidc/custody", "core/mytoken", "core/token/remote"},

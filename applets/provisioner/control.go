@@ -137,6 +137,7 @@ func (d *server) controlHandler() http.Handler {
 	})
 	handle("POST "+jobsPath, d.bulk)
 	handle("POST "+rebuildPath, d.rebuild)
+	handle("POST "+feudalPath, d.feudal)
 	handle("POST "+mailPath, func(r *http.Request, g *generation, _ []byte) (any, error) {
 		if g.office == nil {
 			return nil, errNoOffice

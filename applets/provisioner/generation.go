@@ -13,6 +13,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/account/approval"
 	"github.com/oidcbox/oidcbox/core/account/httpapi"
+	"github.com/oidcbox/oidcbox/core/account/names"
 	"github.com/oidcbox/oidcbox/core/account/otp"
 	"github.com/oidcbox/oidcbox/core/account/provision"
 	"github.com/oidcbox/oidcbox/core/config"
@@ -33,6 +34,8 @@ type generation struct {
 	handler http.Handler
 	users   map[string]*policy.Policy // by issuer
 	office  *approval.Office          // nil: nobody is told of requests
+	claims  provision.ClaimRules
+	names   names.External // nil: names are made here
 
 	stop    context.CancelFunc // of what runs beside requests; nil: nothing does
 	running sync.WaitGroup
@@ -56,6 +59,9 @@ func (g *generation) End() {
 		g.running.Wait()
 	}
 	g.gate.Close()
+	if directory, ok := g.names.(interface{ Close() }); ok {
+		directory.Close()
+	}
 }
 
 // notify tells the office of a request, where there is one.
@@ -77,7 +83,7 @@ func (d *server) build(s *settings) (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &generation{gate: judge, users: map[string]*policy.Policy{}}
+	g := &generation{gate: judge, users: map[string]*policy.Policy{}, claims: s.claims}
 	if err := d.mount(s, g); err != nil {
 		judge.Close()
 		return nil, err
@@ -116,9 +122,10 @@ func (d *server) mountDesk(s *settings, g *generation) error {
 	g.book = otp.New(d.state.Engine(), passwords)
 	rules := s.rules
 	var err error
-	if rules.Naming.External, err = s.source.open(); err != nil {
+	if g.names, err = s.source.open(); err != nil {
 		return err
 	}
+	rules.Naming.External = g.names
 	g.desk, err = provision.New(provision.Options{
 		Store: d.state.Engine(), System: d.system, Rules: rules, OTP: g.book, Notify: g.notify, Audit: d.recordAccount,
 		LoginInfo: s.info, Now: d.env.Now, Log: d.log,
