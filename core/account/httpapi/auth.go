@@ -236,8 +236,8 @@ func (a *API) person(who known) (provision.Subject, error) {
 	return subject, nil
 }
 
-// asking runs judge for the token of a request: who sent too many wrong ones is not looked at, and what is refused is in
-// the audit.
+// asking runs judge for the token of a request: who sent too many wrong ones is not looked at, and what is refused is
+// in the audit.
 func (a *API) asking(c *call, judge func() (known, error)) (known, error) {
 	key := a.o.Limiter.guesser(c.from, "")
 	if err := a.o.Limiter.blocked(key); err != nil {

@@ -87,8 +87,8 @@ func sealedBolt(b *testing.B) store.Engine {
 	return sealed.New(e, sealer)
 }
 
-// BenchmarkVerifyUser is one login asked over HTTP, with the state in a sealed file, beside a handler that does nothing,
-// and without HTTP.
+// BenchmarkVerifyUser is one login asked over HTTP, with the state in a sealed file, beside a handler that does
+// nothing, and without HTTP.
 func BenchmarkVerifyUser(b *testing.B) {
 	bed := newBedOn(b, sealedBolt(b), func(o *Options, p *provision.Options) { o.Audit, p.Fresh = nil, 0 })
 	token := bed.user("alice")

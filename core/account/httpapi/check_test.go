@@ -81,8 +81,7 @@ func (p *provider) bed(t *testing.T, edit func(*gate.Issuer)) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b *bed
-	b = newBed(t, func(o *Options, _ *provision.Options) {
+	return newBed(t, func(o *Options, _ *provision.Options) {
 		iss := gate.Issuer{
 			Issuer: verify.Issuer{URL: p.URL, Keys: jose.NewKeySet(keyOf().Public())}, Check: []gate.Mode{gate.Userinfo},
 			ClientID: "c", ClientSecret: secret.FromString("s"),
@@ -99,12 +98,12 @@ func (p *provider) bed(t *testing.T, edit func(*gate.Issuer)) *bed {
 		o.Gate = g
 		o.Issuers = []Issuer{{URL: p.URL, Audiences: []string{audience}, Users: mustPolicy(t, "IDENTIFIED")}}
 	})
-	return b
 }
 
 func (p *provider) token(b *bed, sub string) string { return b.sign(b.claims(sub).with("iss", p.URL)) }
 
-// TestRevoked: a token that its owner has revoked opens nothing a minute later, nor do passwords that were made with it.
+// TestRevoked: a token that its owner has revoked opens nothing a minute later, nor do passwords that were made with
+// it.
 func TestRevoked(t *testing.T) {
 	p := startProvider(t)
 	p.person = set{"sub": "alice", "preferred_username": "ally"}
@@ -126,7 +125,10 @@ func TestRevoked(t *testing.T) {
 	for _, secret := range []string{token, password, compat(token)} {
 		b.want(b.get("/verify_user?username=ally", secret), 401, unauthenticatedBody(noIdentity))
 	}
-	for _, path := range []string{"/user/get_status", "/user/deploy", "/user/suspend", "/user/generate_otp", "/info/authorisation"} {
+	for _, path := range []string{
+		"/user/get_status", "/user/deploy", "/user/suspend", "/user/generate_otp",
+		"/info/authorisation",
+	} {
 		b.want(b.get(path, token), 401, unauthenticatedBody(noIdentity))
 	}
 }
@@ -149,7 +151,10 @@ func TestIssuer_down(t *testing.T) {
 			t.Error("no Retry-After")
 		}
 	}
-	a := b.Login(t.Context(), login.Question{Phase: login.Auth, User: name, Secret: secret.FromString(compat(token)), Remote: "192.0.2.1"})
+	a := b.Login(t.Context(), login.Question{
+		Phase: login.Auth, User: name,
+		Secret: secret.FromString(compat(token)), Remote: "192.0.2.1",
+	})
 	if a.Allowed || !strings.Contains(a.Reason, "could not be asked") {
 		t.Errorf("%+v", a)
 	}
@@ -160,7 +165,10 @@ func TestIssuer_down(t *testing.T) {
 	}
 	p.set(func() { p.offline = false })
 	b.pass(5 * time.Minute)
-	a = b.Login(t.Context(), login.Question{Phase: login.Auth, User: name, Secret: secret.FromString(compat(token)), Remote: "192.0.2.1"})
+	a = b.Login(t.Context(), login.Question{
+		Phase: login.Auth, User: name,
+		Secret: secret.FromString(compat(token)), Remote: "192.0.2.1",
+	})
 	if !a.Allowed {
 		t.Errorf("afterwards, with the password that was not burnt: %+v", a)
 	}
@@ -171,7 +179,10 @@ func TestOpaque(t *testing.T) {
 	p := startProvider(t)
 	b := p.bed(t, func(i *gate.Issuer) { i.Check, i.Opaque = []gate.Mode{gate.Introspection}, true })
 	p.set(func() {
-		p.opaque = set{"active": true, "sub": "alice", "iss": p.URL, "aud": audience, "exp": b.clock().Unix() + 600, "token_type": "Bearer", "given_name": "Alice"}
+		p.opaque = set{
+			"active": true, "sub": "alice", "iss": p.URL, "aud": audience, "exp": b.clock().Unix() + 600,
+			"token_type": "Bearer", "given_name": "Alice",
+		}
 	})
 	name := b.deployed("opaque-token")
 	b.wantVerified("opaque-token", name, "deployed", true)
@@ -180,7 +191,10 @@ func TestOpaque(t *testing.T) {
 	p.set(func() { p.opaque = set{"active": false} })
 	b.want(b.get("/user/get_status", "another-token"), 401, unauthenticatedBody(noIdentity))
 	p.set(func() {
-		p.opaque = set{"active": true, "sub": "alice", "iss": p.URL, "aud": "https://elsewhere", "exp": b.clock().Unix() + 600, "token_type": "Bearer", "given_name": "Alice"}
+		p.opaque = set{
+			"active": true, "sub": "alice", "iss": p.URL, "aud": "https://elsewhere",
+			"exp": b.clock().Unix() + 600, "token_type": "Bearer", "given_name": "Alice",
+		}
 	})
 	if r := b.get("/user/get_status", "third-token"); r.status != 403 || !strings.Contains(r.body, "Forbidden") {
 		t.Errorf("a token for somebody else: %d %s", r.status, r.body)

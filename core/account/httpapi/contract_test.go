@@ -25,11 +25,23 @@ func TestContract_routes(t *testing.T) {
 		path   string
 		status int
 	}{
-		{"/", 200}, {"/info", 200}, {"/info/op?url=" + url.QueryEscape(opURL), 200}, {"/info/authorisation", 200},
-		{"/user", 200}, {"/user/get_status", 200}, {"/user/deploy", 200}, {"/user/generate_otp", 200},
-		{"/verify_user?username=alice", 200}, {"/admin", 200}, {"/user/suspend", 200},
-		{"/admin/suspend?sub=a&iss=b", 403}, {"/admin/resume?sub=a&iss=b", 403}, {"/privacy", 404},
-		{"/nowhere", 404}, {"/user/nowhere", 404}, {"/v2/user", 404},
+		{"/", 200},
+		{"/info", 200},
+		{"/info/op?url=" + url.QueryEscape(opURL), 200},
+		{"/info/authorisation", 200},
+		{"/user", 200},
+		{"/user/get_status", 200},
+		{"/user/deploy", 200},
+		{"/user/generate_otp", 200},
+		{"/verify_user?username=alice", 200},
+		{"/admin", 200},
+		{"/user/suspend", 200},
+		{"/admin/suspend?sub=a&iss=b", 403},
+		{"/admin/resume?sub=a&iss=b", 403},
+		{"/privacy", 404},
+		{"/nowhere", 404},
+		{"/user/nowhere", 404},
+		{"/v2/user", 404},
 	} {
 		for _, prefix := range []string{"", "/api", "/api/v1"} {
 			path, query, _ := strings.Cut(c.path, "?")
@@ -65,7 +77,10 @@ func TestContract_routes(t *testing.T) {
 
 func TestContract_methods(t *testing.T) {
 	b := newBed(t)
-	for _, path := range []string{"/", "/info", "/info/op", "/user", "/user/get_status", "/verify_user", "/privacy", "/api/v1/info"} {
+	for _, path := range []string{
+		"/", "/info", "/info/op", "/user", "/user/get_status", "/verify_user",
+		"/privacy", "/api/v1/info",
+	} {
 		for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS"} {
 			r := b.send(method, path, "")
 			b.want(r, 405, noMethod)
@@ -77,7 +92,10 @@ func TestContract_methods(t *testing.T) {
 			t.Errorf("HEAD %s: %d", path, r.status)
 		}
 	}
-	for _, path := range []string{"/user/deploy", "/user/suspend", "/user/generate_otp", "/admin/suspend", "/admin/resume"} {
+	for _, path := range []string{
+		"/user/deploy", "/user/suspend", "/user/generate_otp", "/admin/suspend",
+		"/admin/resume",
+	} {
 		r := b.send("PUT", path, "")
 		b.want(r, 405, noMethod)
 		if allow := r.header.Get("Allow"); allow != "GET, POST" {
@@ -207,8 +225,18 @@ func TestContract_who_asks(t *testing.T) {
 		{"an_empty_header", []string{""}, 403, `{"detail":"Not authenticated"}`},
 		{"a_scheme_alone", []string{"Bearer"}, 403, `{"detail":"Not authenticated"}`},
 		{"another_scheme", []string{"Basic YTpi"}, 403, `{"detail":"Invalid authentication credentials"}`},
-		{"two_headers", []string{"Bearer " + token, "Bearer " + token}, 403, `{"detail":"Invalid authentication credentials"}`},
-		{"scheme_in_lower_case", []string{"bearer " + token}, 200, `{"state":"not_deployed","message":"No message","credentials":{}}`},
+		{
+			"two_headers",
+			[]string{"Bearer " + token, "Bearer " + token},
+			403,
+			`{"detail":"Invalid authentication credentials"}`,
+		},
+		{
+			"scheme_in_lower_case",
+			[]string{"bearer " + token},
+			200,
+			`{"state":"not_deployed","message":"No message","credentials":{}}`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) { b.want(header(c.header...), c.status, c.body) })
 	}
@@ -220,12 +248,30 @@ func TestContract_who_asks(t *testing.T) {
 	}{
 		{"no_jwt", "opaque", 401, unauthenticatedBody("User identity could not be determined")},
 		{"a_one_time_password", compat(token), 401, unauthenticatedBody("User identity could not be determined")},
-		{"no_issuer", b.sign(b.claims("a").with("iss", nil)), 401, unauthenticatedBody("Could not verify JWT: No 'iss' claim in body")},
-		{"an_issuer_that_is_no_url", b.sign(b.claims("a").with("iss", "x")), 401, unauthenticatedBody("Could not verify JWT: No 'iss' claim in body")},
-		{"an_issuer_of_others", b.sign(b.claims("a").with("iss", "https://evil.example")), 401, unauthenticatedBody("Issuer is not trusted: https://evil.example")},
-		{"an_issuer_with_another_slash", b.sign(b.claims("a").with("iss", opURL+"/")), 401, unauthenticatedBody("Issuer is not trusted: " + opURL + "/")},
-		{"expired", b.sign(b.claims("a").with("exp", now-3600).with("iat", now-7200)), 401, unauthenticatedBody("Could not verify JWT: Signature has expired")},
-		{"forged", token[:len(token)-4] + "AAAA", 401, unauthenticatedBody("Could not verify JWT: Signature verification failed")},
+		{
+			"no_issuer", b.sign(b.claims("a").with("iss", nil)), 401,
+			unauthenticatedBody("Could not verify JWT: No 'iss' claim in body"),
+		},
+		{
+			"an_issuer_that_is_no_url", b.sign(b.claims("a").with("iss", "x")), 401,
+			unauthenticatedBody("Could not verify JWT: No 'iss' claim in body"),
+		},
+		{
+			"an_issuer_of_others", b.sign(b.claims("a").with("iss", "https://evil.example")), 401,
+			unauthenticatedBody("Issuer is not trusted: https://evil.example"),
+		},
+		{
+			"an_issuer_with_another_slash", b.sign(b.claims("a").with("iss", opURL+"/")), 401,
+			unauthenticatedBody("Issuer is not trusted: " + opURL + "/"),
+		},
+		{
+			"expired", b.sign(b.claims("a").with("exp", now-3600).with("iat", now-7200)), 401,
+			unauthenticatedBody("Could not verify JWT: Signature has expired"),
+		},
+		{
+			"forged", token[:len(token)-4] + "AAAA", 401,
+			unauthenticatedBody("Could not verify JWT: Signature verification failed"),
+		},
 		{"no_subject", b.sign(b.claims("a").with("sub", nil)), 401, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -243,7 +289,10 @@ func TestContract_not_authorised(t *testing.T) {
 	stranger := b.sign(b.claims("eve").with("eduperson_entitlement", []string{"urn:geant:example.org:group:others"}))
 	elsewhere := b.sign(b.claims("eve").with("aud", "https://elsewhere.example"))
 	second := b.sign(b.claims("eve").with("aud", "second")) // which only the other issuer's tokens may be for
-	for _, path := range []string{"/user/get_status", "/user/deploy", "/user/suspend", "/user/generate_otp", "/verify_user?username=x"} {
+	for _, path := range []string{
+		"/user/get_status", "/user/deploy", "/user/suspend", "/user/generate_otp",
+		"/verify_user?username=x",
+	} {
 		for _, token := range []string{stranger, elsewhere, second} {
 			r := b.get(path, token)
 			o := r.object(t)
@@ -253,7 +302,8 @@ func TestContract_not_authorised(t *testing.T) {
 			}
 		}
 	}
-	if r := b.get("/user/get_status", b.sign(b.claims("eve").with("iss", otherURL).with("aud", "second"))); r.status != 200 {
+	if r := b.get("/user/get_status", b.sign(b.claims("eve").with("iss", otherURL).with("aud",
+		"second"))); r.status != 200 {
 		t.Errorf("second audience of the other issuer: %d %s", r.status, r.body)
 	}
 	r := b.get("/admin/suspend?sub=a&iss="+url.QueryEscape(opURL), b.user("alice"))
@@ -364,7 +414,8 @@ func TestContract_privacy(t *testing.T) {
 			t.Errorf("no %s in %s", want, r.body)
 		}
 	}
-	if r.status != 200 || !strings.HasPrefix(r.header.Get("Content-Type"), "text/html") || strings.Contains(r.body, "<script") {
+	if r.status != 200 || !strings.HasPrefix(r.header.Get("Content-Type"), "text/html") || strings.Contains(r.body,
+		"<script") {
 		t.Errorf("%d %s %s", r.status, r.header.Get("Content-Type"), r.body)
 	}
 	err = fs.ErrNotExist

@@ -17,8 +17,8 @@ import (
 	"github.com/oidcbox/oidcbox/core/account/provision"
 )
 
-// TestHostile_names: whatever is asked for as a local user, it is no user, and it comes to nobody's log in one piece that
-// a terminal would obey.
+// TestHostile_names: whatever is asked for as a local user, it is no user, and it comes to nobody's log in one piece
+// that a terminal would obey.
 func TestHostile_names(t *testing.T) {
 	b := newBed(t)
 	token := b.user("alice")
@@ -38,10 +38,14 @@ func TestHostile_names(t *testing.T) {
 // TestHostile_claims: texts of a token that come back in an answer are one JSON string.
 func TestHostile_claims(t *testing.T) {
 	b := newBed(t)
-	for _, sub := range []string{`"},{"`, "a\nb", "<script>alert(1)</script>", "\u202e", strings.Repeat("a", 255), "a@b@c"} {
+	for _, sub := range []string{
+		`"},{"`, "a\nb", "<script>alert(1)</script>", "\u202e", strings.Repeat("a", 255),
+		"a@b@c",
+	} {
 		token := b.sign(b.claims(sub).with("eduperson_entitlement", nil))
 		r := b.get("/user/get_status", token)
-		if o := r.object(t); r.status != 403 || o["error_description"] != "User "+sub+"@"+opURL+" does not meet requirements" {
+		if o := r.object(t); r.status != 403 ||
+			o["error_description"] != "User "+sub+"@"+opURL+" does not meet requirements" {
 			t.Errorf("%q: %d %s", sub, r.status, r.body)
 		}
 	}
@@ -71,15 +75,22 @@ func TestHostile_bytes(t *testing.T) {
 		{"encoded_twice", "GET /user%252fdeploy HTTP/1.1\r\nHost: h\r\n" + auth + "\r\n", 404},
 		{"a_nul", "GET /user%00 HTTP/1.1\r\nHost: h\r\n\r\n", 404},
 		{"a_bad_escape_in_the_query", "GET /verify_user?username=%zz HTTP/1.1\r\nHost: h\r\n" + auth + "\r\n", 400},
-		{"a_semicolon_in_the_query", "GET /verify_user?username=alice;username=root HTTP/1.1\r\nHost: h\r\n" + auth + "\r\n", 400},
+		{
+			"a_semicolon_in_the_query", "GET /verify_user?username=alice;username=root HTTP/1.1\r\nHost: h\r\n" + auth +
+				"\r\n", 400,
+		},
 		{"an_absolute_target", "GET http://evil/verify_user?username=alice HTTP/1.1\r\nHost: h\r\n" + auth + "\r\n", 200},
 		{"a_method_in_lower_case", "get /info HTTP/1.1\r\nHost: h\r\n\r\n", 405},
 		{"connect", "CONNECT evil:443 HTTP/1.1\r\nHost: evil:443\r\n\r\n", 405},
 		{"headers_of_2_MB", "GET /info HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("a", 2<<20) + "\r\n\r\n", 431},
-		{"two_lengths", "POST /user/deploy HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n" + auth + "\r\nab", 400},
+		{
+			"two_lengths", "POST /user/deploy HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n" + auth +
+				"\r\nab", 400,
+		},
 		{
 			"a_form_that_is_too_large", fmt.Sprintf("POST /admin/suspend HTTP/1.1\r\nHost: h\r\n"+
-				"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n", 80<<10) + auth + "\r\n" + strings.Repeat("a", 80<<10), 413,
+				"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n", 80<<10) + auth + "\r\n" +
+				strings.Repeat("a", 80<<10), 413,
 		},
 		{
 			"a_form_that_is_none", "POST /admin/suspend HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\n" +
@@ -170,7 +181,10 @@ func FuzzServe(f *testing.F) {
 		o.Limiter = NewLimiter(Rates{Guesses: Rate{1 << 40, time.Hour}, Changes: Rate{1 << 40, time.Hour}}, o.Now)
 	})
 	h := b.Handler()
-	for _, path := range []string{"/", "/api", "/info/op?url=x", "/verify_user?username=a", "/admin/suspend?sub=a&iss=b", "/admin/v1/accounts?limit=1"} {
+	for _, path := range []string{
+		"/", "/api", "/info/op?url=x", "/verify_user?username=a",
+		"/admin/suspend?sub=a&iss=b", "/admin/v1/accounts?limit=1",
+	} {
 		f.Add("GET", path, "Bearer x", "")
 		f.Add("POST", path, "Bearer eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln", "sub=a&iss=b")
 	}
@@ -202,7 +216,10 @@ func FuzzServe(f *testing.F) {
 
 // FuzzPrivacyPage: a statement brings no markup of its own.
 func FuzzPrivacyPage(f *testing.F) {
-	for _, s := range []string{"# a\n\n- b\n- c\n\n1. d", "[x](javascript:alert(1)) <b> **c** *d* `e`", "[a](https://b\"c)", "<https://x.y>"} {
+	for _, s := range []string{
+		"# a\n\n- b\n- c\n\n1. d", "[x](javascript:alert(1)) <b> **c** *d* `e`",
+		"[a](https://b\"c)", "<https://x.y>",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

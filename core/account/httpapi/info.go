@@ -26,8 +26,12 @@ type rootBody struct {
 func (a *API) root(c *call) error {
 	return c.json(http.StatusOK, rootBody{userAPI, "All endpoints are available via a bearer token.", ordered{
 		{"/info", "Service-specific information."},
-		{"/info/authorisation", "Authorisation information for specific OP; requires valid access token from a supported OP."},
-		{"/info/op", "Information about a specific OP specified via a query parameter 'url'; does not require an access token."},
+		{
+			"/info/authorisation", "Authorisation information for specific OP; requires valid access token from a supported OP.",
+		},
+		{
+			"/info/op", "Information about a specific OP specified via query parameter 'url'; needs no access token.",
+		},
 		{"/user", "User API; requires valid access token of an authorised user."},
 		{"/admin", "Admin API; requires valid access token of an authorised user with admin role."},
 		{"/verify_user", "Verifies if a given token belongs to a given local account via 'username'."},
@@ -98,7 +102,9 @@ func (a *API) makeInfo() ([]byte, error) {
 		{"login_info", ordered{
 			{"description", a.o.Login.Description}, {"login_help", a.o.Login.LoginHelp}, {"ssh_host", a.o.Login.SSHHost},
 		}},
-		{"supported_OPs", urls}, {"ops_info", ops}, {"otp_forms", forms},
+		{"supported_OPs", urls},
+		{"ops_info", ops},
+		{"otp_forms", forms},
 	})
 	return bytes.TrimSuffix(b, []byte("}")), err
 }

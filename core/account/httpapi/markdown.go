@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// privacyPage makes a page of a privacy statement in Markdown: headings, paragraphs, lists, links, emphasis and code. All
-// else stands there as it was written; HTML in it is text.
+// privacyPage makes a page of a privacy statement in Markdown: headings, paragraphs, lists, links, emphasis and code.
+// All else stands there as it was written; HTML in it is text.
 func privacyPage(markdown string) []byte {
 	var b strings.Builder
 	b.WriteString("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">" +
@@ -46,7 +46,8 @@ func (m *marked) line(line string) {
 		m.end()
 		return
 	}
-	if level := len(text) - len(strings.TrimLeft(text, "#")); level > 0 && level <= 6 && strings.HasPrefix(text[level:], " ") {
+	if level := len(text) - len(strings.TrimLeft(text, "#")); level > 0 && level <= 6 &&
+		strings.HasPrefix(text[level:], " ") {
 		m.end()
 		tag := "h" + string(rune('0'+level))
 		m.out.WriteString("<" + tag + ">" + inline(strings.Trim(text[level:], " #")) + "</" + tag + ">\n")

@@ -39,7 +39,10 @@ type node struct {
 
 func (n node) auth(t *testing.T, user, text string) login.Answer {
 	t.Helper()
-	return n.login(t.Context(), login.Question{Phase: login.Auth, User: user, Secret: secret.FromString(text), Remote: "192.0.2.7"})
+	return n.login(t.Context(), login.Question{
+		Phase: login.Auth, User: user, Secret: secret.FromString(text),
+		Remote: "192.0.2.7",
+	})
 }
 
 // clusters are the ways in which two nodes share what they know.
@@ -192,7 +195,8 @@ func TestNodes(t *testing.T) {
 			if got := b.auth(t, name, password); got.Allowed {
 				t.Errorf("%+v", got)
 			}
-			if got := b.login(t.Context(), login.Question{Phase: login.Account, User: name}); got.Allowed || got.State != "suspended" {
+			if got := b.login(t.Context(), login.Question{Phase: login.Account, User: name}); got.Allowed ||
+				got.State != "suspended" {
 				t.Errorf("account phase: %+v", got)
 			}
 			if r := a.api.post("/user/generate_otp?form=oxp", token); !strings.Contains(r.body, `"successful":false`) {

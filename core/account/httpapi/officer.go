@@ -42,7 +42,10 @@ func (a *API) officerRoutes() []route {
 			path: "/admin/v1/accounts", summary: "List accounts", answer: a.listAccounts, auth: true,
 			more: []string{"issuer", "vo", "state", "name", "after", "limit"},
 		},
-		{path: "/admin/v1/account", summary: "Show one account, by identity or local name", answer: a.showAccount, auth: true, params: id},
+		{
+			path: "/admin/v1/account", summary: "Show one account, by identity or local name", answer: a.showAccount,
+			auth: true, params: id,
+		},
 		{path: "/admin/v1/pending", summary: "Requests that wait for a decision", answer: a.listPending, auth: true},
 		{
 			path: "/admin/v1/who", summary: "Whose a token is", answer: a.whoToken, auth: true, post: true,

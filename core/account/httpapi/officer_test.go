@@ -40,10 +40,16 @@ func TestOfficer_sees_people_of_the_own_issuer(t *testing.T) {
 	b.deployed(b.sign(b.claims("zoe").with("iss", otherURL)))
 	zoe := identity(t, "zoe", otherURL)
 
-	if got, _ := namesIn(t, b.get("/admin/v1/accounts", b.officer())); !slices.Equal(got, []string{"alice", "bob", "carol"}) {
+	if got, _ := namesIn(t, b.get("/admin/v1/accounts", b.officer())); !slices.Equal(got, []string{
+		"alice", "bob",
+		"carol",
+	}) {
 		t.Errorf("the officer sees %v", got)
 	}
-	if got, _ := namesIn(t, b.get("/api/v1/admin/v1/accounts", b.chief())); !slices.Equal(got, []string{"alice", "bob", "carol", "zoe"}) {
+	if got, _ := namesIn(t, b.get("/api/v1/admin/v1/accounts", b.chief())); !slices.Equal(got, []string{
+		"alice",
+		"bob", "carol", "zoe",
+	}) {
 		t.Errorf("the chief sees %v", got)
 	}
 	got, next := namesIn(t, b.get("/admin/v1/accounts?limit=2", b.chief()))
@@ -54,10 +60,14 @@ func TestOfficer_sees_people_of_the_own_issuer(t *testing.T) {
 		!slices.Equal(got, []string{"carol", "zoe"}) {
 		t.Errorf("the second page is %v, then %q", got, next)
 	}
-	if got, _ := namesIn(t, b.get("/admin/v1/accounts?vo="+url.QueryEscape(memberOf)+"&name=bob", b.officer())); !slices.Equal(got, []string{"bob"}) {
+	if got, _ := namesIn(t, b.get("/admin/v1/accounts?vo="+url.QueryEscape(memberOf)+"&name=bob",
+		b.officer())); !slices.Equal(got, []string{"bob"}) {
 		t.Errorf("by VO and name: %v", got)
 	}
-	for _, path := range []string{"/admin/v1/accounts?state=x", "/admin/v1/accounts?limit=0", "/admin/v1/accounts?limit=1001", "/admin/v1/account"} {
+	for _, path := range []string{
+		"/admin/v1/accounts?state=x", "/admin/v1/accounts?limit=0",
+		"/admin/v1/accounts?limit=1001", "/admin/v1/account",
+	} {
 		if r := b.get(path, b.officer()); r.status != 400 {
 			t.Errorf("%s: %d %s", path, r.status, r.body)
 		}

@@ -63,7 +63,9 @@ func (r *route) operation(method, prefix string) ordered {
 	params := []ordered{}
 	for _, name := range slices.Concat(r.params, r.more) {
 		params = append(params, ordered{
-			{"name", name}, {"in", "query"}, {"required", slices.Contains(r.params, name)},
+			{"name", name},
+			{"in", "query"},
+			{"required", slices.Contains(r.params, name)},
 			{"schema", ordered{{"type", "string"}}},
 		})
 	}
@@ -88,7 +90,8 @@ func (a *API) getOpenAPI(c *call) error {
 }
 
 // pageCSP allows a page nothing but its own text and style.
-const pageCSP = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+const pageCSP = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'; " +
+	"base-uri 'none'"
 
 const docsPage = `<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">

@@ -17,8 +17,8 @@ type Proxies struct {
 	Unix     bool
 }
 
-// Client is where a request comes from: the peer, or what proxies that are believed say whom they had it from. It is the
-// zero address when nobody says.
+// Client is where a request comes from: the peer, or what proxies that are believed say whom they had it from. It is
+// the zero address when nobody says.
 func (p Proxies) Client(r *http.Request) netip.Addr {
 	client, ok := address(r.RemoteAddr)
 	if ok && !p.believes(client) || !ok && !p.Unix {

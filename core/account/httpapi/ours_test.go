@@ -194,7 +194,10 @@ func TestLimits(t *testing.T) {
 	})
 	t.Run("guesses_at_a_login_of_one_host_and_no_other", func(t *testing.T) {
 		ask := func(remote, user, text string) login.Answer {
-			return b.Login(t.Context(), login.Question{Phase: login.Auth, User: user, Secret: secret.FromString(text), Remote: remote})
+			return b.Login(t.Context(), login.Question{
+				Phase: login.Auth, User: user, Secret: secret.FromString(text),
+				Remote: remote,
+			})
 		}
 		for _, user := range []string{"a", "b", "c"} { // one guesser, whoever is tried
 			ask("192.0.2.1", user, strings.Repeat("0", 128))
@@ -282,14 +285,33 @@ func TestContract_failures_of_the_desk(t *testing.T) {
 		status     int
 		body       string
 	}{
-		{"rejection", "/user/deploy", &provision.Rejection{Message: low}, 401, `{"detail":"Reached state 'rejected': ` + low + `"}`},
-		{"failure", "/user/deploy", &provision.Failure{Message: "no disk"}, 500, `{"detail":"Reached state 'failed': no disk"}`},
-		{"anything_else", "/user/deploy", errBroken, 500, `{"detail":"Something went wrong when trying to reach state deployed"}`},
-		{"status", "/user/get_status", errBroken, 500, `{"detail":"Something went wrong when trying to reach state get_status"}`},
-		{"suspend", "/user/suspend", errBroken, 500, `{"detail":"Something went wrong when trying to reach state suspended"}`},
+		{
+			"rejection", "/user/deploy", &provision.Rejection{Message: low}, 401,
+			`{"detail":"Reached state 'rejected': ` + low + `"}`,
+		},
+		{
+			"failure", "/user/deploy", &provision.Failure{Message: "no disk"}, 500,
+			`{"detail":"Reached state 'failed': no disk"}`,
+		},
+		{
+			"anything_else", "/user/deploy", errBroken, 500,
+			`{"detail":"Something went wrong when trying to reach state deployed"}`,
+		},
+		{
+			"status", "/user/get_status", errBroken, 500,
+			`{"detail":"Something went wrong when trying to reach state get_status"}`,
+		},
+		{
+			"suspend", "/user/suspend", errBroken, 500, `{"detail":"Something went wrong when trying to reach state suspended"}`,
+		},
 		{"verify", "/verify_user?username=a", errBroken, 500, `{"detail":"Something went wrong."}`},
-		{"admin_suspend", "/admin/suspend" + who, errBroken, 500, `{"detail":"Something went wrong with admin action SUSPEND."}`},
-		{"admin_resume", "/admin/resume" + who, errBroken, 500, `{"detail":"Something went wrong with admin action RESUME."}`},
+		{
+			"admin_suspend", "/admin/suspend" + who, errBroken, 500,
+			`{"detail":"Something went wrong with admin action SUSPEND."}`,
+		},
+		{
+			"admin_resume", "/admin/resume" + who, errBroken, 500, `{"detail":"Something went wrong with admin action RESUME."}`,
+		},
 		{"otp", "/user/generate_otp", errBroken, 200, `{"supported":true,"successful":false}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -333,14 +355,16 @@ func TestPanic_is_contained(t *testing.T) {
 func TestJudge(t *testing.T) {
 	b := newBed(t)
 	who, err := b.Judge(t.Context(), secret.FromString(b.user("alice")))
-	if err != nil || who.ID != identity(t, "alice", opURL) || who.Person.PreferredUsername != "alice" || len(who.Entitlements) != 1 {
+	if err != nil || who.ID != identity(t, "alice", opURL) || who.Person.PreferredUsername != "alice" ||
+		len(who.Entitlements) != 1 {
 		t.Errorf("%+v, %v", who, err)
 	}
 	for status, token := range map[int]string{
 		401: "nonsense", 403: b.sign(b.claims("eve").with("eduperson_entitlement", nil)),
 	} {
 		var no *Error
-		if who, err := b.Judge(t.Context(), secret.FromString(token)); !errors.As(err, &no) || no.Status != status || who.ID != "" {
+		if who, err := b.Judge(t.Context(), secret.FromString(token)); !errors.As(err, &no) || no.Status != status ||
+			who.ID != "" {
 			t.Errorf("%+v, %v", who, err)
 		}
 	}
@@ -356,7 +380,8 @@ func TestOpenAPI_describes_what_is_there(t *testing.T) {
 	for path, item := range paths {
 		operations, _ := item.(map[string]any)
 		for method := range operations {
-			if r := b.send(strings.ToUpper(method), path, ""); r.status == 404 && path != "/api/privacy" && path != "/api/v1/privacy" || r.status == 405 {
+			if r := b.send(strings.ToUpper(method), path, ""); r.status == 404 && path != "/api/privacy" &&
+				path != "/api/v1/privacy" || r.status == 405 {
 				t.Errorf("%s %s: %d", method, path, r.status)
 			}
 		}

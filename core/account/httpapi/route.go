@@ -41,7 +41,9 @@ func (a *API) list() []route {
 		},
 		{path: "/user", summary: "What there is for users", answer: a.userRoot},
 		{path: "/user/get_status", summary: "State of the account", answer: a.getStatus, auth: true},
-		{path: "/user/deploy", summary: "Have an account, with the groups of now", answer: a.deploy, auth: true, change: true},
+		{
+			path: "/user/deploy", summary: "Have an account, with the groups of now", answer: a.deploy, auth: true, change: true,
+		},
 		{path: "/user/suspend", summary: "Stop the own account", answer: a.suspendSelf, auth: true, change: true},
 		{
 			path: "/user/generate_otp", summary: "Make a one-time password", answer: a.generateOTP, auth: true, change: true,
@@ -266,7 +268,8 @@ func (a *API) panicked(c *call, v any) {
 	if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so, too
 		panic(v)
 	}
-	a.o.Log.Error("request panicked", "err", fmt.Sprintf("panic with a value of type %T", v), "stack", string(debug.Stack()))
+	a.o.Log.Error("request panicked", "err", fmt.Sprintf("panic with a value of type %T", v), "stack",
+		string(debug.Stack()))
 	if c.w.code != 0 {
 		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 	}

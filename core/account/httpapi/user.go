@@ -128,8 +128,8 @@ func (a *API) generateOTP(c *call) error {
 	return c.json(http.StatusOK, body)
 }
 
-// makePassword makes a one-time password for who showed a token. Who is stopped gets none. The compatible form is also for
-// who has no account yet: clients ask for it before they deploy.
+// makePassword makes a one-time password for who showed a token. Who is stopped gets none. The compatible form is
+// also for who has no account yet: clients ask for it before they deploy.
 func (a *API) makePassword(ctx context.Context, c *call, who known, kind form.Kind, body *otpBody) error {
 	answer, err := a.o.Desk.Status(ctx, who.Subject)
 	if err != nil {

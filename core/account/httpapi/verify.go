@@ -21,8 +21,8 @@ type verifyBody struct {
 	Verified bool        `json:"verified"`
 }
 
-// verifyUser answers whether a token, or a one-time password in its place, is that of a local user. No other route takes
-// a one-time password.
+// verifyUser answers whether a token, or a one-time password in its place, is that of a local user. No other route
+// takes a one-time password.
 func (a *API) verifyUser(c *call) error {
 	user := c.arg("username")
 	q := attempt{secret: c.token, user: user, remote: c.remote(), key: a.o.Limiter.guesser(c.from, user)}
@@ -142,8 +142,8 @@ func (q *attempt) event(v provision.Verdict, err error) Event {
 	return e
 }
 
-// Login answers the PAM helper: with a secret whether it opens the door for that user, without one whether a user who was
-// let in otherwise may come in. Only a clear yes is one. Reason is for the log of the host.
+// Login answers the PAM helper: with a secret whether it opens the door for that user, without one whether a user who
+// was let in otherwise may come in. Only a clear yes is one. Reason is for the log of the host.
 func (a *API) Login(ctx context.Context, question login.Question) login.Answer {
 	switch question.Phase {
 	case login.Auth:

@@ -110,8 +110,8 @@ func (b *Book) Issue(ctx context.Context, id, name string) (Password, error) {
 	return b.IssueWith(ctx, id, name, secret.Text{})
 }
 
-// IssueWith is Issue for who showed an access token: the token is kept, to be judged again when the password is used. It
-// is not wiped.
+// IssueWith is Issue for who showed an access token: the token is kept, to be judged again when the password is used.
+// It is not wiped.
 func (b *Book) IssueWith(ctx context.Context, id, name string, token secret.Text) (Password, error) {
 	switch {
 	case !b.Offers(form.Own):

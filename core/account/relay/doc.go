@@ -1,6 +1,6 @@
-// Package relay lets the login nodes of a cluster share one provisioner: on a node Client takes the questions of the PAM
-// helper, and what users ask over HTTP, to the central server; there Handler answers them. A one-time password that was
-// made at one node is known at every other, because there is one book.
+// Package relay lets the login nodes of a cluster share one provisioner: on a node Client takes the questions of the
+// PAM helper, and what users ask over HTTP, to the central server; there Handler answers them. A one-time password
+// that was made at one node is known at every other, because there is one book.
 //
 // Both sides show certificates: the node believes the CA that it was given and nobody else, the server takes nodes by
 // name. A node is believed about where a login comes from, and about nothing else. Nothing is kept on a node, and

@@ -102,7 +102,8 @@ func startCenter(t testing.TB, s Server) *center {
 	}
 	soon := time.Now().Add(time.Hour)
 	config, err := Identity{
-		Certificate: c.ca.issue(t, "center.example.org", x509.ExtKeyUsageServerAuth, soon), Nodes: c.ca.pool(), Names: s.Names,
+		Certificate: c.ca.issue(t, "center.example.org", x509.ExtKeyUsageServerAuth, soon), Nodes: c.ca.pool(),
+		Names: s.Names,
 	}.TLS()
 	if err != nil {
 		t.Fatal(err)
@@ -225,11 +226,17 @@ func TestLogin_refuses(t *testing.T) {
 // TestLogin_takes_nothing_but_a_clear_yes from a server that is not itself.
 func TestLogin_takes_nothing_but_a_clear_yes(t *testing.T) {
 	answers := map[string]func(w http.ResponseWriter){
-		"nothing":             func(w http.ResponseWriter) {},
-		"a_yes_for_nobody":    func(w http.ResponseWriter) { _, _ = io.WriteString(w, `{"allowed":true}`+"\n") },
-		"a_line_without_end":  func(w http.ResponseWriter) { _, _ = io.WriteString(w, `{"allowed":true,"id":"a@b"}`) },
-		"something_behind_it": func(w http.ResponseWriter) { _, _ = io.WriteString(w, `{"allowed":true,"id":"a@b"} {}`+"\n") },
-		"another_member":      func(w http.ResponseWriter) { _, _ = io.WriteString(w, `{"allowed":true,"id":"a@b","x":1}`+"\n") },
+		"nothing":            func(w http.ResponseWriter) {},
+		"a_yes_for_nobody":   func(w http.ResponseWriter) { _, _ = io.WriteString(w, `{"allowed":true}`+"\n") },
+		"a_line_without_end": func(w http.ResponseWriter) { _, _ = io.WriteString(w, `{"allowed":true,"id":"a@b"}`) },
+		"something_behind_it": func(w http.ResponseWriter) {
+			_, _ = io.WriteString(w,
+				`{"allowed":true,"id":"a@b"} {}`+"\n")
+		},
+		"another_member": func(w http.ResponseWriter) {
+			_, _ = io.WriteString(w,
+				`{"allowed":true,"id":"a@b","x":1}`+"\n")
+		},
 		"a_yes_with_status_500": func(w http.ResponseWriter) {
 			w.WriteHeader(500)
 			_, _ = io.WriteString(w, `{"allowed":true,"id":"a@b"}`+"\n")
@@ -264,7 +271,11 @@ func TestLogin_takes_nothing_but_a_clear_yes(t *testing.T) {
 }
 
 func TestLogin_server_down_is_a_no(t *testing.T) {
-	c := startCenter(t, Server{Login: func(context.Context, login.Question) login.Answer { return login.Answer{Allowed: true, ID: "a@b"} }})
+	c := startCenter(t, Server{Login: func(context.Context,
+		login.Question,
+	) login.Answer {
+		return login.Answer{Allowed: true, ID: "a@b"}
+	}})
 	node := c.node(t, "node-a.example.org")
 	_ = c.ln.Close()
 	if a := node.Login(t.Context(), question("s")); a.Allowed || !strings.Contains(a.Reason, "central server") {
@@ -339,7 +350,8 @@ func TestHandler_passes_what_users_ask(t *testing.T) {
 	if err := json.Unmarshal(send(http.MethodGet, "/api/v1/info", "").Body.Bytes(), &told); err != nil {
 		t.Fatal(err)
 	}
-	if len(told["ssh_host_keys"]) != 1 || told["ssh_host_keys"][0] != "node-b" || told["supported_OPs"][0] != "https://op" {
+	if len(told["ssh_host_keys"]) != 1 || told["ssh_host_keys"][0] != "node-b" ||
+		told["supported_OPs"][0] != "https://op" {
 		t.Errorf("/info says %v", told)
 	}
 	if w := send(http.MethodGet, "/api", ""); w.Code != 307 || w.Header().Get("Location") != "/api/" {
@@ -357,7 +369,10 @@ func TestHandler_passes_what_users_ask(t *testing.T) {
 
 func TestNew_refuses(t *testing.T) {
 	pair := func() (*tls.Certificate, error) { return nil, nil }
-	for _, server := range []string{"", "http://h:1", "https://", "https://h/path", "https://u:p@h", "https://h?x=1", "h:1"} {
+	for _, server := range []string{
+		"", "http://h:1", "https://", "https://h/path", "https://u:p@h",
+		"https://h?x=1", "h:1",
+	} {
 		if _, err := New(Options{Server: server, Certificate: pair}); err == nil {
 			t.Errorf("%q is taken for a server", server)
 		}
