@@ -104,6 +104,7 @@ type API struct {
 	routes  map[string]*route
 	info    []byte // what stands in /info before the host keys
 	openAPI []byte
+	queue   chan struct{} // of requests that wait for their turn with an issuer
 }
 
 // New makes an API. The error is ErrOptions.
@@ -129,7 +130,9 @@ func New(o Options) (*API, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &API{o: o, issuers: map[string]*Issuer{}, service: o.Issuers[0].URL}
+	a := &API{
+		o: o, issuers: map[string]*Issuer{}, service: o.Issuers[0].URL, queue: make(chan struct{}, maxQueue),
+	}
 	for i := range o.Issuers {
 		iss := &o.Issuers[i]
 		if _, twice := a.issuers[iss.URL]; twice {

@@ -74,7 +74,7 @@ func (a *API) believe(ctx context.Context, token secret.Text) (known, error) {
 			service = said.Issuer
 		}
 	}
-	out, err := a.o.Gate.Check(ctx, gate.Presented{Token: token, Scheme: gate.Bearer}, service)
+	out, err := a.check(ctx, token, service)
 	if err != nil {
 		no := refused(gate.RefusalOf(err), read())
 		if no.Name == "Unauthenticated" && !signed(token) {

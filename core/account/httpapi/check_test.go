@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -198,5 +199,39 @@ func TestOpaque(t *testing.T) {
 	})
 	if r := b.get("/user/get_status", "third-token"); r.status != 403 || !strings.Contains(r.body, "Forbidden") {
 		t.Errorf("a token for somebody else: %d %s", r.status, r.body)
+	}
+}
+
+// TestCrowd: more people at once than the issuer may be asked about wait for their turn.
+func TestCrowd(t *testing.T) {
+	p := startProvider(t)
+	p.person = set{"sub": "alice"}
+	b := p.bed(t, func(i *gate.Issuer) { i.Rate = 20 })
+	stop := make(chan struct{})
+	var ticking sync.WaitGroup
+	ticking.Go(func() { // the bed's clock goes with the real one
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+				b.pass(10 * time.Millisecond)
+			}
+		}
+	})
+	var all sync.WaitGroup
+	for i := range 70 { // 40 may be asked about at once
+		token := b.sign(b.claims("alice").with("iss", p.URL).with("jti", strconv.Itoa(i)))
+		all.Go(func() {
+			if _, err := b.Judge(t.Context(), secret.FromString(token)); err != nil {
+				t.Errorf("%d: %v", i, err)
+			}
+		})
+	}
+	all.Wait()
+	close(stop)
+	ticking.Wait()
+	if n := p.count(); n != 70 {
+		t.Errorf("the issuer was asked %d times", n)
 	}
 }

@@ -26,7 +26,9 @@ type verifyBody struct {
 func (a *API) verifyUser(c *call) error {
 	user := c.arg("username")
 	q := attempt{secret: c.token, user: user, remote: c.remote(), key: a.o.Limiter.guesser(c.from, user)}
-	v, err := a.attempt(c, &q)
+	ctx, cancel := context.WithTimeout(c, loginTime)
+	defer cancel()
+	v, err := a.attempt(ctx, &q)
 	if err != nil {
 		return err
 	}
@@ -155,6 +157,8 @@ func (a *API) Login(ctx context.Context, question login.Question) login.Answer {
 }
 
 func (a *API) loginAuth(ctx context.Context, question login.Question) login.Answer {
+	ctx, cancel := context.WithTimeout(ctx, loginTime)
+	defer cancel()
 	q := attempt{
 		secret: question.Secret, user: question.User, remote: question.Remote, via: question.Via,
 		key: guessKey(question.Remote, question.User),
