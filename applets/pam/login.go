@@ -47,12 +47,30 @@ func (c *loginCmd) answer(ctx context.Context, env *cli.Env, wrong error) error 
 		h.write(phase, sevErr, "refused", wrong.Error())
 		return cli.Exit(cli.Usage)
 	}
-	ctx, cancel := context.WithTimeout(ctx, maxTime)
-	defer cancel()
-	if c.Config != "" && h.readIni(c.Config) != nil || h.serve(ctx, env, phase) != nil {
+	if c.Config != "" && h.readIni(c.Config) != nil || h.within(ctx, maxTime, env, phase) != nil {
 		return cli.Exit(cli.No)
 	}
 	return nil
+}
+
+// lastWord is how long after the time is up a phase may take to notice. Then nobody waits for it any more.
+const lastWord = 300 * time.Millisecond
+
+// within serves a phase and is back in time, whatever hangs: the process ends then, and the phase with it.
+func (h *helper) within(ctx context.Context, limit time.Duration, env *cli.Env, phase string) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- h.serve(ctx, env, phase) }()
+	late := time.NewTimer(limit + lastWord)
+	defer late.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-late.C:
+		h.write(phase, sevErr, "refused", login.ErrLate.Error())
+		return login.ErrLate
+	}
 }
 
 // helper is one question of PAM.

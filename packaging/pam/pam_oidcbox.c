@@ -3,6 +3,7 @@
  *
  *   auth    sufficient pam_oidcbox.so [helper=/path/to/oidcbox-pam] [config=FILE] [options of oidcbox-pam]
  *   account required   pam_oidcbox.so [the same]
+ *
  * Unlike pam_exec it gives the helper the whole secret. It parses nothing: its options go to the helper as they stand,
  * the secret goes through a pipe, and the helper's exit code is the answer.
  */
@@ -12,13 +13,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 #include <security/pam_ext.h>
 #include <security/pam_modules.h>
-
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
 #define PROMPT "Access Token:" /* clients compare with it: no blank behind it */
 #define MAX_ARGS 32
 #define WAIT_MS 5000           /* the helper itself ends after 3000; HELPER is the Makefile's */
@@ -29,13 +33,12 @@ static const char *const names[ITEMS] = {"PAM_USER", "PAM_SERVICE", "PAM_RHOST"}
 /* Only what may be called between fork and exec. */
 static void become_helper(char *const argv[], char *const envp[], int in)
 {
-	int null = open("/dev/null", O_RDWR);
-	long fd, last = sysconf(_SC_OPEN_MAX);
+	int fd, null = open("/dev/null", O_RDWR);
 
 	if (null < 0 || dup2(in, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
 		_exit(126);
-	for (fd = 3; fd < (last < 0 || last > 65536 ? 65536 : last); fd++)
-		close((int)fd);
+	for (fd = 3; fd < 65536 && syscall(SYS_close_range, fd, ~0U, 0U) < 0; fd++)
+		close(fd); /* before Linux 5.9 */
 	if (chdir("/") < 0 || setgid(getegid()) < 0 || setuid(geteuid()) < 0)
 		_exit(126);
 	execve(argv[0], argv, envp);
@@ -71,11 +74,8 @@ static int run_helper(char *const argv[], char *const envp[], const char *secret
 	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -1;
 	/* A pipe holds 64 KiB without a reader: a helper that dies cannot stop us with SIGPIPE. More is no secret. */
-	if (write(fds[1], secret, length) != (ssize_t)length || fcntl(fds[0], F_SETFL, 0) < 0) {
-		close(fds[0]);
-		close(fds[1]);
-		return -1;
-	}
+	if (write(fds[1], secret, length) != (ssize_t)length || fcntl(fds[0], F_SETFL, 0) < 0)
+		return close(fds[0]), close(fds[1]), -1;
 	close(fds[1]);
 	sigaction(SIGCHLD, &usual, &before);
 	pid = fork();
