@@ -93,13 +93,22 @@ func onThread(o owners, work func() error) error {
 	errs := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		if err := become(o); err != nil {
-			errs <- err
-			return
+		err := become(o)
+		if err == nil {
+			err = work()
 		}
-		errs <- work()
+		back()
+		errs <- err
 	}()
 	return <-errs
+}
+
+// back gives a thread that is about to end our own effective ids: userdel refuses while a thread of anybody's runs as the
+// user, and this one may be there for a moment longer.
+func back() {
+	const keep = ^uintptr(0)
+	_, _, _ = unix.RawSyscall(sysSetresuid, keep, uintptr(os.Getuid()), keep)
+	_, _, _ = unix.RawSyscall(sysSetresgid, keep, uintptr(os.Getgid()), keep)
 }
 
 // become changes the calling thread alone; the calls of package syscall would change all threads. With an effective uid

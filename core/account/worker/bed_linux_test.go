@@ -20,6 +20,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/account/names"
 	"github.com/oidcbox/oidcbox/core/account/sysuser"
 	"github.com/oidcbox/oidcbox/core/account/unixdir"
+	"github.com/oidcbox/oidcbox/core/secret/vault"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
 	"github.com/oidcbox/oidcbox/store/boltstore"
 	"github.com/oidcbox/oidcbox/testdata/services"
@@ -56,6 +57,9 @@ func TestMain(m *testing.M) {
 func playWorker(told string) error {
 	var p play
 	if err := json.Unmarshal([]byte(told), &p); err != nil {
+		return err
+	}
+	if err := vault.HardenProcess(); err != nil { // as the real one does: it changes what /proc shows of us
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
