@@ -3,7 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -52,7 +52,7 @@ func (d *Desk) Announce(ctx context.Context, n Node) ([]Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
-	slices.SortFunc(all, func(a, b Node) int { return strings.Compare(a.Name+"\x00"+a.ID, b.Name+"\x00"+b.ID) })
+	sort.Slice(all, func(i, j int) bool { return all[i].Name+"\x00"+all[i].ID < all[j].Name+"\x00"+all[j].ID })
 	return all, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/account/backend"
@@ -123,8 +124,8 @@ func (d *Desk) List(ctx context.Context, f Filter) ([]Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
-	slices.SortFunc(out, func(a, b Entry) int {
-		return slices.Compare([]string{a.Name, a.ID}, []string{b.Name, b.ID})
+	sort.Slice(out, func(i, j int) bool {
+		return slices.Compare([]string{out[i].Name, out[i].ID}, []string{out[j].Name, out[j].ID}) < 0
 	})
 	if f.Limit > 0 && len(out) > f.Limit {
 		out = out[:f.Limit]

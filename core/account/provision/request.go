@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/account/backend"
@@ -224,7 +225,7 @@ func (d *Desk) Pending(ctx context.Context) ([]Request, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
-	slices.SortFunc(out, func(a, b Request) int { return a.At.Compare(b.At) })
+	sort.Slice(out, func(i, j int) bool { return out[i].At.Before(out[j].At) })
 	return out, nil
 }
 
