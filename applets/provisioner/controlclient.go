@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/config"
 	"github.com/oidcbox/oidcbox/core/daemon"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
@@ -40,16 +42,35 @@ var (
 // office is a running server, asked over its control socket.
 type office struct{ control daemon.Control }
 
-// openOffice finds the server of a configuration.
+// openOffice finds the server of a configuration. Nothing but the place of its socket is read: a fault that stands there for
+// the next start must not keep an officer from stopping somebody now, and neither must secrets that only the server may read.
 func (c *configFlag) openOffice(env *cli.Env) (office, error) {
-	s, err := c.read(env)
+	path, err := controlOf(within(env, c.Config))
 	if err != nil {
-		return office{}, err
+		return office{}, cli.Fail(cli.NotFound, err, "")
 	}
-	if s.control == "" {
-		return office{}, cli.Fail(cli.NotFound, errNoControl, "")
+	return office{daemon.Control{Path: path, Dial: dialServer}}, nil
+}
+
+// controlOf is where the control socket of a configuration is: the usual place where it does not say, or is not there.
+func controlOf(file string) (string, error) {
+	b, err := config.ReadFile(file, config.MaxSize)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read configuration: %w", err)
 	}
-	return office{daemon.Control{Path: s.control, Dial: dialServer}}, nil
+	r := config.NewReader(file)
+	for _, p := range r.Pairs(r.Document(b)) {
+		if p.Name != "control" {
+			continue
+		}
+		if p.At.Raw() == word {
+			return "", errNoControl
+		}
+		if path, ok := r.Path(p.At); ok {
+			return path, nil
+		}
+	}
+	return defaultControl, nil
 }
 
 // dialServer connects to a server of ours. Root takes the word of whoever owns the directory of the socket, which only root

@@ -120,6 +120,7 @@ type issuer struct {
 	told  httpapi.Issuer
 	rules provision.IssuerRules
 	own   bool // rules are its own
+	at    config.At
 	login *loginClient
 }
 
@@ -360,6 +361,10 @@ func (r reader) whole(top config.At, f config.Fields) {
 	if links && s.approval.admins == nil {
 		r.Note(top, "requests wait for an administrator, and nobody is told (approval: admins): look with "+
 			"oidcbox provisioner admin pending")
+	}
+	if i := slices.IndexFunc(s.issuers, func(i issuer) bool { return i.rules.Groups == nil }); len(s.issuers) > 1 && i >= 0 {
+		r.Note(s.issuers[i].at, "its claims count for the same groups as those of the other issuers: it can put its people into "+
+			"groups that another one's VO has (groups: of each issuer)")
 	}
 	if s.backend == localUnix && (s.state.File == "" || s.relays.listen != "") {
 		r.Note(f["backend"], "LOCAL ACCOUNTS ON MORE THAN ONE NODE: each node counts numbers of its own, so one person has "+

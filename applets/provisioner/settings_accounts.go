@@ -56,11 +56,12 @@ func nameDirectoryKeys() []string {
 	return []string{"server", "base", "filter", "attribute", "bind_dn", "password_file", "ca_file", "timeout"}
 }
 
-func groupKeys() []string {
-	return []string{
-		"method", "top_only", "form", "rewrites", "table", "shorten", "listed", "max", "primary", "fallback", "additional",
-	}
+// groupRuleKeys say how claims become groups, also for one issuer.
+func groupRuleKeys() []string {
+	return []string{"method", "top_only", "form", "rewrites", "table", "shorten", "listed", "max"}
 }
+
+func groupKeys() []string  { return append(groupRuleKeys(), "primary", "fallback", "additional") }
 func listedKeys() []string { return []string{"entitlements", "values"} }
 func claimKeys() []string  { return []string{"entitlements", "groups", "assurance", "mfa", "ssh_keys"} }
 
@@ -109,6 +110,10 @@ func (r reader) issuerRules(f config.Fields, otherwise provision.IssuerRules) pr
 		rules.Tiers = &provision.Tiers{
 			Full: r.expression(s["full"]), Limited: r.expression(s["limited"]), Restricted: r.expression(s["restricted"]),
 		}
+	}
+	if a := f["groups"]; a.Present() { // of an issuer alone: accounts have no such key
+		groups := r.groupRules(r.Fields(a, groupRuleKeys()...))
+		rules.Groups = &groups
 	}
 	if a := f["max_shell"]; a.Present() {
 		tier := r.OneOf(a, string(backend.Full), string(backend.Full), string(backend.Limited), string(backend.Restricted),
@@ -206,21 +211,7 @@ func (r reader) groups(a config.At) {
 		f = r.Fields(a, groupKeys()...)
 	}
 	rules := &r.s.rules
-	g := &rules.Groups
-	g.Method = map[string]names.Method{"classic": names.Classic, "regex": names.Regex, "table": names.Table}[r.OneOf(
-		f["method"], "classic", "classic", "regex", "table")]
-	g.Form = map[string]entitlement.Form{
-		"g069": entitlement.G069, "g002": entitlement.G002, "g002-strict": entitlement.G002Strict,
-	}[r.OneOf(f["form"], "g069", "g069", "g002", "g002-strict")]
-	g.TopOnly = r.Bool(f["top_only"], false)
-	g.Shorten = r.shorten(f["shorten"])
-	g.Max = r.Int(f["max"], 0, 1, 4096)
-	g.Limits = rules.Limits
-	r.mappings(f, g)
-	if l := f["listed"]; l.Present() {
-		lists := r.Fields(l, listedKeys()...)
-		g.Entitlements, g.Values = r.patterns(lists["entitlements"]), r.patterns(lists["values"])
-	}
+	rules.Groups = r.groupRules(f)
 	rules.Primary = r.group(f["primary"])
 	rules.Fallback = r.group(f["fallback"])
 	for _, name := range r.Texts(f["additional"]) {
@@ -229,6 +220,25 @@ func (r reader) groups(a config.At) {
 		}
 		rules.Additional = append(rules.Additional, name)
 	}
+}
+
+// groupRules reads how claims become groups.
+func (r reader) groupRules(f config.Fields) (g names.GroupRules) {
+	g.Method = map[string]names.Method{"classic": names.Classic, "regex": names.Regex, "table": names.Table}[r.OneOf(
+		f["method"], "classic", "classic", "regex", "table")]
+	g.Form = map[string]entitlement.Form{
+		"g069": entitlement.G069, "g002": entitlement.G002, "g002-strict": entitlement.G002Strict,
+	}[r.OneOf(f["form"], "g069", "g069", "g002", "g002-strict")]
+	g.TopOnly = r.Bool(f["top_only"], false)
+	g.Shorten = r.shorten(f["shorten"])
+	g.Max = r.Int(f["max"], 0, 1, 4096)
+	g.Limits = r.s.rules.Limits
+	r.mappings(f, &g)
+	if l := f["listed"]; l.Present() {
+		lists := r.Fields(l, listedKeys()...)
+		g.Entitlements, g.Values = r.patterns(lists["entitlements"]), r.patterns(lists["values"])
+	}
+	return g
 }
 
 // mappings reads what makes groups of claims in other ways than the classic one.

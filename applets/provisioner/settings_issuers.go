@@ -15,7 +15,7 @@ import (
 
 // issuerKeys are those an issuer has beside what every daemon reads of one.
 func issuerKeys() []string {
-	return append(ruleKeys(), "users", "admins", "admins_for_all", "scopes", "audiences", "login")
+	return append(ruleKeys(), "groups", "users", "admins", "admins_for_all", "scopes", "audiences", "login")
 }
 
 // ruleKeys are those with which an issuer has rules of its own.
@@ -27,9 +27,12 @@ func loginKeys() []string {
 	return []string{"name", "client_id", "client_secret_file", "scopes", "audience", "resource"}
 }
 
+// defaultRate is how many questions a second an issuer gets: a class that logs in together must not have to wait.
+const defaultRate = 100
+
 func (r reader) issuers(a config.At) {
 	// The issuer is asked unless the operator says otherwise: a token that was revoked opens nothing a minute later.
-	o := issuers.Options{Lifetimes: r.s.lifetimes, Check: []gate.Mode{gate.Userinfo}, Also: issuerKeys()}
+	o := issuers.Options{Lifetimes: r.s.lifetimes, Check: []gate.Mode{gate.Userinfo}, Rate: defaultRate, Also: issuerKeys()}
 	rules := map[string]provision.IssuerRules{}
 	for _, read := range issuers.Read(r.Reader, a, o) {
 		iss := r.issuer(read)
@@ -43,7 +46,7 @@ func (r reader) issuers(a config.At) {
 
 func (r reader) issuer(read issuers.Issuer) issuer {
 	f, at := read.Fields, read.Pair.At
-	iss := issuer{Issuer: read.Issuer, told: httpapi.Issuer{
+	iss := issuer{Issuer: read.Issuer, at: read.Pair.Key, told: httpapi.Issuer{
 		URL: read.URL, Scopes: r.Texts(f["scopes"]), AdminsForAll: r.Bool(f["admins_for_all"], false), Audiences: r.s.audiences,
 	}}
 	if f["audiences"].Present() {
@@ -66,7 +69,7 @@ func (r reader) issuer(read issuers.Issuer) issuer {
 			r.Fault(d, "everybody of this issuer could stop everybody else: name the persons (subject: {sub: [...]}), or a group")
 		}
 	}
-	iss.own = slices.ContainsFunc(ruleKeys(), func(k string) bool { return f[k].Present() })
+	iss.own = slices.ContainsFunc(append(ruleKeys(), "groups"), func(k string) bool { return f[k].Present() })
 	if iss.own {
 		iss.rules = r.issuerRules(f, r.s.rules.Default)
 	}

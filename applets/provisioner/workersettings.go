@@ -117,16 +117,12 @@ func readWorkerSettings(name string) (*workerSettings, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	s, err := parseWorkerSettings(name, b)
-	if err != nil {
-		return nil, err
-	}
 	// Who can change it has programs of his run as root.
 	if info, err := os.Stat(name); err == nil && info.Mode().Perm()&0o022 != 0 {
 		return nil, config.Faults{{File: name, Text: fmt.Sprintf(
 			"can be changed by others than its owner (mode %04o): chmod go-w", info.Mode().Perm())}}
 	}
-	return s, nil
+	return parseWorkerSettings(name, b)
 }
 
 func parseWorkerSettings(name string, b []byte) (*workerSettings, error) {

@@ -34,6 +34,7 @@ type siteOptions struct {
 type site struct {
 	*journey
 	url           string // of the server
+	metrics       string // where its metrics are, "" for nowhere
 	sshd          *services.SSHD
 	worker, serve *exec.Cmd
 }

@@ -38,6 +38,7 @@ func LifetimeKeys() []string { return []string{"min_refresh", "max_refresh", "ex
 type Options struct {
 	Lifetimes provider.Lifetimes // of keys, for issuers that say nothing about it
 	Check     []gate.Mode        // likewise; nil: offline
+	Rate      float64            // likewise, questions a second; 0: that of core/token/remote
 	Also      []string           // further keys an issuer may have
 }
 
@@ -73,7 +74,7 @@ func Read(r *config.Reader, a config.At, o Options) []Issuer {
 
 // issuer reads one. With nothing behind its name it is trusted with all defaults.
 func (r reader) issuer(p config.Pair, o Options) (iss Issuer) {
-	iss.Pair, iss.Check, iss.Lifetimes = p, o.Check, o.Lifetimes
+	iss.Pair, iss.Check, iss.Lifetimes, iss.Rate = p, o.Check, o.Lifetimes, o.Rate
 	if p.At.Kind() == config.Null {
 		return iss
 	}
@@ -83,7 +84,7 @@ func (r reader) issuer(p config.Pair, o Options) (iss Issuer) {
 		iss.Check = r.checks(f["check"])
 	}
 	iss.Cache = r.Duration(f["cache"], 0, time.Second, remote.MaxCache)
-	iss.Rate = float64(r.Int(f["rate"], 0, 1, remote.MaxRate))
+	iss.Rate = float64(r.Int(f["rate"], int(o.Rate), 1, remote.MaxRate))
 	r.client(f, &iss)
 	r.limits(f, &iss)
 	iss.Keys = r.staticKeys(f["keys_file"])
