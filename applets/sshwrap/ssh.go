@@ -180,26 +180,20 @@ func (s *session) scp(ctx context.Context, words []string) error {
 	})
 }
 
-// placeOptions are those of a copying program that ssh understands as well, for asking it what they mean.
+// placeOptions are those of a copying program that ssh understands as well, for asking it what they mean. Only options
+// with a value are: -F, -o, -J, -i, -c, and the port, which has another letter.
 func placeOptions(place sshlogin.Place, p sshlogin.Program, options []string) []string {
 	var out []string
-	for i := 0; i < len(options); {
-		word := options[i]
-		letter := word[1]
-		n := 1
-		if p.Value(options[i:min(i+2, len(options))], rune(letter)) != "" && len(word) == 2 {
-			n = 2
-		}
-		switch letter {
-		case 'F', 'o', 'J', 'i', 'c':
-			out = append(out, options[i:i+n]...)
-		case 'P':
-			out = append(out, "-p", strings.TrimPrefix(strings.Join(options[i:i+n], ""), "-P"))
-		}
-		i += n
-	}
 	if place.Port != "" {
-		out = append([]string{"-p", place.Port}, out...)
+		out = append(out, "-p", place.Port)
+	}
+	for _, o := range p.Values(options) {
+		switch o.Letter {
+		case 'F', 'o', 'J', 'i', 'c':
+			out = append(out, "-"+string(o.Letter), o.Value)
+		case 'P':
+			out = append(out, "-p", o.Value)
+		}
 	}
 	return out
 }

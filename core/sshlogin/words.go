@@ -82,24 +82,39 @@ func (p Program) Has(options []string, letters string) bool {
 	return false
 }
 
-// Value is the value of the first option of that letter.
-func (p Program) Value(options []string, letter rune) string {
+// Setting is one option with its value.
+type Setting struct {
+	Letter rune
+	Value  string
+}
+
+// Values are the options of a list that have one, in their order.
+func (p Program) Values(options []string) []Setting {
+	var out []Setting
 	for i := 0; i < len(options); {
-		n := p.width(options[i])
-		for at, c := range options[i] {
+		word, n := options[i], p.width(options[i])
+		for at, c := range word {
 			if at == 0 || !strings.ContainsRune(p.values, c) {
 				continue
 			}
-			value := options[i][at+1:]
-			if value == "" && i+1 < len(options) {
+			value := word[at+1:]
+			if n == 2 && i+1 < len(options) {
 				value = options[i+1]
 			}
-			if c == letter {
-				return value
-			}
+			out = append(out, Setting{c, value})
 			break
 		}
 		i += n
+	}
+	return out
+}
+
+// Value is the value of the first option of that letter.
+func (p Program) Value(options []string, letter rune) string {
+	for _, o := range p.Values(options) {
+		if o.Letter == letter {
+			return o.Value
+		}
 	}
 	return ""
 }
