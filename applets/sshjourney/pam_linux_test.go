@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/oidcbox/oidcbox/core/account/login"
 	"github.com/oidcbox/oidcbox/core/account/names"
@@ -225,7 +226,11 @@ func TestLocalUsersBesideTheHelper(t *testing.T) {
 			<-release
 			return login.Answer{Allowed: true, State: "deployed", ID: id}
 		})
+		begin := time.Now()
 		j.refuse(t, s, services.SSHLogin{User: "ada", Key: key, Methods: "publickey"}, "no answer in time")
+		if took := time.Since(begin); took < 3*time.Second || took > 8*time.Second { // ssh itself takes its time, too
+			t.Errorf("it took %v", took)
+		}
 		close(release)
 	})
 	t.Run("provisioner_down_keeps_out_federated_users_alone", func(t *testing.T) {

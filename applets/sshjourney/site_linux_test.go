@@ -28,6 +28,7 @@ type siteOptions struct {
 	// provisioner and worker change the text of a configuration.
 	provisioner, worker func(string) string
 	pam                 string // stack, "" for one that takes a token or a password
+	before              func(*journey)
 }
 
 // site is a whole service in a host: a worker as root, a server as its own user, and sshd with the helper in its stack.
@@ -89,6 +90,9 @@ func newSite(t *testing.T, o siteOptions) *site {
 			o.issuer(i)
 		}
 	})
+	if o.before != nil {
+		o.before(s.journey)
+	}
 	s.Run("groupadd", "--system", "federated")
 	s.Write("/etc/oidcbox/op-secret", "op-secret\n", 0o600)
 	s.Run("chown", serveUser, "/etc/oidcbox/op-secret")
