@@ -187,8 +187,9 @@ func (r *stackReader) lineRules(text string, depth int) ([]rule, error) {
 
 // parseControl reads [value=action ...].
 func parseControl(text string) (control, error) {
-	inner, ok := strings.CutPrefix(text, "[")
-	if inner, ok = strings.CutSuffix(inner, "]"); !ok || text[0] != '[' {
+	inner, opened := strings.CutPrefix(text, "[")
+	inner, closed := strings.CutSuffix(inner, "]")
+	if !opened || !closed {
 		return nil, fmt.Errorf("%q: %w", text, errStack)
 	}
 	c := control{}

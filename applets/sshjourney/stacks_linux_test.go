@@ -77,8 +77,10 @@ func TestTokenAndOATH(t *testing.T) {
 		name    string
 		answers []string
 	}{
-		{"used_code", []string{password, code("0")}}, {"wrong_code", []string{password, "000000"}},
-		{"no_code", []string{password}}, {"code_alone", []string{code("1")}},
+		{"used_code", []string{password, code("0")}},
+		{"wrong_code", []string{password, "000000"}},
+		{"no_code", []string{password}},
+		{"code_alone", []string{code("1")}},
 	} {
 		t.Run(tc.name+"_does_not", func(t *testing.T) {
 			if who := j.login(s, services.SSHLogin{User: "ada", Answers: tc.answers}); who != "" {
