@@ -20,9 +20,7 @@ import (
 // loginNode is the login node of the walk with what runs there.
 type loginNode struct {
 	*node
-	sshd *process
-	name string // the local user that the person has there
-	uid  string
+	name, uid string // the local user that the person has there
 }
 
 func (l *loginNode) close() {

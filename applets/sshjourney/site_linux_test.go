@@ -293,11 +293,6 @@ func (s *site) admin(args ...string) outcome {
 	return s.run(s.oidcbox(append([]string{"provisioner", "admin"}, args...)...))
 }
 
-// logs is what server, worker and helper have written so far.
-func (s *site) logs() string {
-	return s.Read(auditLog) + s.Read("/var/log/worker-audit.log") + s.Log()
-}
-
 // awaitLogs waits until the logs behind the first from bytes of each have text in them.
 func (s *site) awaitLogs(t *testing.T, from [3]int, text string) {
 	t.Helper()
