@@ -91,8 +91,8 @@ func (d DB) root() string {
 	return d.Root
 }
 
-// parseUser reads a line of passwd(5). What is no entry is passed over, as glibc does it: comments, blank lines, lines of
-// NIS ("+", "-").
+// parseUser reads a line of passwd(5). What is no entry is passed over, as glibc does it: comments, blank lines,
+// lines of NIS ("+", "-").
 func parseUser(line string) (User, bool) {
 	f := strings.Split(line, ":")
 	if len(f) != 7 || !entry(f[0]) {

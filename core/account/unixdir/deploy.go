@@ -14,12 +14,13 @@ import (
 	"github.com/oidcbox/oidcbox/core/account/sysuser"
 )
 
-// maxRounds is how often Deploy looks and mends: once to make, once to see that all is there, and again for what somebody
-// else changed meanwhile.
+// maxRounds is how often Deploy looks and mends: once to make, once to see that all is there, and again for what
+// somebody else changed meanwhile.
 const maxRounds = 4
 
-// Deploy implements backend.System. It compares what there is with what is wanted and takes the next step until there is
-// no difference, so that it does not matter where an earlier call was killed. Wanted.UID is needed for a new account.
+// Deploy implements backend.System. It compares what there is with what is wanted and takes the next step until there
+// is no difference, so that it does not matter where an earlier call was killed. Wanted.UID is needed for a new
+// account.
 func (s *System) Deploy(ctx context.Context, w backend.Wanted) (backend.Done, error) {
 	if err := s.checkWanted(&w); err != nil {
 		return backend.Done{}, err
@@ -79,8 +80,8 @@ func (s *System) checkGroupName(name string) error {
 	return s.Limits.CheckName(name)
 }
 
-// ensureGroups makes the groups that are not there. One whose number is not for federated accounts is refused, unless the
-// administrator gives it.
+// ensureGroups makes the groups that are not there. One whose number is not for federated accounts is refused, unless
+// the administrator gives it.
 func (s *System) ensureGroups(ctx context.Context, w backend.Wanted) error {
 	for _, name := range append([]string{w.Primary}, w.Groups...) {
 		g, err := s.Users.Group(ctx, name)
@@ -234,7 +235,9 @@ func union(a, b []string) []string {
 }
 
 // finish sees to what is in the home, and says what there is now.
-func (s *System) finish(ctx context.Context, u sysuser.User, w backend.Wanted, done backend.Done) (backend.Done, error) {
+func (s *System) finish(
+	ctx context.Context, u sysuser.User, w backend.Wanted, done backend.Done,
+) (backend.Done, error) {
 	if err := s.ensureHome(ctx, u); err != nil {
 		return backend.Done{}, fmt.Errorf("home of %s: %w", u.Name, err)
 	}

@@ -84,8 +84,9 @@ func (h homes) leave(o owners) {
 	}
 }
 
-// onThread runs work on a thread that is o to the kernel's checks of files, and to nothing else: its real uid stays ours,
-// so that the user can neither signal nor trace it. The thread ends with the goroutine, since it is never unlocked.
+// onThread runs work on a thread that is o to the kernel's checks of files, and to nothing else: its real uid stays
+// ours, so that the user can neither signal nor trace it. The thread ends with the goroutine, since it is never
+// unlocked.
 func onThread(o owners, work func() error) error {
 	if o == root {
 		return work()
@@ -103,8 +104,8 @@ func onThread(o owners, work func() error) error {
 	return <-errs
 }
 
-// back gives a thread that is about to end our own effective ids: userdel refuses while a thread of anybody's runs as the
-// user, and this one may be there for a moment longer.
+// back gives a thread that is about to end our own effective ids: userdel refuses while a thread of anybody's runs as
+// the user, and this one may be there for a moment longer.
 func back() {
 	const keep = ^uintptr(0)
 	_, _, _ = unix.RawSyscall(sysSetresuid, keep, uintptr(os.Getuid()), keep)

@@ -36,8 +36,8 @@ var errHome = errors.New("not a file or directory of the user's own")
 // user: a link that leads elsewhere leads to where the user could have written anyway, a pipe is not waited for, and a
 // file system that the user has mounted into the home is not entered.
 //
-// A home in which keys cannot be put (a full disk, a link, a pipe) gives none and no error: with an error its user could
-// not log in to tidy up, and could not be undeployed.
+// A home in which keys cannot be put (a full disk, a link, a pipe) gives none and no error: with an error its user
+// could not log in to tidy up, and could not be undeployed.
 func (s *System) putKeys(ctx context.Context, u sysuser.User, keys []backend.Key) []backend.Key {
 	lines, kept := keyLines(keys)
 	err := s.homes.do(ctx, owners{uid: u.UID, gid: u.GID}, func() error { return writeKeys(u, lines) })

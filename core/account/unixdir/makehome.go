@@ -48,8 +48,9 @@ func checkHome(path string, uid uint32) error {
 	return nil
 }
 
-// makeHome makes the home of a user from the skeleton and reports whether it did. It is made beside its place, where only
-// root can enter, and moved there when it is whole: a home is there with all that belongs into it, or not at all.
+// makeHome makes the home of a user from the skeleton and reports whether it did. It is made beside its place, where
+// only root can enter, and moved there when it is whole: a home is there with all that belongs into it, or not at
+// all.
 func (s *System) makeHome(u sysuser.User) (bool, error) {
 	if err := checkHome(u.Home, u.UID); err != nil {
 		return false, err

@@ -97,8 +97,8 @@ type numbers struct {
 	ranges [][2]uint64 // first and last
 }
 
-// minSubordinate is where subordinate uids begin at the lowest: what stands below it in the file is a mistake, and may be
-// somebody.
+// minSubordinate is where subordinate uids begin at the lowest: what stands below it in the file is a mistake, and
+// may be somebody.
 const minSubordinate = 65536
 
 // numbersOf reads subuid(5).

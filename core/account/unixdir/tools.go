@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/account/backend"
@@ -23,13 +24,15 @@ const (
 )
 
 // tools runs the programs of shadow-utils, one at a time: they would only wait for each other's lock, by the second.
+// Who is to be stopped goes first, before a crowd that is to be let in.
 type tools struct {
-	turn chan struct{}
-	path map[string]string
+	turn   chan struct{}
+	urgent *atomic.Int32 // how many wait to stop somebody
+	path   map[string]string
 }
 
 func newTools() tools {
-	t := tools{turn: make(chan struct{}, 1), path: map[string]string{}}
+	t := tools{turn: make(chan struct{}, 1), urgent: &atomic.Int32{}, path: map[string]string{}}
 	for _, name := range []string{"useradd", "usermod", "userdel", "groupadd", "chage", "restorecon", "loginctl", "kill"} {
 		t.path[name] = firstProgram("/usr/sbin/"+name, "/usr/bin/"+name, "/sbin/"+name, "/bin/"+name)
 	}
@@ -38,15 +41,14 @@ func newTools() tools {
 
 // run runs one of the programs that change accounts.
 func (t tools) run(ctx context.Context, name string, args ...string) error {
-	select {
-	case t.turn <- struct{}{}:
-		defer func() { <-t.turn }()
-	case <-ctx.Done():
-		return fmt.Errorf("%w: accounts are being changed by others", backend.ErrUnavailable)
+	if err := t.take(ctx, name == "chage"); err != nil {
+		return err
 	}
+	defer func() { <-t.turn }()
 	for try := 1; ; try++ {
 		// A program that has begun gets its time: one that is killed halfway leaves something to mend.
-		_, err := command.Run(context.WithoutCancel(ctx), command.Command{Path: t.path[name], Args: args, Timeout: toolTimeout})
+		c := command.Command{Path: t.path[name], Args: args, Timeout: toolTimeout}
+		_, err := command.Run(context.WithoutCancel(ctx), c)
 		if !locked(err) || try == lockTries {
 			return meaning(name, err)
 		}
@@ -55,6 +57,26 @@ func (t tools) run(ctx context.Context, name string, args ...string) error {
 		case <-ctx.Done():
 			return meaning(name, err)
 		}
+	}
+}
+
+// take waits for the turn.
+func (t tools) take(ctx context.Context, first bool) error {
+	if first {
+		t.urgent.Add(1)
+		defer t.urgent.Add(-1)
+	}
+	for {
+		select {
+		case t.turn <- struct{}{}:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: accounts are being changed by others", backend.ErrUnavailable)
+		}
+		if first || t.urgent.Load() == 0 {
+			return nil
+		}
+		<-t.turn
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -22,7 +22,8 @@ const (
 	bob   = "bob@https%3A%2F%2Fop.example%2F"
 )
 
-// host is the account system of files below a directory. Nothing may be changed with it: the programs work on this machine.
+// host is the account system of files below a directory. Nothing may be changed with it: the programs work on this
+// machine.
 func host(t *testing.T, passwd, shadow, loginDefs string) *System {
 	t.Helper()
 	root := t.TempDir()
@@ -224,8 +225,12 @@ func TestExitCodes(t *testing.T) {
 		code    int
 		want    error
 	}{
-		{"useradd", 1, backend.ErrUnavailable}, {"useradd", 4, backend.ErrTaken}, {"useradd", 9, backend.ErrTaken},
-		{"useradd", 6, backend.ErrUnavailable}, {"usermod", 6, backend.ErrNoAccount}, {"userdel", 8, backend.ErrUnavailable},
+		{"useradd", 1, backend.ErrUnavailable},
+		{"useradd", 4, backend.ErrTaken},
+		{"useradd", 9, backend.ErrTaken},
+		{"useradd", 6, backend.ErrUnavailable},
+		{"usermod", 6, backend.ErrNoAccount},
+		{"userdel", 8, backend.ErrUnavailable},
 		{"groupadd", 10, backend.ErrUnavailable},
 	} {
 		if err := meaning(c.program, &command.ExitError{Program: c.program, Code: c.code}); !errors.Is(err, c.want) {

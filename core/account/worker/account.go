@@ -11,9 +11,9 @@ import (
 	"github.com/oidcbox/oidcbox/core/account/names"
 )
 
-// known returns the account of an identity as the System has it and what the ledger has of it, once both agree. Without
-// an account the error is backend.ErrNoAccount, and the entry is what was found of it. An account that the ledger does not
-// know is adopted where that is allowed, else it is backend.ErrMismatch.
+// known returns the account of an identity as the System has it and what the ledger has of it, once both agree.
+// Without an account the error is backend.ErrNoAccount, and the entry is what was found of it. An account that the
+// ledger does not know is adopted where that is allowed, else it is backend.ErrMismatch.
 func (s *server) known(ctx context.Context, id string) (backend.Account, entry, error) {
 	e, had, err := s.ledger.find(ctx, id)
 	if err != nil {

@@ -96,8 +96,8 @@ func (g Groups) allowed(name string) bool {
 }
 
 // checkGroups looks at the groups there are: one that was not made here is given only when the administrator says so,
-// and none with a number of the system. A primary group that the account has already is not given anew. It returns those
-// that are to be made.
+// and none with a number of the system. A primary group that the account has already is not given anew. It returns
+// those that are to be made.
 func (s *server) checkGroups(ctx context.Context, w backend.Wanted, there backend.Account) ([]string, error) {
 	all := w.Groups
 	if there.Primary != w.Primary {
@@ -177,8 +177,8 @@ func (s *server) checkOwnGroup(ctx context.Context, g sysuser.Group) error {
 	return nil
 }
 
-// checkLocal keeps a name that is to be given from being a local user's or group's. Only an account of the same identity
-// may have it already.
+// checkLocal keeps a name that is to be given from being a local user's or group's. Only an account of the same
+// identity may have it already.
 func (s *server) checkLocal(ctx context.Context, w backend.Wanted) error {
 	files := s.Users
 	files.Getent = sysuser.FilesOnly // a directory's names are the System's own, or its to refuse
@@ -204,7 +204,8 @@ func (s *server) checkLocal(ctx context.Context, w backend.Wanted) error {
 	return fmt.Errorf("%w: %s is a group", backend.ErrTaken, w.Name)
 }
 
-// identityIn is what stands before the first comma of a GECOS field: what comes after it is for chfn(1), which users run.
+// identityIn is what stands before the first comma of a GECOS field: what comes after it is for chfn(1), which users
+// run.
 func identityIn(gecos string) string {
 	id, _, _ := strings.Cut(gecos, ",")
 	return id

@@ -46,7 +46,8 @@ func (s *server) deploy(ctx context.Context, w backend.Wanted, e *Event) (backen
 // prepare checks what depends on what there is, and reserves name and number of an account that is to be made. there is
 // the account, or the zero value.
 func (s *server) prepare(ctx context.Context, w *backend.Wanted, have entry, there backend.Account) error {
-	// Where numbers are counted here, nobody else gives one: it could be that of a user who is gone, and whose files are not.
+	// Where numbers are counted here, nobody else gives one: it could be that of a user who is gone, and whose files are
+	// not.
 	if w.UID != 0 && w.UID != have.UID && (s.Numbers || have.UID != 0) {
 		return fmt.Errorf("%w: that identity never had uid %d here", backend.ErrMismatch, w.UID)
 	}
@@ -102,8 +103,8 @@ func (s *server) reserveGroup(ctx context.Context, name string) error {
 	return s.ledger.putGroup(ctx, name, groupEntry{})
 }
 
-// complete runs what is due after an account was made, and notes it. Until then the ledger says that the account is being
-// made, so that the next deployment does it.
+// complete runs what is due after an account was made, and notes it. Until then the ledger says that the account is
+// being made, so that the next deployment does it.
 func (s *server) complete(ctx context.Context, done backend.Done, due bool) (backend.Done, error) {
 	if err := s.noteGroups(ctx, append([]string{done.Account.Primary}, done.Account.Groups...)); err != nil {
 		return backend.Done{}, err
@@ -176,8 +177,8 @@ func (s *server) number(ctx context.Context, id string) (uint32, error) {
 	return 0, refused("no uid is left from %d to %d", low, high)
 }
 
-// firstUID is where to begin: behind the one given last, at first behind those that the host has: a number below may have
-// been somebody's whose files are still about.
+// firstUID is where to begin: behind the one given last, at first behind those that the host has: a number below may
+// have been somebody's whose files are still about.
 func (s *server) firstUID(ctx context.Context) (uint32, error) {
 	low, high := s.Limits.UIDRange()
 	next, err := s.ledger.nextUID(ctx)

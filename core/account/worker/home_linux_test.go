@@ -2,6 +2,7 @@ package worker
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,8 +14,8 @@ import (
 	"github.com/oidcbox/oidcbox/core/account/backend"
 )
 
-// TestHostileHome lets a user put all kinds of things where keys are written. Nothing outside of the home is read, written
-// or waited for, and a login that comes after it works again once the user has tidied up.
+// TestHostileHome lets a user put all kinds of things where keys are written. Nothing outside of the home is read,
+// written or waited for, and a login that comes after it works again once the user has tidied up.
 func TestHostileHome(t *testing.T) {
 	b := newBed(t, nil)
 	b.Write("/srv/secret", "root's own\n", 0o600)
@@ -255,5 +256,39 @@ func TestEditedGecos(t *testing.T) {
 	b.Run("useradd", "-M", "-c", w.ID, "twin")
 	if _, err := b.client.Find(t.Context(), w.ID); !errors.Is(err, backend.ErrMismatch) {
 		t.Errorf("two accounts with one identity: %v", err)
+	}
+}
+
+// TestMountedHome has a home that is a file system of its own, a full one, and one in which something else is mounted
+// where the keys are.
+func TestMountedHome(t *testing.T) {
+	b := newBed(t, nil)
+	w := b.wanted("alice")
+	a := b.deploy(w).Account
+	w.Keys = []backend.Key{{Value: testKey}}
+	b.Run("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=64k,mode=700,uid=%d,gid=%d", a.UID, a.GID), "none", "/home/alice")
+	if done := b.deploy(w); len(done.Keys) != 1 {
+		t.Errorf("a file system of its own: %+v", done)
+	}
+	path := "/home/alice/.ssh/authorized_keys"
+	cat := func() string { return b.Run("cat", path) }
+	before := cat()
+	b.Run("su", "alice", "-c", "cat /dev/zero >~/full 2>/dev/null || true")
+	other := "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+	w.Keys = []backend.Key{{Value: other}}
+	done, err := b.client.Deploy(t.Context(), w)
+	if err != nil || len(done.Keys) != 0 || cat() != before {
+		t.Errorf("a full disk: %+v, %v, %q", done, err, cat())
+	}
+	b.Run("su", "alice", "-c", "rm ~/full")
+	if done := b.deploy(w); len(done.Keys) != 1 || !strings.Contains(cat(), other) || strings.Contains(cat(), testKey) {
+		t.Errorf("with room again: %+v, %q", done, cat())
+	}
+	b.Run("mount", "-t", "tmpfs", "-o", fmt.Sprintf("mode=700,uid=%d,gid=%d", a.UID, a.GID), "none", "/home/alice/.ssh")
+	if done := b.deploy(w); len(done.Keys) != 0 {
+		t.Errorf("something is mounted there: %+v", done)
+	}
+	if out := b.Run("ls", "-A", "/home/alice/.ssh"); out != "" {
+		t.Errorf("written into it: %s", out)
 	}
 }

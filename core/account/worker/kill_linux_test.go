@@ -9,16 +9,18 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/account/backend"
 	"github.com/oidcbox/oidcbox/core/account/mark"
+	"github.com/oidcbox/oidcbox/core/account/names"
 )
 
-// TestKill kills the worker, and the programs it has started, again and again while accounts are made. Whoever comes back
-// finds, or gets, a whole account.
+// TestKill kills the worker, and the programs it has started, again and again while accounts are made. Whoever comes
+// back finds, or gets, a whole account.
 func TestKill(t *testing.T) {
 	b := newBed(t, nil)
 	const users, rounds = 24, 12
@@ -233,4 +235,75 @@ func TestAdopt(t *testing.T) {
 		t.Errorf("users can write the field: %s", out)
 	}
 	b.start()
+}
+
+// TestSuspendInACrowd stops somebody while many are being let in: that does not wait for its turn behind them.
+func TestSuspendInACrowd(t *testing.T) {
+	b := newBed(t, nil)
+	b.deploy(b.wanted("mallory"))
+	const crowd = 40
+	var wg sync.WaitGroup
+	var made atomic.Int32
+	for i := range crowd {
+		wg.Go(func() {
+			if _, err := b.client.Deploy(t.Context(), b.wanted(fmt.Sprintf("user%d", i))); err != nil {
+				t.Error(err)
+			}
+			made.Add(1)
+		})
+	}
+	for made.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := b.client.Suspend(t.Context(), b.ref("mallory"), true); err != nil {
+		t.Fatal(err)
+	}
+	if n := made.Load(); n > crowd/2 {
+		t.Errorf("%d of %d were let in before", n, crowd)
+	}
+	wg.Wait()
+}
+
+// TestLongestIdentity makes an account for the longest sub and iss there can be: its line in passwd is read by all.
+func TestLongestIdentity(t *testing.T) {
+	b := newBed(t, nil)
+	id, err := names.Encode(strings.Repeat("ä", names.MaxSub/2), "https://"+strings.Repeat("/", names.MaxIss-8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := b.wanted("long")
+	w.ID = id
+	a := b.deploy(w).Account
+	if found, err := b.client.Find(t.Context(), id); err != nil || found.UID != a.UID {
+		t.Errorf("%+v, %v", found, err)
+	}
+	if out := b.Run("su", "long", "-c", "id -un"); strings.TrimSpace(out) != "long" {
+		t.Errorf("id: %s", out)
+	}
+	if err := b.client.Undeploy(t.Context(), backend.Ref{ID: id, Name: "long"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestUnchangedIsCheap deploys what is there already: no program is run, and nothing is written.
+func TestUnchangedIsCheap(t *testing.T) {
+	b := newBed(t, nil)
+	w := b.wanted("alice", "physics")
+	w.Keys = []backend.Key{{Value: testKey}}
+	b.deploy(w)
+	before := b.files()
+	info, err := os.Stat(b.File("/etc/passwd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 50
+	begin := time.Now()
+	for range n {
+		b.deploy(w)
+	}
+	t.Logf("%v each", time.Since(begin)/n)
+	after, err := os.Stat(b.File("/etc/passwd"))
+	if err != nil || !os.SameFile(info, after) || b.files() != before {
+		t.Errorf("files were written: %v", err)
+	}
 }

@@ -40,9 +40,9 @@ type Refusal struct {
 	Err  error
 }
 
-// Adopt takes every account that the System says belongs to an identity into the ledger, when users cannot have written
-// that: accounts of a provisioner that was here before, or of a ledger that was lost. It is for root, not for the socket;
-// no Serve runs on the ledger meanwhile. The error is backend.ErrEditable when the field proves nothing.
+// Adopt takes every account that the System says belongs to an identity into the ledger, when users cannot have
+// written that: accounts of a provisioner that was here before, or of a ledger that was lost. It is for root, not for
+// the socket; no Serve runs on the ledger meanwhile. The error is backend.ErrEditable when the field proves nothing.
 func Adopt(ctx context.Context, o Options) (AdoptReport, error) {
 	s, err := newServer(o)
 	if err != nil {

@@ -74,7 +74,8 @@ const (
 func asGoodAsRoot() []string {
 	return []string{
 		"root", "sudo", "wheel", "admin", "adm", "docker", "lxd", "incus", "incus-admin", "libvirt", "libvirt-qemu", "kvm",
-		"disk", "shadow", "kmem", "mem", "tty", "utmp", "staff", "lpadmin", "sudoers", "ssh_keys", "podman", "systemd-journal",
+		"disk", "shadow", "kmem", "mem", "tty", "utmp", "staff", "lpadmin", "sudoers", "ssh_keys", "podman",
+		"systemd-journal",
 		"systemd-network", "oidcbox", "bin", "daemon", "sys", "mail", "backup", "operator", "src", "tape",
 	}
 }

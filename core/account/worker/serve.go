@@ -19,7 +19,7 @@ import (
 
 // Bounds of the server.
 const (
-	maxConns     = 64               // at once; more wait to be accepted
+	maxConns     = 128              // at once; more wait to be accepted
 	readTimeout  = 10 * time.Second // for a whole request
 	writeTimeout = 10 * time.Second // for each line of an answer
 	opTimeout    = 50 * time.Second // for what is done: below a client's DefaultTimeout
@@ -142,7 +142,8 @@ func (s *server) converse(ctx context.Context, conn net.Conn) {
 	}
 	limit := listTimeout
 	if q.Op != opAll {
-		// A change that was begun is brought to its end, whether the other side waits for it or not, and while we are stopped.
+		// A change that was begun is brought to its end, whether the other side waits for it or not, and while we are
+		// stopped.
 		ctx, limit = context.WithoutCancel(ctx), opTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)

@@ -182,10 +182,15 @@ func FuzzRequest(f *testing.F) {
 	w := wantedFor(f, "alice")
 	w.Groups, w.Keys, w.Person = []string{"physics"}, []backend.Key{{Value: "ssh-ed25519 AAAA"}}, backend.Person{Full: "A"}
 	for _, q := range []request{
-		{Op: opFind, ID: w.ID}, {Op: opHolder, Name: "alice"}, {Op: opDeploy, Wanted: &w}, {Op: opAll}, {Op: opTrust},
+		{Op: opFind, ID: w.ID},
+		{Op: opHolder, Name: "alice"},
+		{Op: opDeploy, Wanted: &w},
+		{Op: opAll},
+		{Op: opTrust},
 		{Op: opTier, Ref: &backend.Ref{ID: w.ID, Name: "alice"}, Tier: backend.NoShell},
 		{Op: opSuspend, Ref: &backend.Ref{ID: w.ID, Name: "alice"}, Kill: true},
-		{Op: opResume, Ref: &backend.Ref{ID: w.ID, Name: "alice"}}, {Op: opUndeploy, Ref: &backend.Ref{ID: w.ID, Name: "alice"}},
+		{Op: opResume, Ref: &backend.Ref{ID: w.ID, Name: "alice"}},
+		{Op: opUndeploy, Ref: &backend.Ref{ID: w.ID, Name: "alice"}},
 	} {
 		q.Version = version
 		b, err := json.Marshal(q)
