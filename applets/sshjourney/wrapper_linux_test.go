@@ -156,30 +156,34 @@ type client struct {
 	j    *journey
 	bin  string
 	dir  string
-	cue  *cue
+	url  string // of the account service
+	ca   string // "" for a service on loopback without TLS
 	sshd *services.SSHD
 	env  []string
 }
 
-// client makes one. The host's key is in no file of it.
-func (c *cue) client(s *services.SSHD) *client {
-	c.j.t.Helper()
+// client makes one whose service is c.
+func (c *cue) client(s *services.SSHD) *client { return newClient(c.j, s, c.srv.URL, c.ca) }
+
+// newClient makes one. The host's key is in no file of it.
+func newClient(j *journey, s *services.SSHD, url, ca string) *client {
+	j.t.Helper()
 	bin, err := oneBinary()
 	if err != nil {
-		c.j.t.Fatal(err)
+		j.t.Fatal(err)
 	}
 	// Short, because sockets are made in it.
 	dir, err := os.MkdirTemp("", "sshw-")
 	if err != nil {
-		c.j.t.Fatal(err)
+		j.t.Fatal(err)
 	}
-	c.j.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	j.t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	for _, d := range []string{"home/.ssh", "run"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
-			c.j.t.Fatal(err)
+			j.t.Fatal(err)
 		}
 	}
-	cl := &client{j: c.j, bin: bin, dir: dir, cue: c, sshd: s}
+	cl := &client{j: j, bin: bin, dir: dir, url: url, ca: ca, sshd: s}
 	cl.config("")
 	return cl
 }
@@ -239,7 +243,11 @@ func (cl *client) sshPath() string {
 
 // wrapped are our options for a host without a service at the usual ports.
 func (cl *client) wrapped(role string, args ...string) []string {
-	return append([]string{role, "--mc-endpoint", cl.cue.srv.URL, "--ca-file", cl.cue.ca}, args...)
+	words := []string{role, "--mc-endpoint", cl.url}
+	if cl.ca != "" {
+		words = append(words, "--ca-file", cl.ca)
+	}
+	return append(words, args...)
 }
 
 func (cl *client) run(token string, args ...string) outcome {

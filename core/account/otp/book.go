@@ -17,7 +17,7 @@ import (
 const (
 	DefaultLife       = 5 * time.Minute
 	DefaultCompatLife = 10 * time.Minute
-	DefaultKept       = 8
+	DefaultKept       = 32
 )
 
 // Options of a Book. The zero value is usable.
