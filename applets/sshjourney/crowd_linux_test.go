@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +20,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/account/names"
 	"github.com/oidcbox/oidcbox/core/oidc/issuer"
 	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/testdata/services"
 )
 
 // guest is one of many people who log in for the first time.
@@ -63,10 +67,13 @@ func newCrowd(t *testing.T, n int, o siteOptions) (*site, []guest) {
 }
 
 // untilDeployed asks for an account again and again: servers that are killed are back soon.
-func (s *site) untilDeployed(ctx context.Context, g guest) error {
-	last := answer{}
+func (s *site) untilDeployed(ctx context.Context, i int, g guest) error {
+	last, server := answer{}, s.url
+	if s.second != "" && i%2 == 1 {
+		server = s.second
+	}
 	for ctx.Err() == nil {
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/user/deploy", nil)
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, server+"/user/deploy", nil)
 		if err != nil {
 			return err
 		}
@@ -96,11 +103,26 @@ func (s *site) passwd() map[string][][]string {
 	return all
 }
 
+// groups tells the groups of a user with a primary group, sorted.
+func (s *site) groups() func(name, gid string) []string {
+	file := s.Read("/etc/group")
+	return func(name, gid string) (all []string) {
+		for line := range strings.Lines(file) {
+			f := strings.Split(strings.TrimSpace(line), ":")
+			if len(f) == 4 && (f[2] == gid || slices.Contains(strings.Split(f[3], ","), name)) {
+				all = append(all, f[0])
+			}
+		}
+		slices.Sort(all)
+		return all
+	}
+}
+
 // whole asserts that every guest has exactly one account, alone with its name and number, in exactly its groups, with a
 // home, and that the ledger says the same.
 func (s *site) whole(t *testing.T, guests []guest) {
 	t.Helper()
-	passwd, ledger := s.passwd(), s.officer(t, "list")
+	passwd, ledger, groups := s.passwd(), s.officer(t, "list"), s.groups()
 	seen := map[string]string{}
 	for _, g := range guests {
 		lines := passwd[g.id]
@@ -118,13 +140,11 @@ func (s *site) whole(t *testing.T, guests []guest) {
 		if n, err := strconv.Atoi(uid); err != nil || n < s.FirstUID || n > s.LastUID {
 			t.Errorf("%s has uid %s", g.user.Name, uid)
 		}
-		groups := strings.Fields(strings.TrimSpace(s.Run("id", "-Gn", name)))
-		slices.Sort(groups)
-		if want := append(slices.Clone(g.groups), "federated"); !slices.Equal(groups, want) {
-			t.Errorf("%s is in %v, want %v", name, groups, want)
+		if want := append(slices.Clone(g.groups), "federated"); !slices.Equal(groups(name, lines[0][3]), want) {
+			t.Errorf("%s is in %v, want %v", name, groups(name, lines[0][3]), want)
 		}
-		if owner := strings.TrimSpace(s.Run("stat", "-c", "%u", home)); owner != uid {
-			t.Errorf("the home of %s belongs to %s", name, owner)
+		if info, err := os.Stat(s.File(home)); err != nil || fmt.Sprint(info.Sys().(*syscall.Stat_t).Uid) != uid {
+			t.Errorf("the home of %s: %v, %v", name, info, err)
 		}
 		listed := slices.ContainsFunc(strings.Split(ledger, "\n"), func(line string) bool {
 			f := strings.Fields(line)
@@ -136,13 +156,13 @@ func (s *site) whole(t *testing.T, guests []guest) {
 	}
 }
 
-// TestCrowd: fifty people log in for the first time at once, one of them fifty times, while server and worker are killed
-// at random.
-func TestCrowd(t *testing.T) {
-	s, guests := newCrowd(t, 50, siteOptions{})
+// rush has fifty people log in for the first time at once, one of them fifty times, while hurt harms the site,
+// at most so many times.
+func (s *site) rush(t *testing.T, guests []guest, times int, hurt func(*rand.Rand)) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	var all, killer sync.WaitGroup
+	var all, harm sync.WaitGroup
 	var done atomic.Bool
 	problems := make(chan error, 100)
 	for i := range 100 {
@@ -151,47 +171,91 @@ func TestCrowd(t *testing.T) {
 			if i < 50 {
 				g = guests[i]
 			}
-			if err := s.untilDeployed(ctx, g); err != nil {
+			if err := s.untilDeployed(ctx, i, g); err != nil {
 				problems <- err
 			}
 		})
 	}
-	kills := 0
-	killer.Go(func() {
+	harm.Go(func() {
 		random := rand.New(rand.NewPCG(5, 8))
-		for ; kills < 8 && !done.Load(); kills++ {
+		for n := 0; n < times && !done.Load(); n++ {
 			time.Sleep(time.Duration(100+random.IntN(400)) * time.Millisecond) // chance, not a wait for something
-			if kills%2 == 0 {
-				s.kill(s.worker)
-				s.startWork()
-			} else {
-				s.kill(s.serve)
-				s.startFront()
-			}
+			hurt(random)
 		}
 	})
 	all.Wait()
 	done.Store(true)
-	killer.Wait()
+	harm.Wait()
 	close(problems)
 	for err := range problems {
 		t.Error(err)
 	}
-	t.Logf("%d processes were killed", kills)
-	s.whole(t, guests)
-	s.onePassword(t, guests[0])
 }
 
-// onePassword asserts that of many who come with one password at once a single one is let in.
-func (s *site) onePassword(t *testing.T, g guest) {
+// TestCrowd: fifty first logins at once, while server and worker are killed at random.
+func TestCrowd(t *testing.T) {
+	s, guests := newCrowd(t, 50, siteOptions{})
+	s.rush(t, guests, 8, func(random *rand.Rand) {
+		if random.IntN(2) == 0 {
+			s.kill(s.worker)
+			s.startWork()
+		} else {
+			s.kill(s.serve)
+			s.startFront()
+		}
+	})
+	s.whole(t, guests)
+	s.onePassword(t, guests[0], "/run/oidcbox/login.sock")
+}
+
+// TestCrowdAtTwoServers: the same with two servers on one database, of which one is killed twice. What it was at
+// is free for the other one when its leases have run out.
+func TestCrowdAtTwoServers(t *testing.T) {
+	pg := services.PostgreSQL(t)
+	host, port := pg.Socket, pg.Port
+	const database = "postgres: {url_file: database-url}, "
+	const file = "file: /var/lib/oidcbox/provisioner/state.keys, "
+	s, guests := newCrowd(t, 50, siteOptions{
+		provisioner: with(file, database),
+		before: func(s *journey) {
+			address := fmt.Sprintf("postgres:///postgres?host=%s&port=%d&user=oidcbox\n", url.QueryEscape(host), port)
+			s.Write("/etc/oidcbox/database-url", address, 0o600)
+			s.Run("chown", serveUser, "/etc/oidcbox/database-url")
+		},
+	})
+	s.startSecond(t)
+	s.rush(t, guests, 2, func(*rand.Rand) {
+		s.kill(s.serve)
+		s.startFront()
+	})
+	s.whole(t, guests)
+	s.onePassword(t, guests[0], "/run/oidcbox/login.sock", "/run/oidcbox-second/login.sock")
+}
+
+// startSecond starts another server beside the first one.
+func (s *site) startSecond(t *testing.T) {
+	t.Helper()
+	s.second = "http://127.0.0.1:" + freePort(t)
+	address := func(url string) string { return strings.TrimPrefix(url, "http://") }
+	config := strings.ReplaceAll(s.Read(serveFile), address(s.url), address(s.second))
+	config = strings.Replace(config, "audit.log", "audit2.log", 1) +
+		"login: /run/oidcbox-second/login.sock\ncontrol: /run/oidcbox-second/control.sock\n"
+	s.Write("/etc/oidcbox/second.yaml", config, 0o644)
+	s.Run("install", "-d", "-o", serveUser, "-g", serveUser, "-m", "0755", "/run/oidcbox-second")
+	s.Background("second serve", s.as(serveUser, "provisioner", "serve", "--config", "/etc/oidcbox/second.yaml"))
+	s.awaitSocket("/run/oidcbox-second/login.sock")
+}
+
+// onePassword asserts that of many who come with one password at once, at all sockets, a single one is let in.
+func (s *site) onePassword(t *testing.T, g guest, sockets ...string) {
 	t.Helper()
 	name, password := s.nameOf(g.user.Name), s.password(g.user.Name)
 	var all sync.WaitGroup
 	var in atomic.Int32
-	for range 20 {
+	for i := range 20 {
 		all.Go(func() {
 			q := login.Question{Phase: login.Auth, User: name, Secret: secret.FromString(password)}
-			a, err := login.Ask(t.Context(), s.File("/run/oidcbox/login.sock"), q, login.AskOptions{
+			a, err := login.Ask(t.Context(), s.File(sockets[i%len(sockets)]), q, login.AskOptions{
 				Trust: func(uint32) bool { return true },
 			})
 			if err != nil {

@@ -36,6 +36,7 @@ type site struct {
 	*journey
 	url           string // of the server
 	metrics       string // where its metrics are, "" for nowhere
+	second        string // of another one, "" for none
 	sshd          *services.SSHD
 	worker, serve *exec.Cmd
 }

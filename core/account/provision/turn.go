@@ -12,7 +12,7 @@ import (
 
 const (
 	// leaseTime is how long an identity stays blocked on other nodes after the process that worked on it died.
-	leaseTime  = 9 * time.Second
+	leaseTime  = 6 * time.Second
 	leaseRenew = leaseTime / 3
 	// releaseWait is how long giving a lease back may take.
 	releaseWait = 2 * time.Second
