@@ -102,10 +102,19 @@ func (c *adminShowCmd) Run(ctx context.Context, env *cli.Env) error {
 		return printJSON(env.Stdout, e)
 	}
 	rows := [][]string{
-		{"identity", e.ID}, {"subject", e.Sub}, {"issuer", e.Iss}, {"local name", dash(e.Name)}, {"uid", number(e.UID)},
-		{"state", string(e.State)}, {"groups", dash(strings.Join(e.Groups, " "))}, {"primary group", dash(e.Primary)},
-		{"shell", dash(string(e.Tier))}, {"person", dash(strings.TrimSpace(e.Person.Full + " " + e.Person.Email))},
-		{"memberships", dash(strings.Join(e.VOs, " "))}, {"since", date(e.Created)}, {"changed", date(e.Changed)},
+		{"identity", e.ID},
+		{"subject", e.Sub},
+		{"issuer", e.Iss},
+		{"local name", dash(e.Name)},
+		{"uid", number(e.UID)},
+		{"state", string(e.State)},
+		{"groups", dash(strings.Join(e.Groups, " "))},
+		{"primary group", dash(e.Primary)},
+		{"shell", dash(string(e.Tier))},
+		{"person", dash(strings.TrimSpace(e.Person.Full + " " + e.Person.Email))},
+		{"memberships", dash(strings.Join(e.VOs, " "))},
+		{"since", date(e.Created)},
+		{"changed", date(e.Changed)},
 		{"last deployed", date(e.Seen)},
 	}
 	for _, m := range []struct {

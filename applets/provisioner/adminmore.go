@@ -41,8 +41,13 @@ func (c *adminWhoCmd) Run(ctx context.Context, env *cli.Env) error {
 		err = printJSON(env.Stdout, v)
 	} else {
 		rows := [][]string{
-			{"identity", dash(v.ID)}, {"subject", dash(v.Sub)}, {"issuer", dash(v.Iss)}, {"local name", dash(v.Name)},
-			{"state", string(v.State)}, {"believed", yes(v.Believed)}, {"authorised", yes(v.Authorised)},
+			{"identity", dash(v.ID)},
+			{"subject", dash(v.Sub)},
+			{"issuer", dash(v.Iss)},
+			{"local name", dash(v.Name)},
+			{"state", string(v.State)},
+			{"believed", yes(v.Believed)},
+			{"authorised", yes(v.Authorised)},
 		}
 		if v.Reason != "" {
 			rows = append(rows, []string{"why not", v.Reason})

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/config"
@@ -122,7 +123,34 @@ func notesOf(of, file string) ([]config.Fault, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.notes, nil
+	return append(s.notes, s.besides(filepath.Join(filepath.Dir(file), workerFile))...), nil
+}
+
+// besides says where the configuration of the worker means something else, as far as that can be read.
+func (s *settings) besides(file string) (notes []config.Fault) {
+	w, err := readWorkerSettings(file)
+	if err != nil {
+		return nil
+	}
+	note := func(key, format string, args ...any) {
+		notes = append(notes, config.Fault{File: s.file, Key: key, Text: fmt.Sprintf(format, args...)})
+	}
+	if w.backend != s.backend {
+		note("backend", "is %s, and %s in %s", s.backend, w.backend, file)
+	}
+	if w.socket != s.worker.socket {
+		note("worker", "is %s, and the socket in %s is %s", s.worker.socket, file, w.socket)
+	}
+	l := s.rules.Limits
+	if l.MinUID < w.limits.MinUID || l.MaxUID > w.limits.MaxUID || l.MinGID < w.limits.MinGID || l.MaxGID > w.limits.MaxGID {
+		note("accounts", "allow more numbers than %s does: those in between are refused there", file)
+	}
+	for _, group := range append([]string{s.rules.Primary, s.rules.Fallback}, s.rules.Additional...) {
+		if group != "" && !slices.Contains(w.groups.Given, group) {
+			note("groups", "%s is not in groups.given of %s: the worker gives it only if it makes it itself", group, file)
+		}
+	}
+	return notes
 }
 
 // read reads the configuration that a command was told of.

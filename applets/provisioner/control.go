@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/oidcbox/oidcbox/core/account/names"
 	"github.com/oidcbox/oidcbox/core/account/provision"
 	"github.com/oidcbox/oidcbox/core/account/state"
 	"github.com/oidcbox/oidcbox/core/daemon"
@@ -182,7 +181,7 @@ func (d *server) change(r *http.Request, g *generation, b []byte) (any, error) {
 		return nil, httpd.Refuse(http.StatusBadRequest, codeBad, "the body has to be an object with account and action")
 	}
 	ctx, by := r.Context(), by(r, order.Reason, order.Behalf)
-	id, err := resolve(ctx, g.desk, order)
+	id, err := g.desk.Resolve(ctx, order.Account)
 	if err != nil {
 		return nil, err
 	}
@@ -207,17 +206,6 @@ func (d *server) change(r *http.Request, g *generation, b []byte) (any, error) {
 	a, err := do(ctx, id, by)
 	v.State, v.Message, v.Changed = a.State, a.Message, a.State != before.State
 	return v, err
-}
-
-// resolve finds the identity. One that nobody has seen yet can be stopped as well: then it has to be written out.
-func resolve(ctx context.Context, desk *provision.Desk, order changeOrder) (string, error) {
-	id, err := desk.Resolve(ctx, order.Account)
-	if errors.Is(err, provision.ErrNoIdentity) && order.Action == string(state.Suspend) {
-		if _, _, bad := names.Decode(order.Account); bad == nil {
-			return order.Account, nil
-		}
-	}
-	return id, err
 }
 
 // actions are what can be done to one account, by their words.

@@ -79,10 +79,9 @@ func (d *server) again(id string) {
 // maxWork is how many jobs wait here; more are found in the state.
 const maxWork = 16
 
-// chores does what has to be done now and then until ctx ends: it finishes what was interrupted, and carries out jobs.
+// chores finishes now and then what was interrupted, and says that this node is there, until ctx ends. Jobs have a loop of
+// their own: an account system that does not answer holds this one up.
 func (d *server) chores(ctx context.Context) {
-	var working sync.WaitGroup
-	defer working.Wait()
 	tick := time.NewTicker(choreEvery)
 	defer tick.Stop()
 	announced := time.Time{}
@@ -92,25 +91,33 @@ func (d *server) chores(ctx context.Context) {
 			d.announce(ctx)
 		}
 		d.mend(ctx)
-		for _, id := range d.unfinished(ctx) {
-			d.carry(ctx, &working, id)
-		}
-		if !d.wait(ctx, tick.C, &working) {
+		select {
+		case <-ctx.Done():
 			return
+		case <-tick.C:
 		}
 	}
 }
 
-// wait waits for the next round, and carries out jobs that are ordered meanwhile. It reports false at the end.
-func (d *server) wait(ctx context.Context, tick <-chan time.Time, working *sync.WaitGroup) bool {
+// carryJobs carries out jobs that are ordered, and those that another process did not finish, until ctx ends.
+func (d *server) carryJobs(ctx context.Context) {
+	var working sync.WaitGroup
+	defer working.Wait()
+	tick := time.NewTicker(choreEvery)
+	defer tick.Stop()
+	for _, id := range d.unfinished(ctx) {
+		d.carry(ctx, &working, id)
+	}
 	for {
 		select {
 		case <-ctx.Done():
-			return false
-		case <-tick:
-			return true
+			return
+		case <-tick.C:
+			for _, id := range d.unfinished(ctx) {
+				d.carry(ctx, &working, id)
+			}
 		case id := <-d.work:
-			d.carry(ctx, working, id)
+			d.carry(ctx, &working, id)
 		}
 	}
 }

@@ -116,9 +116,13 @@ func makeSocketDir(path string) error {
 	if path == "" {
 		return nil
 	}
-	err := os.Mkdir(filepath.Dir(path), 0o755) //nolint:gosec // others have to reach the socket
-	if errors.Is(err, fs.ErrExist) {
+	dir := filepath.Dir(path)
+	err := os.Mkdir(dir, 0o755) //nolint:gosec // others have to reach the socket
+	switch {
+	case errors.Is(err, fs.ErrExist):
 		return nil
+	case err != nil:
+		return err
 	}
-	return err
+	return os.Chmod(dir, 0o755) //nolint:gosec // whatever the umask is
 }

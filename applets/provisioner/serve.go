@@ -182,6 +182,7 @@ func (d *server) run(ctx context.Context, hup <-chan os.Signal) error {
 	background.Go(func() { d.keys.Run(ctx) })
 	background.Go(func() { d.manager.Reloads(ctx, hup, d.reload) })
 	background.Go(func() { d.chores(ctx) })
+	background.Go(func() { d.carryJobs(ctx) })
 	g, serving := errgroup.WithContext(ctx)
 	for _, s := range d.sockets.List {
 		g.Go(func() error { return httpd.Serve(serving, s, d.front(), d.serverOptions()) })

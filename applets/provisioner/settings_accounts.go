@@ -75,7 +75,7 @@ func (r reader) accounts(a config.At) {
 	rules.Default = r.issuerRules(f, provision.IssuerRules{MaxTier: backend.Full})
 	rules.Limits = readLimits(r.Reader, f)
 	rules.KeepSessions = r.Bool(f["keep_sessions"], false)
-	rules.Adopt = r.Bool(f["adopt"], false)
+	rules.Adopt = r.Bool(f["adopt"], r.s.backend == regappBackend)
 	rules.CompatVerified = r.Bool(f["compatible_verified"], false)
 	rules.NoNumbers = r.s.backend == regappBackend || r.s.backend == execBackend
 }
@@ -163,6 +163,9 @@ func (r reader) names(a config.At) {
 	n.Mode = map[string]provision.Mode{
 		fromFriendly: provision.Friendly, fromPool: provision.Pooled, fromExternal: provision.External,
 	}[from]
+	if r.s.backend == regappBackend && n.Front == "" && n.Mode != provision.External {
+		r.Fault(a, "front is missing: local names of a reg-app begin with its org_id and \"_\" (names: {front: fdl_})")
+	}
 	if n.Mode == provision.Pooled && n.Prefix != "" {
 		if _, err := names.NewPool(n.Prefix, max(n.Digits, 1)); err != nil {
 			r.Fault(f["prefix"], "%v", err)

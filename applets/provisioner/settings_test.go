@@ -251,3 +251,31 @@ func TestQuoting(t *testing.T) {
 		}
 	}
 }
+
+// TestBesides: that server and worker do not fit together is told before somebody is refused by it.
+func TestBesides(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, workerFile)
+	s, err := parseSettings(filepath.Join(dir, serveFile), []byte(strings.Replace(least, "login_info", "groups: {fallback: federated}\nlogin_info", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ worker, want string }{
+		"nothing_to_tell": {"version: 1\nusers: [u]\nbackend: local_unix\nlocal_unix: {shells: {full: /bin/sh}}\ngroups: {given: [federated]}\n", ""},
+		"backend":         {"version: 1\nusers: [u]\nbackend: dryrun\ngroups: {given: [federated]}\n", "backend: is local_unix, and dryrun"},
+		"socket":          {"version: 1\nusers: [u]\nbackend: local_unix\nsocket: /x\ngroups: {given: [federated]}\n", "and the socket in"},
+		"numbers":         {"version: 1\nusers: [u]\nbackend: local_unix\naccounts: {min_uid: 5000}\ngroups: {given: [federated]}\n", "more numbers"},
+		"groups":          {"version: 1\nusers: [u]\nbackend: local_unix\n", "federated is not in groups.given"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(file, []byte(c.worker), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			notes := s.besides(file)
+			found := slices.ContainsFunc(notes, func(n config.Fault) bool { return strings.Contains(n.String(), c.want) })
+			if c.want == "" && len(notes) > 0 || c.want != "" && !found {
+				t.Errorf("%v, want %q", notes, c.want)
+			}
+		})
+	}
+}

@@ -24,7 +24,8 @@ const (
 // openSockets makes the sockets for requests, and takes those of units out of what systemd has handed over: of units maps
 // their names to the paths they have by the configuration, "" for one that is switched off.
 func openSockets(env *cli.Env, places []listen.Place, units map[string]string) (
-	set *listen.Set, handed map[string]net.Listener, err error) {
+	set *listen.Set, handed map[string]net.Listener, err error,
+) {
 	names := strings.Split(env.Getenv(envSocketNames), ":")
 	var all []listen.Place
 	for _, name := range []string{loginName, controlName} {

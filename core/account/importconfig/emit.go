@@ -247,7 +247,7 @@ func (c *conversion) accounts(p *page) {
 		p.set("adopt", true)
 		return
 	}
-	p.comment("For accounts that the old service made: \"oidcbox provisioner worker --adopt\" once as root, then")
+	p.comment("For accounts that the old service made: \"oidcbox provisioner adopt\" once as root, then")
 	p.comment("\"oidcbox provisioner admin rebuild\". Nobody gets a new name.")
 }
 
@@ -262,6 +262,10 @@ func (c *conversion) names(p *page) {
 		p.set("digits", c.f.poolDigits)
 	} else {
 		p.set("from", "friendly")
+	}
+	if c.f.backend == "bwidm" {
+		p.comment("What the registration application puts before each name.")
+		p.set("front", c.f.bwidm.org+"_")
 	}
 	c.shorten(p)
 }
