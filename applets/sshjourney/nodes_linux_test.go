@@ -179,3 +179,86 @@ func TestNodes_behind_a_relay(t *testing.T) {
 		}
 	})
 }
+
+// TestNodes_on_one_database: two hosts with a server each, on one PostgreSQL and one LDAP directory.
+func TestNodes_on_one_database(t *testing.T) {
+	pg, dir := services.PostgreSQL(t), services.Slapd(t)
+	var first *journey
+	start := func() *site {
+		var s *journey
+		return newSite(t, siteOptions{
+			before: func(made *journey) {
+				s = made
+				s.NSLCD(dir)
+				s.Write("/etc/oidcbox/ldap-password", services.LDAPWriterPassword+"\n", 0o600)
+				s.Write("/etc/oidcbox/ldap-probe", services.LDAPUserPassword+"\n", 0o600)
+				s.Write("/etc/oidcbox/database-url", pg.URL("")+"\n", 0o600)
+				s.Run("chown", serveUser, "/etc/oidcbox/database-url")
+				if first == nil {
+					first = s
+					return
+				}
+				s.Write("/var/lib/oidcbox/provisioner/state-key", first.Read("/var/lib/oidcbox/provisioner/state-key"), 0o600)
+				s.Run("chown", serveUser, "/var/lib/oidcbox/provisioner/state-key")
+			},
+			worker: func(text string) string {
+				text = with(
+					"backend: local_unix", "backend: ldap",
+					"local_unix: {home_base: /home, shells: {full: /bin/sh}}", `ldap: {servers: ["`+dir.URL+`"], bind_dn: "`+
+						services.LDAPWriter+`", password_file: ldap-password, mode: full_access, user_base: "`+services.LDAPPeople+
+						`", group_base: "`+services.LDAPGroups+`", shells: {full: /bin/sh}, probe: {bind_dn: "`+services.LDAPUser+
+						`", password_file: ldap-probe}}`+"\nadopt: true",
+				)(text)
+				return s.rangeOf(first, text)
+			},
+			provisioner: func(text string) string {
+				text = with("backend: local_unix", "backend: ldap", "file: /var/lib/oidcbox/provisioner/state.keys",
+					"postgres: {url_file: database-url}")(text)
+				if s != first { // whose issuer is not the second's
+					text = strings.ReplaceAll(text, s.op.URL, first.op.URL)
+				}
+				return s.rangeOf(first, text)
+			},
+		})
+	}
+	a := start()
+	b := start()
+	name := a.deploy("alice")
+	there := &site{journey: a.journey, url: b.url, sshd: b.sshd} // b, asked with tokens of a's issuer
+	if got := there.nameOf("alice"); got != name {
+		t.Fatalf("the other node says %q, want %q: %s\n%s", got, name, there.get("/user/get_status", there.at("alice")), b.Log())
+	}
+	for _, c := range []struct {
+		name     string
+		from, to *site
+	}{
+		{"made_at_the_first", a, b}, {"made_at_the_second", there, a},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			password := c.from.password("alice")
+			if who := c.to.ssh(name, password); who != name {
+				t.Errorf("arrived as %q\n%s", who, c.to.Log())
+			}
+			if who := c.from.ssh(name, password); who != "" {
+				t.Errorf("arrived a second time as %q", who)
+			}
+		})
+	}
+	t.Run("suspended_at_one_is_out_at_the_other", func(t *testing.T) {
+		password := there.password("alice")
+		a.officer(t, "suspend", name)
+		if who := b.ssh(name, password); who != "" {
+			t.Errorf("arrived as %q", who)
+		}
+		b.officer(t, "resume", name)
+		if who := a.ssh(name, there.password("alice")); who != name {
+			t.Errorf("resumed at the other, arrived as %q\n%s", who, a.Log())
+		}
+	})
+}
+
+// rangeOf puts the numbers that accounts of another host may have into a configuration.
+func (j *journey) rangeOf(of *journey, text string) string {
+	return strings.NewReplacer(strconv.Itoa(j.FirstUID), strconv.Itoa(of.FirstUID), strconv.Itoa(j.LastUID),
+		strconv.Itoa(of.LastUID)).Replace(text)
+}

@@ -54,6 +54,9 @@ func (d *Desk) Status(ctx context.Context, s Subject) (Answer, error) {
 		d.audit(Event{Kind: Refused, ID: s.ID, Name: a.Name, State: state.Unknown, Reason: err.Error()}, By{Who: s.ID})
 		now.facts.Unread = true
 	}
+	if now.err != nil {
+		d.o.Log.Error("the account system was asked in vain", "id", s.ID, "err", now.err)
+	}
 	st := now.facts.State()
 	return Answer{State: st, Message: state.StatusMessage(st, a.Name), Credentials: map[string]string{}}, nil
 }
