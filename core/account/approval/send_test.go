@@ -3,6 +3,7 @@ package approval
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"net/netip"
 	"os"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/account/provision"
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/transport/mail"
+	"github.com/oidcbox/oidcbox/store"
 	"github.com/oidcbox/oidcbox/testdata/services"
 )
 
@@ -77,9 +79,19 @@ func TestSend(t *testing.T) {
 		b.post.down = true
 		b.desk.ask("alice", "1")
 		b.turn()
-		if b.outbox() != 3 {
-			t.Error("not kept")
-		}
+		must(t, b.engine.View(t.Context(), func(tx store.Tx) error {
+			n := 0
+			for r, err := range tx.Scan(table(), store.Key{kindMail}) {
+				if err != nil || !r.Expires.Equal(b.now.Add(keepTrying)) {
+					t.Errorf("%v, kept until %v", err, r.Expires)
+				}
+				n++
+			}
+			if n != 3 {
+				t.Errorf("%d mails wait", n)
+			}
+			return nil
+		}))
 	})
 	t.Run("no_mail_server", func(t *testing.T) {
 		b := newBed(t, func(o *Options) { o.Open = nil })
@@ -88,6 +100,19 @@ func TestSend(t *testing.T) {
 		if b.outbox() != 0 {
 			t.Error("mails are kept that nobody sends")
 		}
+		if err := b.Test(t.Context()); !errors.Is(err, ErrOptions) {
+			t.Errorf("test mail: %v", err)
+		}
+		b.Office.o.Open = b.post.open // the administrator has configured one
+		b.turn()
+		b.wantMails(admin, asksFor("alice"))
+	})
+	t.Run("test_mail", func(t *testing.T) {
+		b := newBed(t)
+		must(t, b.Test(t.Context()))
+		b.turn()
+		b.wantMails(admin, "login.example.org: test of mails to administrators")
+		b.wantMails(second, "login.example.org: test of mails to administrators")
 	})
 	t.Run("broken_connection_same_mail", func(t *testing.T) {
 		b := newBed(t)

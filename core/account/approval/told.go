@@ -78,7 +78,13 @@ func put(tx store.WTx, k store.Key, record any, ends time.Time) error {
 }
 
 // round tells of what waits and was not told of, and of what does not wait any more.
+//
+// Where there is no mail server nobody is told, and nothing is written down as told: once there is one, what waits by
+// then is.
 func (o *Office) round(ctx context.Context, held store.Lease) error {
+	if o.o.Open == nil {
+		return nil
+	}
 	waiting, err := o.o.Desk.Pending(ctx)
 	if err != nil {
 		return fmt.Errorf("look what waits: %w", err)
@@ -224,9 +230,6 @@ func (o *Office) decided(ctx context.Context, id string, s state.State) error {
 
 // enqueue puts a mail into the outbox.
 func (o *Office) enqueue(tx store.WTx, to, kind string, values map[string]string) error {
-	if o.o.Open == nil {
-		return nil
-	}
 	subject, body := o.templates[kind].fill(values)
 	if len(subject) > mail.MaxSubject {
 		subject = strings.ToValidUTF8(subject[:mail.MaxSubject-3], "") + "..."
@@ -270,8 +273,12 @@ func (o *Office) values(a Asked) map[string]string {
 	return out
 }
 
-// Test puts the mail into the outbox with which administrators see that mails reach them.
+// Test puts the mail into the outbox with which administrators see that mails reach them. The error is ErrOptions where
+// there is no mail server, or nobody to write to.
 func (o *Office) Test(ctx context.Context) error {
+	if o.o.Open == nil || len(o.o.Admins) == 0 {
+		return fmt.Errorf("%w: there is no mail server, or no administrator", ErrOptions)
+	}
 	err := o.o.Engine.Update(ctx, func(tx store.WTx) error {
 		for _, a := range o.o.Admins {
 			if err := o.enqueue(tx, a.String(), adminTest, o.values(Asked{})); err != nil {

@@ -333,6 +333,14 @@ func TestDecision(t *testing.T) {
 	b.want(b.get("/decide/bad"), http.StatusNotFound, "This link is over")
 }
 
+// TestDecisionAboutGroups: what is new stands by itself.
+func TestDecisionAboutGroups(t *testing.T) {
+	b := newBed(t)
+	b.office.asked = approval.Asked{Name: "alice1", Change: true, Groups: []string{"vo_a", "vo_b"}, Added: []string{"vo_b"}}
+	b.want(b.get("/decide/good"), http.StatusOK, "other groups for the account",
+		"<strong><code>vo_b</code></strong>")
+}
+
 // TestHostileTexts has a provider that says the worst about a person.
 func TestHostileTexts(t *testing.T) {
 	b := newBed(t)
