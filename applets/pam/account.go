@@ -16,8 +16,8 @@ var (
 	// errUnmanaged: the account is root's, the system's or a local user's. Nobody gets into it with a token, whatever the
 	// provisioner says.
 	errUnmanaged = errors.New("not a federated account")
-	// errUnmarked is errUnmanaged for an account in the range of ours on a host without marks: only its GECOS field says
-	// that it is not ours.
+	// errUnmarked is errUnmanaged for an account in the range of ours that would not be marked if it were: only its GECOS
+	// field says that it is not ours.
 	errUnmarked = errors.New("shows no identity")
 	// errMismatch: what this host knows of the account contradicts itself or the answer.
 	errMismatch = errors.New("the identities of the account do not agree")
@@ -51,26 +51,32 @@ func (o *options) look(ctx context.Context, users sysuser.DB, name string) (acco
 	if o.UIDRange {
 		return a, nil
 	}
-	a.id, err = o.identity(u)
+	a.id, err = o.identity(ctx, users, u)
 	return a, err
 }
 
-// identity is whose the account is, by its mark where accounts are marked, and by its GECOS field.
-func (o *options) identity(u sysuser.User) (string, error) {
+// identity is whose the account is, by its mark where accounts are marked, and by its GECOS field. An account of this
+// host's passwd has a mark wherever there are marks. One of a directory may have been made by a worker on another host,
+// and has one here or not.
+func (o *options) identity(ctx context.Context, users sysuser.DB, u sysuser.User) (string, error) {
 	gecos := u.Gecos
 	if _, _, err := names.Decode(gecos); err != nil {
 		gecos = ""
 	}
-	if _, err := os.Lstat(o.Marks); errors.Is(err, fs.ErrNotExist) {
-		if gecos == "" {
+	m, err := mark.Read(o.Marks, u.Name)
+	if errors.Is(err, mark.ErrNone) {
+		needed, err := o.needsMark(ctx, users, u.Name)
+		switch {
+		case err != nil:
+			return "", err
+		case needed:
+			return "", fmt.Errorf("%w: %w", errUnmanaged, mark.ErrNone)
+		case gecos == "":
 			return "", fmt.Errorf("%w: %w", errUnmanaged, errUnmarked)
 		}
 		return gecos, nil
 	}
-	m, err := mark.Read(o.Marks, u.Name)
 	switch {
-	case errors.Is(err, mark.ErrNone):
-		return "", fmt.Errorf("%w: %w", errUnmanaged, err)
 	case err != nil:
 		return "", err
 	case m.UID != u.UID:
@@ -79,4 +85,17 @@ func (o *options) identity(u sysuser.User) (string, error) {
 		return "", fmt.Errorf("%w: the mark says another one than the GECOS field", errMismatch)
 	}
 	return m.ID, nil
+}
+
+// needsMark reports whether an account is one of ours only with a mark.
+func (o *options) needsMark(ctx context.Context, users sysuser.DB, name string) (bool, error) {
+	if _, err := os.Lstat(o.Marks); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	users.Getent = sysuser.FilesOnly
+	_, err := users.User(ctx, name)
+	if errors.Is(err, sysuser.ErrNone) {
+		return false, nil
+	}
+	return true, err
 }

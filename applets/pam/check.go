@@ -16,7 +16,7 @@ import (
 
 // checkCmd examines this host.
 type checkCmd struct {
-	User string `placeholder:"NAME" help:"A federated user of this host: look at the account, and ask whether it may log in."`
+	User string `placeholder:"NAME" help:"A federated user: look at the account, and ask whether it may log in."`
 	JSON bool   `name:"json" help:"Print a JSON object."`
 }
 
@@ -152,7 +152,8 @@ func (e *examiner) accounts(ctx context.Context, h *helper) {
 	case h.Local != "":
 		e.add("accounts", fine, "users are mapped by the file that "+h.Local+" names", "")
 	case h.UIDRange:
-		e.add("accounts", notable, fmt.Sprintf("every account with a uid from %d to %d counts as federated", h.Floor, h.Ceiling), "")
+		text := fmt.Sprintf("every account with a uid from %d to %d counts as federated", h.Floor, h.Ceiling)
+		e.add("accounts", notable, text, "")
 	case err == nil:
 		e.add("accounts", fine, "marked accounts in "+h.Marks, "")
 	default:
@@ -182,7 +183,7 @@ func (e *examiner) ask(ctx context.Context, h *helper) {
 	switch {
 	case h.Local != "":
 		_, err = h.authLocal(ctx, form.JWT)
-		if errors.Is(err, errUnmanaged) || errors.Is(err, errNotMapped) || err != nil && strings.Contains(err.Error(), "refused") {
+		if errors.Is(err, errUnmanaged) || errors.Is(err, errNotMapped) || errors.Is(err, errBadToken) {
 			err = errDenied
 		}
 	case h.VerifyEndpoint != "":
@@ -197,7 +198,8 @@ func (e *examiner) ask(ctx context.Context, h *helper) {
 	case err == nil:
 		e.add("test", bad, "an invented one-time password was accepted", "do not let anybody in before this is understood")
 	case errors.Is(err, errDenied):
-		e.add("test", fine, "an invented one-time password was refused: "+strings.TrimPrefix(err.Error(), errDenied.Error()+": "), "")
+		why := strings.TrimPrefix(err.Error(), errDenied.Error()+": ")
+		e.add("test", fine, "an invented one-time password was refused: "+why, "")
 	default:
 		e.add("test", bad, err.Error(), "is 'oidcbox provisioner serve' running, or the relay of this node?")
 	}

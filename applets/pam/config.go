@@ -105,8 +105,7 @@ func (c *changer) install(ctx context.Context) error {
 	if err := o.read(args); err != nil {
 		return cli.Fail(cli.Usage, err, "see 'oidcbox pam --help'")
 	}
-	info, err := os.Stat(c.path(c.Helper))
-	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o022 != 0 || !ownedByRoot(info) || c.Helper[0] != '/' {
+	if !strings.HasPrefix(c.Helper, "/") || !rootsProgram(c.path(c.Helper)) {
 		return cli.Fail(cli.NotFound, fmt.Errorf("there is no program at %s that is root's alone to write", c.Helper),
 			"link it to oidcbox, or name it with --helper")
 	}
@@ -130,14 +129,17 @@ func (c *changer) install(ctx context.Context) error {
 	return c.installSSHD()
 }
 
+// rootsProgram reports whether root runs a program there that nobody else can change.
+func rootsProgram(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o022 == 0 && ownedByRoot(info)
+}
+
 // lines are those of the helper in the stack.
 func (c *changer) lines() (auth, account string) {
 	words := append([]string{c.Helper}, c.Options...)
 	if c.Module != "" {
-		line := "pam_oidcbox.so"
-		if c.Module != "" {
-			line = c.Module
-		}
+		line := c.Module
 		if c.Helper != installedHelper {
 			line += " helper=" + c.Helper
 		}

@@ -125,7 +125,8 @@ func examineAuth(rules []rule) []finding {
 	}
 	say(dispatch(rules, cred.returned) != retSuccess,
 		"sshd ends the session after a good login (Failure setting user credentials): pam_exec has no opinion then, and no "+
-			"other module says yes", "add a line 'auth required pam_permit.so' behind the helper, and let no pam_deny come first",
+			"other module says yes",
+		"add a line 'auth required pam_permit.so' behind the helper, and let no pam_deny come first",
 		"credentials can be set after a login")
 	return all
 }

@@ -12,7 +12,7 @@ var errIni = errors.New("is no configuration of the PAM module")
 // defaultLocal is the file of local mode where the ini file names none.
 const defaultLocal = "/etc/oidcbox/pam.yaml"
 
-// readIni takes the options of [user_verification]: local and verify_endpoint, as pam-ssh-oidc has them, and ca_file and
+// readIni takes the options of [user_verification]: local and verify_endpoint, as pam-ssh-oidc has them, ca_file and
 // local_file of our own.
 func (h *helper) readIni(path string) error {
 	b, err := readOwned(path)

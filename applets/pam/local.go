@@ -18,6 +18,8 @@ import (
 var (
 	// errNotMapped: the token is good, and the map does not give its identity that local user.
 	errNotMapped = errors.New("the map does not give this identity that user")
+	// errBadToken: the token is judged, and refused.
+	errBadToken = errors.New("the token is refused")
 	// errMap: a line of the map is none.
 	errMap = errors.New("is no map of users")
 	// errOnlyTokens: one-time passwords are the provisioner's, and there is none.
@@ -93,7 +95,7 @@ func (s localSettings) judge(ctx context.Context, h *helper) (identity, error) {
 	defer g.Close()
 	out, err := g.Check(ctx, gate.Presented{Token: h.q.Secret, Scheme: gate.Bearer}, "")
 	if refusal := (*gate.Refusal)(nil); errors.As(err, &refusal) && refusal.Status < 500 {
-		return identity{}, fmt.Errorf("the token is refused: %w", err)
+		return identity{}, fmt.Errorf("%w: %w", errBadToken, err)
 	}
 	if err != nil {
 		return identity{}, fmt.Errorf("the token could not be judged: %w", err)
@@ -125,7 +127,8 @@ func parseLocal(r *config.Reader, b []byte) (s localSettings) {
 	s.gate.Audiences = r.Texts(f["audiences"])
 	s.gate.AcceptAnyAudience = r.Bool(f["any_audience"], false)
 	if len(s.gate.Audiences) == 0 && !s.gate.AcceptAnyAudience && r.Usable(top) {
-		r.Fault(top, "audiences are missing: a token for another service would open this host; any_audience: true allows that")
+		r.Fault(top, "audiences are missing: a token for another service would open this host; "+
+			"any_audience: true allows that")
 	}
 	s.users, _ = r.Path(f["users"])
 	s.caFile, _ = r.Path(f["ca_file"])

@@ -117,7 +117,8 @@ func examineSSHD(s sshdSettings) []finding {
 	}
 	env := strings.Join(s["acceptenv"], " ")
 	like(strings.Contains(env, "OIDC_SOCK"), "AcceptEnv OIDC_SOCK", "a forwarded agent is not found by the tools")
-	like(s.is("streamlocalbindunlink", "yes"), "StreamLocalBindUnlink yes", "the next login cannot forward an agent to the same socket")
+	like(s.is("streamlocalbindunlink", "yes"), "StreamLocalBindUnlink yes",
+		"the next login cannot forward an agent to the same socket")
 	if s.is("passwordauthentication", "yes") {
 		all = append(all, finding{
 			about, notable, "PasswordAuthentication yes: the method 'password' reaches the same PAM stack", "",

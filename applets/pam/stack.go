@@ -68,7 +68,9 @@ func keyword(word string) (control, bool) {
 
 // stackDirs are where Linux-PAM looks for services, the first that has one wins.
 func stackDirs(root string) []string {
-	return []string{filepath.Join(root, "/etc/pam.d"), filepath.Join(root, "/usr/lib/pam.d"), filepath.Join(root, "/usr/etc/pam.d")}
+	return []string{
+		filepath.Join(root, "/etc/pam.d"), filepath.Join(root, "/usr/lib/pam.d"), filepath.Join(root, "/usr/etc/pam.d"),
+	}
 }
 
 // stackReader reads the rules of one kind.
@@ -231,7 +233,10 @@ func moduleThere(root, path string) bool {
 	places := []string{filepath.Join(root, path)}
 	if path[0] != '/' {
 		places = nil
-		for _, dir := range []string{"/lib/*/security", "/usr/lib/*/security", "/lib64/security", "/usr/lib64/security", "/lib/security", "/usr/lib/security"} {
+		for _, dir := range []string{
+			"/lib/*/security", "/usr/lib/*/security", "/lib64/security", "/usr/lib64/security", "/lib/security",
+			"/usr/lib/security",
+		} {
 			places = append(places, filepath.Join(root, dir, path))
 		}
 	}

@@ -41,8 +41,8 @@ func (c *changer) try(ctx context.Context, old, text string) error {
 		return err
 	}
 	if before && !after {
-		return cli.Fail(cli.No, errors.New("with the new stack root would not get through the account phase; nothing was changed"),
-			"the log of the host says why")
+		err := errors.New("with the new stack root would not get through the account phase; nothing was changed")
+		return cli.Fail(cli.No, err, "the log of the host says why")
 	}
 	in, err := c.tryOne(ctx, program, service, text, "authenticate")
 	if err != nil {

@@ -77,12 +77,15 @@ func (q Question) check() error {
 		return fmt.Errorf("%w: there is no user", ErrQuestion)
 	}
 	for _, text := range []string{q.User, q.Remote, q.Via} {
-		if len(text) > maxText || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffd }) {
+		if len(text) > maxText || strings.ContainsFunc(text, control) {
 			return fmt.Errorf("%w: a name that is too long or has control characters", ErrQuestion)
 		}
 	}
 	return nil
 }
+
+// control reports whether a character has no place in a name: control characters, and what is no UTF-8.
+func control(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffd }
 
 // write writes the question as one line. The bytes of the secret are cleared behind it.
 func (q Question) write(w io.Writer) error {
