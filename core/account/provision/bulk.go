@@ -68,11 +68,31 @@ func (d *Desk) StartBulk(ctx context.Context, sel Selector, action state.Request
 		Version: recordVersion, ID: strings.ToLower(rand.Text()[:12]), Selector: sel, Action: action, By: by.Who,
 		Remote: by.Remote, Reason: by.Reason, Started: d.now(),
 	}
-	if err := d.saveJob(ctx, job); err != nil {
-		return Job{}, err
+	err := d.alone(ctx, job.ID, func(store.Lease) (err error) {
+		if err = d.saveJob(ctx, job); err != nil {
+			return err
+		}
+		d.audit(Event{Kind: Bulk, Reason: "begun: " + job.words()}, by)
+		job, err = d.gather(ctx, job)
+		return err
+	})
+	return job, err
+}
+
+// alone runs fn while no other process works on the job.
+func (d *Desk) alone(ctx context.Context, id string, fn func(store.Lease) error) error {
+	lease, err := d.o.Store.Lease(ctx, "job "+id, leaseTime+2*d.o.Patience)
+	if err != nil {
+		return fmt.Errorf("wait for the job: %w", err)
 	}
-	d.audit(Event{Kind: Bulk, Reason: "begun: " + job.words()}, by)
-	return d.gather(ctx, job)
+	defer func() {
+		giving, done := context.WithTimeout(context.WithoutCancel(ctx), releaseWait)
+		defer done()
+		if e := lease.Release(giving); e != nil {
+			d.o.Log.Warn("lease of a job was not given back", "lease", lease.Name(), "error", e)
+		}
+	}()
+	return fn(lease)
 }
 
 func (j Job) words() string {
@@ -197,26 +217,16 @@ func (d *Desk) Continue(ctx context.Context, id string) (Job, error) {
 		return Job{}, err
 	}
 	var job Job
-	lease, err := d.o.Store.Lease(ctx, "job "+id, leaseTime)
-	if err != nil {
-		return job, fmt.Errorf("wait for the job: %w", err)
-	}
-	defer func() {
-		giving, done := context.WithTimeout(context.WithoutCancel(ctx), releaseWait)
-		defer done()
-		if e := lease.Release(giving); e != nil {
-			d.o.Log.Warn("lease of a job was not given back", "lease", lease.Name(), "error", e)
+	err := d.alone(ctx, id, func(lease store.Lease) (err error) {
+		if job, err = d.Job(ctx, id); err == nil && !job.Gathered {
+			job, err = d.gather(ctx, job)
 		}
-	}()
-	if job, err = d.Job(ctx, id); err != nil {
-		return job, err
-	}
-	if !job.Gathered {
-		if job, err = d.gather(ctx, job); err != nil {
-			return job, err
+		if err == nil {
+			job, err = d.carryOut(ctx, lease, job)
 		}
-	}
-	return d.carryOut(ctx, lease, job)
+		return err
+	})
+	return job, err
 }
 
 func (d *Desk) carryOut(ctx context.Context, lease store.Lease, job Job) (Job, error) {

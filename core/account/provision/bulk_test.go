@@ -210,3 +210,31 @@ func TestList(t *testing.T) {
 		}
 	}
 }
+
+// TestBulkTwice: two processes that carry out one job at once do each person once.
+func TestBulkTwice(t *testing.T) {
+	b := newBed(t, nil)
+	members, _ := b.people(10)
+	job, err := b.desk.StartBulk(t.Context(), Selector{VO: "urn:geant:h-df.de:group:vo"}, state.Suspend, officer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan Job, 2)
+	for _, d := range []*Desk{b.desk, b.another(nil)} {
+		go func() {
+			j, err := d.Continue(t.Context(), job.ID)
+			if err != nil {
+				t.Error(err)
+			}
+			ended <- j
+		}()
+	}
+	for range 2 {
+		if j := <-ended; j.Done != 10 || j.Total != 10 || j.Failed+j.Skipped != 0 {
+			t.Errorf("%+v", j)
+		}
+	}
+	if len(b.host.killed) != 10 || b.allowed(members) != 0 {
+		t.Errorf("%d were stopped", len(b.host.killed))
+	}
+}
