@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/oidcbox/oidcbox/core/account/backend"
 	"github.com/oidcbox/oidcbox/core/account/dryrun"
@@ -51,7 +52,7 @@ func (w *workerDaemon) ldap(ctx context.Context) (backend.System, error) {
 		IDAttribute: p.idAttribute, NameAttribute: p.nameAttribute, KeyAttribute: p.keyAttribute, KeyClass: p.keyClass,
 		Shells: p.shells, HomeBase: p.homeBase, Limits: w.settings.limits, FixedGroups: p.fixedGroups,
 		Suspension:  ldapdir.Suspension{Method: ldapdir.Method(p.suspend), Name: p.suspendName, Value: p.suspendValue},
-		NotEditable: p.notEditable, Taken: taken, Now: w.env.Now, Log: w.env.Log,
+		NotEditable: p.notEditable, Taken: taken, End: w.ending(), Now: w.env.Now, Log: w.env.Log,
 	}
 	var err error
 	if o.Password, err = readSecret(p.passwordFile); err != nil {
@@ -83,8 +84,17 @@ func (w *workerDaemon) regapp() (backend.System, error) {
 	}
 	return regapp.New(regapp.Options{
 		URL: p.url, User: p.user, Password: password, OrgID: p.orgID, Service: p.service, CAFile: p.caFile, Getenv: w.env.Getenv,
-		Timeout: p.timeout, Wait: p.wait, Limits: w.settings.limits, Look: look, Taken: taken,
+		Timeout: p.timeout, Wait: p.wait, Limits: w.settings.limits, Look: look, Taken: taken, End: w.ending(),
 	})
+}
+
+// ending ends what people of a directory run on this host; nil where we may not, or there is nothing of the kind.
+func (w *workerDaemon) ending() func(context.Context, backend.Account) error {
+	here, err := unixdir.New(unixdir.Options{Limits: w.settings.limits, Log: w.env.Log, Now: w.env.Now})
+	if err != nil || os.Geteuid() != 0 {
+		return nil
+	}
+	return here.EndSessions
 }
 
 // look finds what this host knows of a user.

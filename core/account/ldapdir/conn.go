@@ -188,19 +188,27 @@ func (d *Dir) greet(ctx context.Context, srv server, s *session, who Login) erro
 	if srv.ldaps {
 		secured := tls.Client(conn, srv.tls(d.roots))
 		if err := secured.HandshakeContext(ctx); err != nil {
-			return fmt.Errorf("%w: %w: %w", backend.ErrUnavailable, ErrPlain, err)
+			return unsafe(ctx, err)
 		}
 		conn = secured
 	}
 	s.Conn = ldap.NewConn(conn, srv.ldaps)
-	s.SetTimeout(d.opt.Timeout)
 	s.Start()
 	if srv.startTLS {
 		if err := s.StartTLS(srv.tls(d.roots)); err != nil {
-			return fmt.Errorf("%w: %w", ErrPlain, translate(ctx, err))
+			return unsafe(ctx, err)
 		}
 	}
+	s.SetTimeout(d.opt.Timeout) // until here ctx bounds it: a server that is silent is not one that refuses to encrypt
 	return bind(ctx, srv, s, who)
+}
+
+// unsafe is why there is no encryption: a server that does not answer in time has not refused it.
+func unsafe(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", backend.ErrUnavailable, ctx.Err())
+	}
+	return fmt.Errorf("%w: %w: %s", backend.ErrUnavailable, ErrPlain, short(err.Error()))
 }
 
 func bind(ctx context.Context, srv server, s *session, who Login) error {

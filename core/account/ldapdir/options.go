@@ -89,6 +89,8 @@ type Options struct {
 	// Probe is somebody with the rights of any user: with it Trust asks the directory itself.
 	Probe *Login
 
+	// End ends what runs for an account, on the hosts that whoever hands it in knows. It may be nil.
+	End func(ctx context.Context, a backend.Account) error
 	// Taken asks further sources (NSS) whether a name is taken. It may be nil.
 	Taken func(ctx context.Context, name string) (bool, error)
 	Now   func() time.Time

@@ -3,6 +3,7 @@ package ldapdir
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -129,14 +130,32 @@ func (d *Dir) SetTier(ctx context.Context, r backend.Ref, t backend.Tier) error 
 	return d.on(ctx, "set shell of", r, func(s *session, u *user) error { return d.setShell(ctx, s, u, t) })
 }
 
-// Suspend marks the entry. The error is ErrUnsupported where the directory has no way to say so or is not ours to write,
-// and, after the mark was set, where sessions should have been ended: they run on hosts that this package does not know.
+// Suspend marks the entry and then, with kill, has sessions ended (Options.End). The error is ErrUnsupported where the
+// directory has no way to say so or is not ours to write, and where nobody ends sessions; what can be done was done then.
 func (d *Dir) Suspend(ctx context.Context, r backend.Ref, kill bool) error {
-	if err := d.mark(ctx, "suspend", r, true); err != nil {
+	err := d.mark(ctx, "suspend", r, true)
+	if !kill || err != nil && !errors.Is(err, backend.ErrUnsupported) {
 		return err
 	}
-	if kill {
+	return errors.Join(err, d.end(ctx, r))
+}
+
+// end has what runs for an account ended.
+func (d *Dir) end(ctx context.Context, r backend.Ref) error {
+	if d.opt.End == nil {
 		return fmt.Errorf("end sessions of %q, which run on other hosts: %w", r.Name, backend.ErrUnsupported)
+	}
+	var u *user
+	err := d.ask(ctx, func(s *session) error {
+		var err error
+		u, err = d.ours(ctx, s, r)
+		return err
+	})
+	if err == nil {
+		err = d.opt.End(ctx, u.Account)
+	}
+	if err != nil {
+		return fmt.Errorf("end sessions of %q: %w", r.Name, err)
 	}
 	return nil
 }
@@ -207,6 +226,11 @@ func (d *Dir) Undeploy(ctx context.Context, r backend.Ref) error {
 		}
 		if err := d.leaveGroups(ctx, s, u.Name); err != nil {
 			return err
+		}
+		if d.opt.End != nil {
+			if err := d.opt.End(ctx, u.Account); err != nil {
+				return fmt.Errorf("end sessions: %w", err)
+			}
 		}
 		return d.remove(ctx, s, u.dn)
 	})

@@ -117,7 +117,7 @@ func (d *Desk) finish(ctx context.Context, held store.Lease, id string) error {
 		return fmt.Errorf("%s in the account system: %w", a.Op.Request, err)
 	}
 	if unable {
-		d.o.Log.Warn("the account system cannot do it: the ledger alone says so", "request", a.Op.Request, "id", id)
+		d.o.Log.Warn("the account system cannot do all of it", "request", a.Op.Request, "id", id, "err", err)
 	}
 	_, _, err = d.edit(ctx, held, id, func(s *sheet) error {
 		if s.a.Op == nil || *s.a.Op != *a.Op { // another one was put there meanwhile

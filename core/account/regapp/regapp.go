@@ -42,6 +42,8 @@ type Options struct {
 	// Look finds number, home and shell of an account (NSS), which a reg-app does not tell. The error is
 	// backend.ErrNoAccount when nobody knows the name. It may be nil.
 	Look func(ctx context.Context, name string) (backend.Account, error)
+	// End ends what runs for an account, on the hosts that whoever hands it in knows. It may be nil.
+	End func(ctx context.Context, a backend.Account) error
 	// Taken asks further sources (NSS) whether a name is taken. It may be nil.
 	Taken func(ctx context.Context, name string) (bool, error)
 }
@@ -347,14 +349,27 @@ func (s *System) ours(ctx context.Context, r backend.Ref) (*user, error) {
 	return s.find(ctx, r.ID)
 }
 
-// Suspend deactivates the user, and is ErrUnsupported after that when sessions were to be ended: the reg-app does not know
-// them.
+// Suspend deactivates the user and then, with kill, has sessions ended (Options.End); it is ErrUnsupported when nobody does
+// that.
 func (s *System) Suspend(ctx context.Context, r backend.Ref, kill bool) error {
 	if err := s.activate(ctx, r, "deactivate"); err != nil {
 		return fmt.Errorf("suspend %q: %w", r.Name, err)
 	}
-	if kill {
+	if !kill {
+		return nil
+	}
+	if s.opt.End == nil {
 		return fmt.Errorf("end sessions of %q, which run on other hosts: %w", r.Name, backend.ErrUnsupported)
+	}
+	a, err := s.Find(ctx, r.ID)
+	if err == nil && a.UID == 0 {
+		err = fmt.Errorf("%w: this host does not know the account", backend.ErrUnsupported)
+	}
+	if err == nil {
+		err = s.opt.End(ctx, a)
+	}
+	if err != nil {
+		return fmt.Errorf("end sessions of %q: %w", r.Name, err)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@
 package unixdir
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/oidcbox/oidcbox/core/account/backend"
@@ -15,3 +16,6 @@ type System struct{ backend.System }
 func New(Options) (*System, error) {
 	return nil, fmt.Errorf("local accounts: %w", backend.ErrUnsupported)
 }
+
+// EndSessions fails likewise.
+func (s *System) EndSessions(context.Context, backend.Account) error { return backend.ErrUnsupported }

@@ -27,6 +27,12 @@ const (
 	logindWait = 700 * time.Millisecond // for logind to take the request
 )
 
+// EndSessions ends what runs on this host for an account of a system that knows no sessions: a directory, a reg-app. The
+// error is ErrRefused for a number below the floor.
+func (s *System) EndSessions(ctx context.Context, a backend.Account) error {
+	return s.endSessions(ctx, sysuser.User{Name: a.Name, UID: a.UID, GID: a.GID, Home: a.Home, Shell: a.Shell})
+}
+
 // endSessions ends all processes of a user and returns when none is left. Twice in a row there has to be none: an sshd
 // that had asked for the account before it expired may start one in between.
 func (s *System) endSessions(ctx context.Context, u sysuser.User) error {
