@@ -125,7 +125,9 @@ func ldapSuspended(t *testing.T, s *site, d *services.Directory, name string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = session.Process.Kill() }()
-	sleeps := func() bool { return s.Command("pgrep", "-r", "R,S,D", "-u", fmt.Sprint(s.UID(name)), "sleep").Run() == nil }
+	sleeps := func() bool {
+		return s.Command("pgrep", "-r", "R,S,D", "-u", fmt.Sprint(s.UID(name)), "sleep").Run() == nil
+	}
 	s.await("a session", sleeps)
 	password := s.password("alice")
 	if o := s.admin("suspend", name, "--reason", "stolen laptop"); o.code != 0 {
