@@ -135,3 +135,29 @@ func TestWrapperJump(t *testing.T) {
 		t.Error("nothing was asked for at all")
 	}
 }
+
+// TestWrapperOldSSH: releases before 8.4 use an askpass program only without a terminal, and those before 8.5 name nobody
+// in their prompts and take no command for host keys. The ssh here says that it is one.
+func TestWrapperOldSSH(t *testing.T) {
+	j := newJourney(t)
+	c := newCue(j)
+	s := j.StartSSHD(services.SSHDOptions{PAM: stack(stackTokenOnly)})
+	c.info["ssh_host_keys"] = []string{s.HostKey}
+	cl := c.client(s)
+	dir := cl.sshPath()
+	real, err := os.ReadFile(dir + "/ssh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl.write("bin/ssh", "#!/bin/sh\n[ \"$*\" != -V ] || { echo OpenSSH_8.0p1, OpenSSL >&2; exit 0; }\n"+
+		strings.Replace(strings.TrimPrefix(string(real), "#!/bin/sh\n"), "exec ", "exec env -u SSH_ASKPASS_REQUIRE ", 1))
+	token := c.tokenOf("ada", 1500)
+	if o := cl.run(token, cl.wrapped("ssh", "-o", "StrictHostKeyChecking=yes", "login", "id -un")...); o.code != 255 {
+		t.Errorf("a key of the service was used: %v", o)
+	}
+	cl.write("home/.ssh/known_hosts", fmt.Sprintf("[127.0.0.1]:%d %s\n", s.Port, s.HostKey))
+	seen, exit := atTerminal(t, cl.command(token, cl.bin, cl.wrapped("ssh", "-T", "login", "id -un; exit 5")...), "nothing is asked", "")
+	if exit != 5 || !strings.Contains(seen, "ada") {
+		t.Errorf("exit code %d:\n%s", exit, seen)
+	}
+}

@@ -274,7 +274,10 @@ func (s *session) sshEnviron(o office, old bool) []string {
 		name, _, _ := strings.Cut(v, "=")
 		return slices.Contains([]string{"SSH_ASKPASS", "SSH_ASKPASS_REQUIRE", envSocket, envAskpass, envRequire}, name)
 	})
-	environ = append(environ, "SSH_ASKPASS="+o.askpass(), "SSH_ASKPASS_REQUIRE=force", envSocket+"="+o.socket())
+	environ = append(environ, "SSH_ASKPASS="+o.askpass(), envSocket+"="+o.socket())
+	if !old {
+		environ = append(environ, "SSH_ASKPASS_REQUIRE=force")
+	}
 	for from, to := range map[string]string{"SSH_ASKPASS": envAskpass, "SSH_ASKPASS_REQUIRE": envRequire} {
 		if v := s.env.Getenv(from); v != "" {
 			environ = append(environ, to+"="+v)
