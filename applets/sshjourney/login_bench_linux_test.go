@@ -12,12 +12,13 @@ import (
 	"github.com/oidcbox/oidcbox/testdata/services"
 )
 
-// BenchmarkLogin times whole logins in turn, against the same sshd in one run: with a key, by the wrapper with its caches
-// warm, and by the stock client with the same kind of password; and PAM's helper alone. In a login by key, too, sshd asks
-// the helper for the account phase, so what the wrapper adds is its own share and one run of the helper for auth.
+// BenchmarkLogin times whole logins in turn, against the same sshd in one run: with a key, by the wrapper with its
+// caches warm, and by the stock client with the same kind of password; and PAM's helper alone. In a login by key, too,
+// sshd asks the helper for the account phase, so what the wrapper adds is its own share and one run of the helper for
+// auth.
 //
-// wrapper-own-ms is the median of (wrapper - key - helper) over the rounds; budget 60. helper-ms is that of one run of the
-// helper, from its start to its end; budget 15.
+// wrapper-own-ms is the median of (wrapper - key - helper) over the rounds; budget 60. helper-ms is that of one run of
+// the helper, from its start to its end; budget 15.
 func BenchmarkLogin(b *testing.B) {
 	j := newJourney(b)
 	c := newCue(j)

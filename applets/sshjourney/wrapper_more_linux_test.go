@@ -50,7 +50,8 @@ func TestPlink(t *testing.T) {
 	})
 }
 
-// TestPlainSSH: with the lines of "ssh config", ssh itself logs in, and scp and rsync over it; one login serves them all.
+// TestPlainSSH: with the lines of "ssh config", ssh itself logs in, and scp and rsync over it; one login serves them
+// all.
 func TestPlainSSH(t *testing.T) {
 	j := newJourney(t)
 	c := newCue(j)

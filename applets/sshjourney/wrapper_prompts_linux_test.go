@@ -136,8 +136,8 @@ func TestWrapperJump(t *testing.T) {
 	}
 }
 
-// TestWrapperOldSSH: releases before 8.4 use an askpass program only without a terminal, and those before 8.5 name nobody
-// in their prompts and take no command for host keys. The ssh here says that it is one.
+// TestWrapperOldSSH: releases before 8.4 use an askpass program only without a terminal, and those before 8.5 name
+// nobody in their prompts and take no command for host keys. The ssh here says that it is one.
 func TestWrapperOldSSH(t *testing.T) {
 	j := newJourney(t)
 	c := newCue(j)

@@ -31,8 +31,8 @@ func TestWrapperSite(t *testing.T) {
 	wrapperLogins(t, s)
 }
 
-// wrapperLogins is what a site owes to users of the wrapper: accounts that did not exist before, tokens of any length, the
-// exit code of the remote command, many logins at once with one token.
+// wrapperLogins is what a site owes to users of the wrapper: accounts that did not exist before, tokens of any length,
+// the exit code of the remote command, many logins at once with one token.
 func wrapperLogins(t *testing.T, s *site) {
 	t.Helper()
 	cl := newClient(s.journey, s.sshd, s.url, "")

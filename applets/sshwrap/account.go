@@ -77,7 +77,8 @@ func (s *session) account(ctx context.Context, v *visit) (string, error) {
 	switch now.State {
 	case state.Suspended, state.Limited:
 		if now.State == state.Suspended && !s.compat {
-			return "", cli.Fail(cli.Denied, fmt.Errorf("your account at %s is suspended", v.Base), "its administrator can say why")
+			return "", cli.Fail(cli.Denied, fmt.Errorf("your account at %s is suspended", v.Base),
+				"its administrator can say why")
 		}
 		s.warn("your account at %s is %s", v.Base, now.State)
 		return s.userOf(now)
@@ -135,8 +136,8 @@ func (v *visit) password(ctx context.Context) (secret.Text, error) {
 	}
 	if n := v.held.text.Len(); n > maxPlain {
 		//lint:ignore ST1005 the words are the original's
-		return secret.Text{}, cli.Fail(cli.No, fmt.Errorf("Sorry, your token is too long (%d >= 1024) and cannot be used for SSH "+
-			"authentication: %w", n, err), "the administrator of the service can switch one-time passwords on")
+		return secret.Text{}, cli.Fail(cli.No, fmt.Errorf(
+			"Sorry, your token is too long (%d >= 1024) and cannot be used for SSH authentication: %w", n, err), "the administrator of the service can switch one-time passwords on")
 	}
 	return v.held.text.Clone(), nil
 }
@@ -154,8 +155,8 @@ func (s *session) wanted(v *visit, user string) error {
 		"leave the user out; plain ssh knows other ways in")
 }
 
-// keys are the host keys that the service vouches for, when it may: its certificate was checked, it is the host itself or
-// the one the person named for it, and nothing is known of the host yet.
+// keys are the host keys that the service vouches for, when it may: its certificate was checked, it is the host itself
+// or the one the person named for it, and nothing is known of the host yet.
 func (v *visit) keys() []string {
 	if !v.Verified() || len(v.info.HostKeys) == 0 || v.target.release < hostKeysCommand || v.target.keysCommand {
 		return nil

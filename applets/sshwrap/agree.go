@@ -40,7 +40,8 @@ func (s *session) agree(ctx context.Context, svc *service, scopes, audience stri
 		what += fmt.Sprintf(" and audience %q", audience)
 	}
 	if svc.target.batch || !term.Usable() {
-		return cli.Fail(cli.Human, fmt.Errorf("%s wants a token that is good for more than a login there: %s", svc.Base, what),
+		err := fmt.Errorf("%s wants a token that is good for more than a login there: %s", svc.Base, what)
+		return cli.Fail(cli.Human, err,
 			fmt.Sprintf("if it may have one: --scope %s --aud %s", cli.ShellQuote(scopes), cli.ShellQuote(audience)))
 	}
 	answer, err := term.Line(ctx, fmt.Sprintf(
@@ -63,8 +64,8 @@ func modest(scopes string) bool {
 		name, _, _ := strings.Cut(scope, ":")
 		switch {
 		case slices.Contains([]string{
-			"openid", "profile", "email", "offline_access", "entitlements", "eduperson", "wlcg", "wlcg.groups", "groups", "aarc", "acr",
-			"single-logout", "ssh", "sn", "display_name",
+			"openid", "profile", "email", "offline_access", "entitlements", "eduperson", "wlcg", "wlcg.groups", "groups", "aarc",
+			"acr", "single-logout", "ssh", "sn", "display_name",
 		}, name):
 		case strings.HasPrefix(name, "eduperson_"), strings.HasPrefix(name, "voperson_"), strings.HasPrefix(name, "schac_"):
 		default:

@@ -30,7 +30,8 @@ func (c *configCmd) Run(_ context.Context, env *cli.Env) error {
 		return err
 	}
 	if c.Token != "" {
-		return cli.Fail(cli.Usage, errors.New("a token does not belong into a configuration file"), "name a login with --oidc")
+		return cli.Fail(cli.Usage, errors.New("a token does not belong into a configuration file"),
+			"name a login with --oidc")
 	}
 	place, err := sshlogin.ParseHost(c.Host, "ssh")
 	if err != nil || strings.ContainsAny(c.Host, "*?!,@/#%") || place.Host != c.Host {
@@ -45,8 +46,10 @@ func (c *configCmd) Run(_ context.Context, env *cli.Env) error {
 	}
 	sum := sha256.Sum256([]byte(c.Host))
 	path := "~/.ssh/oidcbox-%L-" + hex.EncodeToString(sum[:4])
-	words := slices.Concat([]string{exe, "ssh-match", "--control-path", path, "--keep", c.Keep.String()}, c.named(env), []string{"--", c.Host})
-	_, err = fmt.Fprintf(env.Stdout, "# %s: a login by token, made when there is none and kept for %s. In front of other lines of that host.\n"+
+	words := slices.Concat([]string{exe, "ssh-match", "--control-path", path, "--keep", c.Keep.String()}, c.named(env),
+		[]string{"--", c.Host})
+	_, err = fmt.Fprintf(env.Stdout, "# %s: a login by token, made when there is none and kept for %s.\n"+
+		"# These lines belong in front of others about that host.\n"+
 		"Match originalhost %s exec %s\n    ControlPath %s\n    ControlMaster no\n\nMatch all\n",
 		c.Host, c.Keep, c.Host, matchWord(words), path)
 	return err
@@ -107,8 +110,8 @@ type matchCmd struct {
 // NewMatch returns the hidden role behind the lines of "ssh config".
 func NewMatch() cli.Command { return &matchCmd{} }
 
-// Run makes sure that there is a connection to the host, logged in by token. Without one it ends with 1: the lines do not
-// match then, and ssh goes on as if they were not there.
+// Run makes sure that there is a connection to the host, logged in by token. Without one it ends with 1: the lines do
+// not match then, and ssh goes on as if they were not there.
 func (c *matchCmd) Run(ctx context.Context, env *cli.Env) error {
 	if env.Getenv(guard) != "" || askedByG() {
 		return cli.Exit(cli.No)
@@ -142,7 +145,8 @@ func (s *session) keepConnection(ctx context.Context, c *matchCmd, path string) 
 	}
 	err = s.run(ctx, "ssh", newDesk(1, v), func(keys []string) []string {
 		return slices.Concat([]string{
-			"-l", v.user, "-N", "-f", "-T", "-o", "ControlMaster=yes", "-o", "ControlPath=" + strings.ReplaceAll(path, "%", "%%"),
+			"-l", v.user, "-N", "-f", "-T",
+			"-o", "ControlMaster=yes", "-o", "ControlPath=" + strings.ReplaceAll(path, "%", "%%"),
 			"-o", fmt.Sprintf("ControlPersist=%d", int(c.Keep/time.Second)),
 		}, s.forwarding(v), v.mustOptions(), keys, loginOptions(), []string{"--", c.Host})
 	})

@@ -9,8 +9,8 @@ import (
 	"github.com/oidcbox/oidcbox/core/cli"
 )
 
-// dryRun prints what would be run. Under the original's name it is what the original prints, with the secret in it; under
-// ours the command alone: what ssh is told on the way cannot be written down.
+// dryRun prints what would be run. Under the original's name it is what the original prints, with the secret in it;
+// under ours the command alone: what ssh is told on the way cannot be written down.
 func (s *session) dryRun(ctx context.Context, v *visit, program string, argv []string) error {
 	defer v.held.text.Wipe()
 	if !s.compat {

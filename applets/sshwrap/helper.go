@@ -21,7 +21,8 @@ type askpassCmd struct {
 	Prompt []string `arg:"" optional:"" passthrough:"" help:"What ssh asks."`
 }
 
-// NewAskpass returns the hidden role that answers ssh's question for the token, and hands every other one to the person.
+// NewAskpass returns the hidden role that answers ssh's question for the token, and hands every other one to the
+// person.
 func NewAskpass() cli.Command { return &askpassCmd{} }
 
 // Rewrite keeps a question that begins with a dash from being read as an option.
@@ -138,8 +139,8 @@ type hostKeysCmd struct {
 // NewHostKeys returns the hidden role that is ssh's KnownHostsCommand.
 func NewHostKeys() cli.Command { return &hostKeysCmd{} }
 
-// Run prints lines of known_hosts. ssh ends a connection when this fails, so a wrapper that does not answer means no keys:
-// ssh asks the person then, as it does without.
+// Run prints lines of known_hosts. ssh ends a connection when this fails, so a wrapper that does not answer means no
+// keys: ssh asks the person then, as it does without.
 func (c *hostKeysCmd) Run(ctx context.Context, env *cli.Env) error {
 	if c.Purpose == "ADDRESS" {
 		return nil // the service vouches for the host, not for an address

@@ -21,7 +21,7 @@ import (
 type infoCmd struct {
 	options
 	JSON bool     `name:"json" help:"Print it as JSON."`
-	Args []string `arg:"" optional:"" passthrough:"partial" help:"The host, with ssh's own options in front; none: the token alone."`
+	Args []string `arg:"" optional:"" passthrough:"partial" help:"The host; none: the token alone."`
 }
 
 // Run shows what can be known.
@@ -84,7 +84,9 @@ func (s *session) aboutToken(ctx context.Context, svc *service, h held) []sectio
 	var out []section
 	if svc.Base != "" {
 		if b, err := svc.Authorisation(ctx, h.text); err == nil {
-			out = append(out, section{"Authorisation on service for provided token issuer (OP)", "authorisation", json.RawMessage(b), ""})
+			out = append(out, section{
+				title: "Authorisation on service for provided token issuer (OP)", key: "authorisation", value: json.RawMessage(b),
+			})
 		} else {
 			s.warn("%v", err)
 		}

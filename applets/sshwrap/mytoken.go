@@ -54,8 +54,8 @@ func emptyError(err error) error {
 	return nil
 }
 
-// exchange asks the mytoken server. A mytoken that is replaced by its use goes back to where it was before anything else
-// is done.
+// exchange asks the mytoken server. A mytoken that is replaced by its use goes back to where it was before anything
+// else is done.
 func (s *session) exchange(ctx context.Context, svc *service, mt secret.Text, path string) (held, error) {
 	c, err := mytoken.ReadClaims(mt)
 	if err != nil {
@@ -76,7 +76,8 @@ func (s *session) exchange(ctx context.Context, svc *service, mt secret.Text, pa
 		return held{}, err
 	}
 	req := mytoken.AccessRequest{Scope: fields(scopes), Audience: fields(audience), Comment: "ssh"}
-	a, err := mytoken.New(s.call, srv, mytoken.Options{Now: s.env.Now, Application: "oidcbox ssh"}).AccessToken(ctx, mt, req)
+	cl := mytoken.New(s.call, srv, mytoken.Options{Now: s.env.Now, Application: "oidcbox ssh"})
+	a, err := cl.AccessToken(ctx, mt, req)
 	if kept := s.keepMytoken(mt, a.Update, path); kept != nil {
 		a.Wipe()
 		return held{}, kept

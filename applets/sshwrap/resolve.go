@@ -136,7 +136,8 @@ func parseRelease(text string) release {
 	return release(a*100 + b)
 }
 
-// known reports whether the files of person and system say anything of the host's key, or cannot be read: then they decide, as
+// known reports whether the files of person and system say anything of the host's key, or cannot be read: then they
+// decide, as
 func (t target) known() bool {
 	name := sshlogin.KnownHostsName(t.host, t.alias, t.port)
 	for _, file := range t.knownHosts {
@@ -173,8 +174,8 @@ func (t target) names() []string {
 	return []string{t.host}
 }
 
-// guard is set for everything that is started here: the helper behind Match exec does nothing then, so that ssh does not
-// call itself for ever.
+// guard is set for everything that is started here: the helper behind Match exec does nothing then, so that ssh does
+// not call itself for ever.
 const guard = "OIDCBOX_SSH"
 
 // childEnviron is the environment of ssh and of what it starts: without tokens.

@@ -101,8 +101,9 @@ func (d *desk) whose(a sshlogin.Asked) *visit {
 		return nil
 	}
 	for _, v := range d.visits {
+		same := func(name string) bool { return strings.EqualFold(name, host) }
 		switch {
-		case named && user == v.user && slices.ContainsFunc(v.target.names(), func(n string) bool { return strings.EqualFold(n, host) }):
+		case named && user == v.user && slices.ContainsFunc(v.target.names(), same):
 			return v
 		case !named && len(d.visits) == 1 && !v.target.proxied && v.target.release < hostKeysCommand:
 			return v
@@ -111,8 +112,8 @@ func (d *desk) whose(a sshlogin.Asked) *visit {
 	return nil
 }
 
-// take reports whether a process of ssh may have a password: each gets one, so that a second question of the same server,
-// for a second factor or because the first answer was wrong, reaches the person.
+// take reports whether a process of ssh may have a password: each gets one, so that a second question of the same
+// server, for a second factor or because the first answer was wrong, reaches the person.
 func (d *desk) take(v *visit, ssh int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -191,8 +192,8 @@ func openOffice(env *cli.Env) (office, error) {
 	return o, nil
 }
 
-// run runs a program of OpenSSH with the desk beside it, and ends as it ends. options are ssh's -o for host keys, made of
-// the place of the helper; they go where put puts them.
+// run runs a program of OpenSSH with the desk beside it, and ends as it ends. options are ssh's -o for host keys, made
+// of the place of the helper; they go where put puts them.
 func (s *session) run(ctx context.Context, name string, d *desk, put func(keys []string) []string) error {
 	defer d.close()
 	path, err := program(s.env, name)

@@ -82,8 +82,8 @@ func untrustedHint(err error) (bool, string) {
 	return false, ""
 }
 
-// mayGo refuses to send a token in clear text over a network: whoever blocks the ports of https could have it otherwise.
-// The original warns, and so does mccli.
+// mayGo refuses to send a token in clear text over a network: whoever blocks the ports of https could have it
+// otherwise. The original warns, and so does mccli.
 func (s *session) mayGo(base string) error {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" {

@@ -53,8 +53,8 @@ func (s *session) ssh(ctx context.Context, words []string) error {
 		return s.dryRun(ctx, v, "ssh", slices.Concat(forward, []string{"-l", v.user}, words))
 	}
 	return s.run(ctx, "ssh", newDesk(1, v), func(keys []string) []string {
-		return slices.Concat(
-			[]string{"-l", v.user}, forward, v.mustOptions(), keys, line.Before, loginOptions(), dashes(line), line.Operands, line.After)
+		return slices.Concat([]string{"-l", v.user}, forward, v.mustOptions(), keys, line.Before, loginOptions(),
+			dashes(line), line.Operands, line.After)
 	})
 }
 
@@ -74,8 +74,8 @@ func (v *visit) mustOptions() []string {
 	return nil
 }
 
-// forwarding brings the agent's socket to the host: under our own names when it is asked for, since whoever is root there
-// can get tokens as long as the connection lasts; under the original's whenever there is an agent, as it does.
+// forwarding brings the agent's socket to the host: under our own names when it is asked for, since whoever is root
+// there can get tokens as long as the connection lasts; under the original's whenever there is an agent, as it does.
 func (s *session) forwarding(v *visit) []string {
 	sock := s.env.Getenv("OIDC_SOCK")
 	if !s.ForwardAgent && (!s.compat || sock == "") {
@@ -129,8 +129,8 @@ func (s *session) sftp(ctx context.Context, words []string) error {
 		return s.dryRun(ctx, v, "sftp", slices.Concat([]string{"-o", "User=" + v.user}, words))
 	}
 	return s.run(ctx, "sftp", newDesk(1, v), func(keys []string) []string {
-		return slices.Concat([]string{"-o", "User=" + v.user}, v.mustOptions(), keys, line.Before, loginOptions(), dashes(line),
-			line.Operands)
+		return slices.Concat([]string{"-o", "User=" + v.user}, v.mustOptions(), keys, line.Before, loginOptions(),
+			dashes(line), line.Operands)
 	})
 }
 

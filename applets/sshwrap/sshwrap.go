@@ -1,5 +1,5 @@
-// Package sshwrap is the roles that log in by ssh with an access token: ssh, scp and sftp, mccli for those who know them
-// by that name, the small helpers that ssh calls on the way, and the authentication plug-in of PuTTY.
+// Package sshwrap is the roles that log in by ssh with an access token: ssh, scp and sftp, mccli for those who know
+// them by that name, the small helpers that ssh calls on the way, and the authentication plug-in of PuTTY.
 //
 // The programs of OpenSSH do the work, unchanged: they get their own arguments, their own standard streams, and end as
 // they end. What is done before is finding the account service of the host, a token, and the account; what is done
@@ -98,7 +98,8 @@ func (*beside) Run(context.Context, *cli.Env) error {
 	return cli.Failf(cli.Usage, "a sub-command is missing")
 }
 
-// Choose reads "config HOST" and "info HOST" with grammars of their own. A host of that name is reached with -- in front.
+// Choose reads "config HOST" and "info HOST" with grammars of their own. A host of that name is reached with -- in
+// front.
 func (c *sshCmd) Choose(_ bool, args []string) cli.Command {
 	if len(args) > 0 && (args[0] == "config" || args[0] == "info") {
 		return &beside{}
@@ -125,9 +126,13 @@ func (c *sftpCmd) Run(ctx context.Context, env *cli.Env) error {
 	return c.within(env, func(s *session) error { return s.sftp(ctx, c.words()) })
 }
 
-// levels are those of --log-level.
+// verbose reports whether what is done is said.
 func (o *options) verbose(env *cli.Env) bool {
-	return o.Debug || strings.EqualFold(o.LogLevel, "debug") || o.LogLevel == "" && strings.EqualFold(env.Getenv("LOG"), "debug")
+	level := o.LogLevel
+	if level == "" {
+		level = env.Getenv("LOG")
+	}
+	return o.Debug || strings.EqualFold(level, "debug")
 }
 
 // check refuses what cannot be meant together.

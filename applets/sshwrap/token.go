@@ -42,9 +42,9 @@ type held struct {
 // errNext says that a source has nothing that can be used.
 var errNext = errors.New("no usable token")
 
-// token finds the token for a service: what the command line names; else the variables, the login and the issuer of the
-// environment, as the original does; else where programs of the grid look; else the agent, when the service takes tokens
-// of one issuer only.
+// token finds the token for a service: what the command line names; else the variables, the login and the issuer of
+// the environment, as the original does; else where programs of the grid look; else the agent, when the service takes
+// tokens of one issuer only.
 func (s *session) token(ctx context.Context, svc *service) (held, error) {
 	sources := []func(context.Context, *service) (held, error){
 		s.given, s.fromVariables, s.fromLogin, s.fromIssuer, s.fromMytoken, s.discovered, s.onlyIssuer,

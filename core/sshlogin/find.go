@@ -27,9 +27,9 @@ type Finder struct {
 	Clear Doer // the same for plain http; nil where a service in clear text is of no use
 }
 
-// Find returns the base URL of the service of host: https on port 443, then 8443, then plain http on 8080. A certificate
-// that is not trusted ends the search: what answers elsewhere might be the attacker. The error wraps ErrNoService when
-// nobody answers.
+// Find returns the base URL of the service of host: https on port 443, then 8443, then plain http on 8080. A
+// certificate that is not trusted ends the search: what answers elsewhere might be the attacker. The error wraps
+// ErrNoService when nobody answers.
 func (f Finder) Find(ctx context.Context, host string) (base string, err error) {
 	var errs []error
 	answers := make([]chan error, 2)
@@ -75,7 +75,9 @@ func untrusted(err error) bool {
 	if !errors.As(err, &at) || httpc.Temporary(err) {
 		return false
 	}
-	for _, other := range []error{context.Canceled, httpc.ErrTooLarge, httpc.ErrRedirect, httpc.ErrEncoded, httpc.ErrInsecure} {
+	for _, other := range []error{
+		context.Canceled, httpc.ErrTooLarge, httpc.ErrRedirect, httpc.ErrEncoded, httpc.ErrInsecure,
+	} {
 		if errors.Is(err, other) {
 			return false // something else than a service answers there
 		}
@@ -83,8 +85,8 @@ func untrusted(err error) bool {
 	return true
 }
 
-// Named returns the base of a service that somebody has named: without a scheme https is tried, and then http where that
-// is allowed.
+// Named returns the base of a service that somebody has named: without a scheme https is tried, and then http where
+// that is allowed.
 func (f Finder) Named(ctx context.Context, endpoint string) (base string, err error) {
 	endpoint = strings.TrimRight(endpoint, "/")
 	if strings.Contains(endpoint, "://") {

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// hostKey is a public key line of a host, less comment and host. It is false for what is none: the line goes to ssh, and a
-// marker or a second name in it would mean something there.
+// hostKey is a public key line of a host, less comment and host. It is false for what is none: the line goes to ssh,
+// and a marker or a second name in it would mean something there.
 func hostKey(line string) (string, bool) {
 	words := strings.Fields(line)
 	if len(words) < 2 || strings.ContainsAny(line, "\r\n\x00") || !knownKeyType(words[0]) {
@@ -36,8 +36,9 @@ func knownKeyType(name string) bool {
 	}, name)
 }
 
-// KnownHost reports whether a known_hosts file says anything of a host (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT): a key, a
-// revoked one, or an authority. name is the host as it stands there: in lower case, "[host]:port" when the port is not 22.
+// KnownHost reports whether a known_hosts file says anything of a host (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT): a key,
+// a revoked one, or an authority. name is the host as it stands there: in lower case, "[host]:port" when the port is
+// not 22.
 func KnownHost(file []byte, name string) bool {
 	for line := range bytes.Lines(file) {
 		words := strings.Fields(string(line))

@@ -51,9 +51,9 @@ type Plugin interface {
 	Password(ctx context.Context) (secret.Text, error)
 }
 
-// ServePlugin is the plug-in's side of a connection to PuTTY, on its standard input and output. It answers the server's
-// question for the token once in each round of keyboard-interactive (RFC 4256), has PuTTY put every other question to the
-// person, and answers a request without questions without answers. It returns nil when PuTTY hangs up.
+// ServePlugin is the plug-in's side of a connection to PuTTY, on its standard input and output. It answers the
+// server's question for the token once in each round of keyboard-interactive (RFC 4256), has PuTTY put every other
+// question to the person, and answers a request without questions without answers. It returns nil when PuTTY hangs up.
 func ServePlugin(ctx context.Context, in io.Reader, out io.Writer, p Plugin) error {
 	s := pluginSession{in: bufio.NewReader(in), out: out, plugin: p}
 	if err := s.begin(ctx); err != nil {
@@ -106,7 +106,8 @@ func (s *pluginSession) begin(ctx context.Context) error {
 		return fmt.Errorf("%w: message %d", ErrPlugin, m.kind)
 	}
 	if version < pluginVersion {
-		err = fmt.Errorf("%w: version %d of the protocol; PuTTY has version %d from release 0.78 on", ErrPlugin, version, pluginVersion)
+		err = fmt.Errorf("%w: version %d of the protocol; PuTTY has version %d from release 0.78 on",
+			ErrPlugin, version, pluginVersion)
 		return errors.Join(err, s.write(newMessage(pluginInitFailure).putText(err.Error())))
 	}
 	user, err := s.plugin.Begin(ctx, c)
@@ -265,8 +266,8 @@ func (s *pluginSession) write(m *message) error {
 	return nil
 }
 
-// message is read from its front, or written at its end, in the data types of RFC 4251 section 5. Reading beyond the end
-// gives zero values and sets broken.
+// message is read from its front, or written at its end, in the data types of RFC 4251 section 5. Reading beyond the
+// end gives zero values and sets broken.
 type message struct {
 	kind   byte
 	body   []byte

@@ -8,9 +8,9 @@ type Question struct {
 	Kind   string // SSH_ASKPASS_PROMPT: "" for a secret, "confirm", "none"
 }
 
-// Asks says which host asks for the secret of a login: ssh from release 8.5 on puts "(user@host) " in front of what the
-// server says. named is false for a prompt without that. ok is false for every other question: for a passphrase of a key,
-// for a yes about a host key, for a second factor.
+// Asks says which host asks for the secret of a login: ssh from release 8.5 on puts "(user@host) " in front of what
+// the server says. named is false for a prompt without that. ok is false for every other question: for a passphrase of
+// a key, for a yes about a host key, for a second factor.
 func (q Question) Asks() (user, host string, named, ok bool) {
 	if q.Kind != "" {
 		return "", "", false, false
@@ -24,8 +24,8 @@ func (q Question) Asks() (user, host string, named, ok bool) {
 	return user, host, named, asksForSecret(prompt)
 }
 
-// asksForSecret: the prompt of pam_oidc_token is "Access Token:", that of PAM "Password:". What a server says in front of
-// it, a banner or a hint, stands on lines of its own.
+// asksForSecret: the prompt of pam_oidc_token is "Access Token:", that of PAM "Password:". What a server says in front
+// of it, a banner or a hint, stands on lines of its own.
 func asksForSecret(prompt string) bool {
 	prompt = strings.TrimRight(prompt, " \t\r\n")
 	if nl := strings.LastIndexAny(prompt, "\r\n"); nl >= 0 {

@@ -123,9 +123,9 @@ func (s Service) account(ctx context.Context, call string, at secret.Text) (Acco
 	return a, nil
 }
 
-// OTP gets a one-time password for ssh. With own it is the service's own form, of which there is one for each login; else
-// the SHA-512 of the token, of which there is one per token. The caller wipes it. The error wraps ErrNoOTP when the
-// service gives none.
+// OTP gets a one-time password for ssh. With own it is the service's own form, of which there is one for each login;
+// else the SHA-512 of the token, of which there is one per token. The caller wipes it. The error wraps ErrNoOTP when
+// the service gives none.
 func (s Service) OTP(ctx context.Context, at secret.Text, own bool) (secret.Text, error) {
 	var b []byte
 	var err error

@@ -30,8 +30,8 @@ type Line struct {
 	After    []string // ssh: options behind the host, and the remote command
 }
 
-// Split takes a command line apart. ssh's options of which it only tells something (-V, -Q) may leave it without a host:
-// Operands are empty then.
+// Split takes a command line apart. ssh's options of which it only tells something (-V, -Q) may leave it without a
+// host: Operands are empty then.
 func (p Program) Split(words []string) (Line, error) {
 	var l Line
 	i := 0

@@ -123,7 +123,8 @@ func TestParseHost(t *testing.T) {
 	}
 }
 
-// FuzzWords: whatever a line is, no word is lost or made up, and nothing behind the remote command's first word is ours.
+// FuzzWords: whatever a line is, no word is lost or made up, and nothing behind the remote command's first word is
+// ours.
 func FuzzWords(f *testing.F) {
 	for _, s := range []string{"--oidc a host ls --x", "-p 22 -- host", "host -t --debug x", "-", "-p", "--", "scp://[::1]:22/x", "a@[::1]:x"} {
 		f.Add(s)
