@@ -78,7 +78,7 @@ audit: /var/log/worker-audit.log
 `
 
 // newSite starts everything.
-func newSite(t *testing.T, o siteOptions) *site {
+func newSite(t testing.TB, o siteOptions) *site {
 	t.Helper()
 	port := freePort(t)
 	s := &site{url: "http://127.0.0.1:" + port}
@@ -112,7 +112,7 @@ func newSite(t *testing.T, o siteOptions) *site {
 	return s
 }
 
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
