@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/oidcbox/oidcbox/core/account/mark"
 	"github.com/oidcbox/oidcbox/core/account/names"
@@ -59,7 +60,7 @@ func (o *options) look(ctx context.Context, users sysuser.DB, name string) (acco
 // host's passwd has a mark wherever there are marks. One of a directory may have been made by a worker on another host,
 // and has one here or not.
 func (o *options) identity(ctx context.Context, users sysuser.DB, u sysuser.User) (string, error) {
-	gecos := u.Gecos
+	gecos, _, _ := strings.Cut(u.Gecos, ",") // what comes after it is for chfn, which users run
 	if _, _, err := names.Decode(gecos); err != nil {
 		gecos = ""
 	}
@@ -81,7 +82,7 @@ func (o *options) identity(ctx context.Context, users sysuser.DB, u sysuser.User
 		return "", err
 	case m.UID != u.UID:
 		return "", fmt.Errorf("%w: the mark is for uid %d", errMismatch, m.UID)
-	case gecos != "" && gecos != m.ID:
+	case (gecos != "" || m.Passwd) && gecos != m.ID:
 		return "", fmt.Errorf("%w: the mark says another one than the GECOS field", errMismatch)
 	}
 	return m.ID, nil

@@ -68,6 +68,7 @@ func TestTakenOverProvisioner(t *testing.T) {
 	j.AddUser("eve", "", "--comment", identity(t, "eve")) // a local user who wrote that herself
 	j.AddUser("moved", "", "--comment", identity(t, "moved"))
 	j.AddUser("renamed", "", "--comment", identity(t, "somebody"))
+	j.AddUser("again", "", "--comment", "A. Local") // took the place of an account that somebody had deleted
 	j.Run("useradd", "--system", "-m", "-s", "/bin/sh", "--comment", identity(t, "low"), "lowuid")
 	j.Run("useradd", "--non-unique", "--uid", "0", "-M", "-s", "/bin/sh", "--comment", identity(t, "toor"), "second")
 	marks := j.File(mark.DefaultDir)
@@ -76,6 +77,7 @@ func TestTakenOverProvisioner(t *testing.T) {
 		{Name: "ada", UID: uint32(uid), ID: id},
 		{Name: "moved", UID: uint32(uid), ID: identity(t, "moved")},
 		{Name: "renamed", UID: uint32(j.UID("renamed")), ID: identity(t, "renamed")},
+		{Name: "again", UID: uint32(j.UID("again")), ID: identity(t, "again"), Passwd: true},
 		{Name: "second", UID: 0, ID: identity(t, "toor")},
 		{Name: "lowuid", UID: uint32(j.UID("lowuid")), ID: identity(t, "low")},
 	} {
@@ -94,6 +96,7 @@ func TestTakenOverProvisioner(t *testing.T) {
 		{"eve", "account is not managed by the provisioner"},
 		{"moved", "the identities of the account do not agree: the mark is for uid"},
 		{"renamed", "the identities of the account do not agree: the mark says another one"},
+		{"again", "the identities of the account do not agree: the mark says another one"},
 		{"sshd", "name is reserved: sshd"},
 	} {
 		t.Run(tc.user+"_stays_closed", func(t *testing.T) {

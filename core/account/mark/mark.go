@@ -39,6 +39,9 @@ type Mark struct {
 	Name string `json:"name"`
 	UID  uint32 `json:"uid"`
 	ID   string `json:"id"` // the identity as names.Encode writes it
+	// Passwd says that the account's GECOS field has the identity too, as the first of its parts: an account without it is
+	// another one of the same name, which somebody else made since.
+	Passwd bool `json:"passwd,omitempty"`
 }
 
 type file struct {

@@ -52,10 +52,14 @@ func (s *server) adopt(ctx context.Context, a backend.Account) (entry, error) {
 
 // settle notes a finished account: the mark first, so that a finished account always has one.
 func (s *server) settle(ctx context.Context, a backend.Account) error {
-	if err := s.putMark(mark.Mark{Name: a.Name, UID: a.UID, ID: a.ID}); err != nil {
+	if err := s.putMark(s.markOf(a.Name, a.UID, a.ID)); err != nil {
 		return err
 	}
 	return s.ledger.finish(ctx, a)
+}
+
+func (s *server) markOf(name string, uid uint32, id string) mark.Mark {
+	return mark.Mark{Name: name, UID: uid, ID: id, Passwd: s.Numbers}
 }
 
 // putMark writes a mark that is not there already.

@@ -21,7 +21,7 @@ func (s *server) writeMarks(ctx context.Context) error {
 		case making:
 			return nil
 		}
-		return s.putMark(mark.Mark{Name: e.Name, UID: e.UID, ID: e.ID})
+		return s.putMark(s.markOf(e.Name, e.UID, e.ID))
 	})
 }
 

@@ -30,7 +30,8 @@ type Options struct {
 	PostCreate []string
 	// PostCreateTimeout bounds it; 0 is DefaultPostCreateTimeout.
 	PostCreateTimeout time.Duration
-	// Numbers makes the ledger count uids, for a System that is told which one to take (unixdir).
+	// Numbers is for a System of this host's own passwd (unixdir): the ledger counts uids, which that System is told, and
+	// marks say that the GECOS field has the identity.
 	Numbers bool
 	// Adopt takes over accounts that the System says belong to an identity and that the ledger does not know, as long as
 	// System.Trust says that users cannot have written that. It is for directories that several workers share.
