@@ -347,3 +347,46 @@ func payload(t *testing.T, jwt string) []byte {
 	}
 	return m.Payload
 }
+
+// TestPAMConfigWithModule sets a host up with the module in place of pam_exec.
+func TestPAMConfigWithModule(t *testing.T) {
+	services.Need(t, "pamtester")
+	j := newJourney(t)
+	j.installModule()
+	id := identity(t, "ada")
+	j.AddUser("ada", "", "--comment", id)
+	j.AddUser("bob", "bob has 1 pw")
+	j.Run("ssh-keygen", "-A")
+	j.Run("mkdir", "-p", "/etc/ssh/sshd_config.d")
+	j.Write(sshdFile, debianSSHD, 0o644)
+	stackBefore := j.Read(pamFile)
+	p, _ := j.standIn(func(q login.Question) login.Answer {
+		if q.User != "ada" || q.Via == "oidcbox-pam-check" {
+			return login.Answer{State: "not_deployed", Reason: "nobody has that name"}
+		}
+		return login.Answer{Allowed: true, State: "deployed", ID: id}
+	})
+	t.Run("module_that_is_not_installed_stays_out", func(t *testing.T) {
+		if o := j.pamConfig("--install", "--module", "pam_nothing_oidcbox.so"); o.code == 0 || j.Read(pamFile) != stackBefore {
+			t.Errorf("%v\n%s", o, j.Read(pamFile))
+		}
+	})
+	if o := j.pamConfig("--install", "--module", "pam_oidcbox.so"); o.code != 0 {
+		t.Fatal(o)
+	}
+	if o := j.run(j.oidcbox("pam", "check")); o.code != 0 || !strings.Contains(o.out, "auth line with pam_oidcbox") {
+		t.Error(o)
+	}
+	s := j.StartSSHD(services.SSHDOptions{})
+	token := fits(t, j.token("alice"))
+	p.questions()
+	if who := j.login(s, services.SSHLogin{User: "ada", Answers: []string{token}}); who != "ada" {
+		t.Errorf("arrived as %q; log:\n%s", who, j.Log())
+	}
+	if asked := p.questions(); len(asked) != 2 || asked[0].Secret.Expose() != token {
+		t.Errorf("asked %+v", asked)
+	}
+	if who := j.login(s, services.SSHLogin{User: "bob", Answers: []string{"", "bob has 1 pw"}}); who != "bob" {
+		t.Errorf("bob arrived as %q", who)
+	}
+}
