@@ -1,13 +1,9 @@
 package provisioner
 
 import (
-	"bytes"
 	"context"
-	"io/fs"
 	"net/http"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 
@@ -34,8 +30,10 @@ type generation struct {
 	handler http.Handler
 	users   map[string]*policy.Policy // by issuer
 	office  *approval.Office          // nil: nobody is told of requests
-	claims  provision.ClaimRules
-	names   names.External // nil: names are made here
+
+	hostKeys *hostKeys
+	claims   provision.ClaimRules
+	names    names.External // nil: names are made here
 
 	stop    context.CancelFunc // of what runs beside requests; nil: nothing does
 	running sync.WaitGroup
@@ -97,7 +95,7 @@ func (d *server) mount(s *settings, g *generation) error {
 		return err
 	}
 	o := httpapi.Options{
-		Gate: g.gate, Desk: g.desk, Book: g.book, Claims: s.claims, Login: s.info, HostKeys: s.hostKeyLines, NoGet: s.api.noGet,
+		Gate: g.gate, Desk: g.desk, Book: g.book, Claims: s.claims, Login: s.info, HostKeys: g.hostKeys.lines, NoGet: s.api.noGet,
 		Version: s.api.version, Release: d.env.Version, Docs: s.api.docs, Contact: s.api.mail, Officer: g.desk, Limiter: d.limiter,
 		Work: d.again, Proxies: s.proxies, Audit: d.recordRequest, Seen: d.numbers.answered, Now: d.env.Now, Log: d.log,
 	}
@@ -141,30 +139,4 @@ func (d *server) mountDesk(s *settings, g *generation) error {
 func (s *settings) known(a netip.Addr) bool {
 	has := func(p netip.Prefix) bool { return p.Contains(a) }
 	return slices.ContainsFunc(s.proxies.Prefixes, has) || slices.ContainsFunc(s.rates.Exempt, has)
-}
-
-// maxHostKey is what a public key may have at most.
-const maxHostKey = 16 << 10
-
-// hostKeyLines are the public keys of this host, read anew each time: they change without us.
-func (s *settings) hostKeyLines() []string { return hostKeyLines(s.hostKeys) }
-
-func hostKeyLines(patterns []string) []string {
-	var lines []string
-	for _, pattern := range patterns {
-		names, err := filepath.Glob(pattern)
-		if err != nil {
-			continue
-		}
-		for _, name := range names {
-			if info, err := os.Stat(name); err != nil || info.Mode()&fs.ModeType != 0 {
-				continue
-			}
-			b, err := config.ReadFile(name, maxHostKey)
-			if words := bytes.Fields(b); err == nil && len(words) > 1 { // without the comment, which names who made it
-				lines = append(lines, string(words[0])+" "+string(words[1]))
-			}
-		}
-	}
-	return lines
 }

@@ -45,7 +45,7 @@ func (d *server) mountPages(s *settings, g *generation) error {
 		return nil
 	}
 	o := pages.Options{
-		URL: s.pagesURL(), Host: s.info.SSHHost, HostKeys: fingerprints(s.hostKeyLines()),
+		URL: s.pagesURL(), Host: s.info.SSHHost, HostKeys: fingerprints(g.hostKeys.lines()),
 		Operator: pages.Operator{Name: s.owner.name, Contact: s.owner.contact},
 		Judge:    g.api, Desk: g.desk, Passwords: g.book, Engine: d.state.Engine(), Session: s.pages.session,
 		Origin: func(r *http.Request) netip.Addr { return s.proxies.Client(r) }, Limits: d.visits,

@@ -76,7 +76,7 @@ func newRelay(env *cli.Env, s *relaySettings) (n *node, err error) {
 		Server: s.server, CAFile: s.caFile, Certificate: n.own.current, Timeout: s.timeout, Client: s.proxies.Client, Log: n.log,
 	}
 	if s.hostKeys != nil {
-		o.HostKeys = func() []string { return hostKeyLines(s.hostKeys) }
+		o.HostKeys = (&hostKeys{patterns: s.hostKeys, now: env.Now}).lines
 	}
 	if n.client, err = relay.New(o); err != nil {
 		return n, cli.Fail(cli.NotFound, err, "")
