@@ -194,6 +194,24 @@ func TestProvisionerRole(t *testing.T) {
 			t.Errorf("a fault in the file keeps the officer from the server: %v", o)
 		}
 	})
+	t.Run("audit_is_json", func(t *testing.T) {
+		kinds := map[string]bool{}
+		for line := range strings.Lines(s.Read(auditLog)) {
+			var e struct {
+				Time  time.Time
+				Event string
+			}
+			if err := json.Unmarshal([]byte(line), &e); err != nil || e.Time.IsZero() || e.Event == "" {
+				t.Errorf("%v: %s", err, line)
+			}
+			kinds[e.Event] = true
+		}
+		for _, kind := range []string{"deploy", "suspend", "resume", "otp", "bulk"} {
+			if !kinds[kind] {
+				t.Errorf("nothing is said about %s", kind)
+			}
+		}
+	})
 	t.Run("strangers_at_the_control_socket", func(t *testing.T) {
 		s.Run("useradd", "--system", "--no-create-home", "stranger")
 		o := s.run(s.as("stranger", "provisioner", "admin", "list"))

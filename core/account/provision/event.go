@@ -84,7 +84,6 @@ func (e Event) AppendTo(b, stamp []byte) []byte {
 	if err != nil { // texts and lists of texts always encode
 		raw = []byte(`{}`)
 	}
-	b = append(b, `{"time":`...)
-	b = append(append(b, stamp...), ',')
+	b = append(append(append(b, `{"time":"`...), stamp...), `",`...)
 	return append(b, audit.Visible(raw)[1:]...)
 }

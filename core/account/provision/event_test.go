@@ -16,7 +16,7 @@ func TestAuditLine(t *testing.T) {
 		Kind: Suspended, ID: "a@b", Name: "alice", State: "suspended", By: "off\u202eicer", Remote: "192.0.2.1",
 		Reason: "line\nbreak", Refused: []string{"sudo"}, Request: Request{Revision: "r1"},
 	}
-	line := string(e.AppendTo([]byte("x"), []byte(`"2026-01-02T03:04:05Z"`)))
+	line := string(e.AppendTo([]byte("x"), []byte("2026-01-02T03:04:05Z")))
 	if !strings.HasPrefix(line, `x{"time":"2026-01-02T03:04:05Z","event":"suspend","id":"a@b"`) || strings.ContainsAny(line, "\n\u202e") {
 		t.Errorf("%q", line)
 	}
