@@ -158,3 +158,35 @@ func TestLostLedger(t *testing.T) {
 		t.Errorf("passwd was\n%s\nis\n%s", passwd, now)
 	}
 }
+
+// TestOldAccounts: those that motley-cue made go on as the same local users, and one that is somebody's of this host does
+// not become anybody else's.
+func TestOldAccounts(t *testing.T) {
+	s := newSite(t, siteOptions{})
+	s.kill(s.worker)
+	s.Run("groupadd", "-g", fmt.Sprint(s.FirstUID+20), "oldgroup")
+	for i, args := range [][]string{
+		{"-c", s.id("alice"), "fdl_alice"}, {"-c", "Robert,Room 5", "bob"}, {"-c", s.id("bob") + "x%", "bob2"},
+	} {
+		s.Run("useradd", append([]string{"-m", "-s", "/bin/sh", "-g", "oldgroup", "-u", fmt.Sprint(s.FirstUID + 21 + i)}, args...)...)
+	}
+	if o := s.run(s.oidcbox("provisioner", "adopt", "--config", workFile)); o.code != 0 || !strings.Contains(o.errOut, "1 taken over") {
+		t.Fatal(o)
+	}
+	s.startWork()
+	if a := s.get("/user/deploy", s.at("alice")); a.status != 401 {
+		t.Errorf("without a ledger: %s", a)
+	}
+	if out := s.officer(t, "rebuild"); !strings.Contains(out, "fdl_alice") || strings.Contains(out, "bob") {
+		t.Errorf("rebuilt:\n%s", out)
+	}
+	if name := s.deploy("alice"); name != "fdl_alice" || s.UID(name) != s.FirstUID+21 {
+		t.Errorf("alice is %s", name)
+	}
+	if who := s.ssh("fdl_alice", s.password("alice")); who != "fdl_alice" {
+		t.Errorf("alice arrives as %q", who)
+	}
+	if name := s.deploy("bob"); name == "bob" || name == "bob2" {
+		t.Errorf("bob of the issuer became %s of this host", name)
+	}
+}
