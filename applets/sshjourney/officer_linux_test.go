@@ -110,7 +110,7 @@ func (s *site) stopped(t *testing.T, key services.SSHLogin, spare string) {
 	if who := s.login(s.sshd, key); who != "" {
 		t.Errorf("let in by key after a deployment as %q", who)
 	}
-	s.awaitLogs(t, [3]int{}, `"event":"suspend","id":"`+s.id("alice")+`","name":"`+key.User+`"`)
+	s.awaitLogs(t, logMark{}, `"event":"suspend","id":"`+s.id("alice")+`","name":"`+key.User+`"`)
 	if log := s.Read(auditLog); !strings.Contains(log, "incident 42") {
 		t.Errorf("the audit log does not say why:\n%s", log)
 	}

@@ -1,8 +1,10 @@
 package sshjourney
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -10,9 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/account/login"
 	"github.com/oidcbox/oidcbox/core/account/otp/form"
 	"github.com/oidcbox/oidcbox/core/oidc/issuer"
 	"github.com/oidcbox/oidcbox/core/oidc/issuer/issuertest"
+	"github.com/oidcbox/oidcbox/core/transport/sock"
 	"github.com/oidcbox/oidcbox/testdata/services"
 )
 
@@ -202,33 +206,35 @@ func TestRefusedLogins(t *testing.T) {
 	expiring := s.password("alice")
 	expires := time.Now().Add(11 * time.Second)
 	for _, r := range []refusal{
-		{"replayed_password", out(is(alice), is(used)), `refused "alice"`},
-		{"replayed_compatible_password", out(is(alice), is(compat)), `refused "alice"`},
-		{"password_of_another", out(is(alice), func(s *site) string { return s.password("bob") }), `refused "alice"`},
-		{"password_for_another_account", out(is(bob), func(s *site) string { return s.password("alice") }), `refused "bob"`},
-		{"password_nobody_made", out(is(alice), func(*site) string { return string(form.New()) }), `refused "alice"`},
+		{"replayed_password", out(is(alice), is(used)), "one-time password is not known"},
+		{"replayed_compatible_password", out(is(alice), is(compat)), "one-time password is not known"},
+		{"password_of_another", out(is(alice), func(s *site) string { return s.password("bob") }), "the local user of the identity is another one"},
+		{"password_for_another_account", out(is(bob), func(s *site) string { return s.password("alice") }),
+			"the local user of the identity is another one"},
+		{"password_nobody_made", out(is(alice), func(*site) string { return string(form.New()) }), "one-time password is not known"},
 		{"password_with_a_slip", out(is(alice), func(s *site) string {
 			pw := []byte(s.password("alice"))
 			pw[len(pw)-1] ^= 1
 			return string(pw)
-		}), "alice"},
-		{"compatible_password_nobody_made", out(is(alice), is(strings.Repeat("0123456789abcdef", 8))), `refused "alice"`},
-		{"some_password", out(is(alice), is("correct horse battery staple")), ""},
-		{"empty", out(is(alice), is("")), ""},
-		{"cut_token", out(is(alice), func(s *site) string { return s.at("alice") }), "cut"},
-		{"cut_to_the_byte", out(is(alice), is(strings.Repeat("a", 511))), "cut"},
-		{"unknown_user", out(is("nobody-here"), func(s *site) string { return s.password("alice") }), "nobody-here"},
-		{"root", out(is("root"), func(s *site) string { return s.password("alice") }), "root"},
-		{"system_user", out(is("daemon"), func(s *site) string { return s.password("alice") }), "daemon"},
-		{"local_user", out(is("local"), func(s *site) string { return s.password("alice") }), `refused "local"`},
-		{"name_with_a_slash", out(is("../alice"), func(s *site) string { return s.password("alice") }), ""},
+		}), "is no one-time password and no token"},
+		{"compatible_password_nobody_made", out(is(alice), is(strings.Repeat("0123456789abcdef", 8))),
+			"one-time password is not known"},
+		{"some_password", out(is(alice), is("correct horse battery staple")), "is no one-time password and no token"},
+		{"empty", out(is(alice), is("")), "no secret came"},
+		{"cut_token", out(is(alice), func(s *site) string { return s.at("alice") }), "the secret was cut off"},
+		{"cut_to_the_byte", out(is(alice), is(strings.Repeat("a", 511))), "the secret was cut off"},
+		{"unknown_user", out(is("nobody-here"), func(s *site) string { return s.password("alice") }), "sshd knows no such user"},
+		{"root", out(is("root"), func(s *site) string { return s.password("alice") }), `refused "root"`},
+		{"system_user", out(is("daemon"), func(s *site) string { return s.password("alice") }), "name is reserved: daemon"},
+		{"local_user", out(is("local"), func(s *site) string { return s.password("alice") }), "account is not managed by the provisioner"},
+		{"name_with_a_slash", out(is("../alice"), func(s *site) string { return s.password("alice") }), "sshd knows no such user"},
 		{"name_like_an_option", out(is("-oProxyCommand=x"), func(s *site) string { return s.password("alice") }), ""},
 		{"verify_for_another", status(200, `"verified":false`, func(s *site) answer {
 			return s.get("/verify_user?username="+bob, s.at("alice"))
-		}), ""},
+		}), "the local user of the identity is another one"},
 		{"verify_for_root", status(200, `"verified":false`, func(s *site) answer {
 			return s.get("/verify_user?username=root", s.at("alice"))
-		}), ""},
+		}), `"name":"root"`},
 	} {
 		s.refuse(t, r)
 	}
@@ -247,7 +253,7 @@ func TestRefusedLogins(t *testing.T) {
 		}
 	})
 	time.Sleep(time.Until(expires))
-	s.refuse(t, refusal{"expired_password", out(is(alice), is(expiring)), `refused "alice"`})
+	s.refuse(t, refusal{"expired_password", out(is(alice), is(expiring)), "one-time password is not known"})
 }
 
 // TestRefusedStates: people whose account is in no state to log in, also by a key.
@@ -270,16 +276,16 @@ func TestRefusedStates(t *testing.T) {
 				a.status, a.body = 403, ""
 			}
 			return a
-		}), ""},
-		{"suspended_with_password_of_before", out(is(alice), is(kept)), `refused "alice"`},
-		{"suspended_by_key", byKey, `refused "alice"`},
+		}), "no one-time password for an account that is suspended"},
+		{"suspended_with_password_of_before", out(is(alice), is(kept)), "one-time password is not known"},
+		{"suspended_by_key", byKey, "the account is suspended"},
 		{"suspended_is_not_verified", status(200, `"verified":false`, func(s *site) answer {
 			return s.get("/verify_user?username="+alice, s.at("alice"))
-		}), ""},
+		}), "the account is suspended"},
 		{"suspended_stays_after_deploy", func(t *testing.T, s *site) string {
 			s.get("/user/deploy", s.at("alice"))
 			return byKey(t, s)
-		}, `refused "alice"`},
+		}, "the account is suspended"},
 	} {
 		s.refuse(t, r)
 	}
@@ -300,14 +306,14 @@ func TestRefusedApproval(t *testing.T) {
 	waiting := status(200, "pending", func(s *site) answer { return s.get("/user/deploy", s.at("alice")) })
 	s.refuse(t, refusal{"pending", waiting, `"event":"request"`})
 	s.refuse(t, refusal{"pending_again", waiting, ""})
-	s.refuse(t, refusal{"pending_at_the_prompt", out(is("alice"), func(*site) string { return string(form.New()) }), "alice"})
+	s.refuse(t, refusal{"pending_at_the_prompt", out(is("alice"), func(*site) string { return string(form.New()) }), "sshd knows no such user"})
 	s.refuse(t, refusal{"pending_verify", status(200, `"verified":false`, func(s *site) answer {
 		return s.get("/verify_user?username=deployment", s.at("alice"))
-	}), ""})
+	}), "the identity has no account: pending"})
 	s.officer(t, "reject", s.id("alice"))
 	s.refuse(t, refusal{"rejected", status(401, "rejected", func(s *site) answer {
 		return s.get("/user/deploy", s.at("alice"))
-	}), ""})
+	}), `"reason":"rejected: User depl`})
 	s.get("/user/deploy", s.at("bob"))
 	s.officer(t, "approve", s.id("bob"))
 	if name := s.nameOf("bob"); name != "bob" || s.UID("bob") < s.FirstUID {
@@ -329,13 +335,13 @@ func TestRefusedClaims(t *testing.T) {
 		issuer: func(o *issuer.Options) {
 			o.Users = []issuer.User{
 				person("alice"), person("root"), person("daemon"), person("taken"), person("crowd", many...),
-				person("mallory", "urn:geant:sudo:group:sudo", ns+"../../etc", ns+"-G0", ns+"docker", ns+"x%0Ay"),
+				{Name: "collide", Subject: "sub-collide"}, person("mallory", "urn:geant:sudo:group:sudo", ns+"../../etc", ns+"-G0", ns+"docker", ns+"x%0Ay"),
 			}
 		},
 		provisioner: with("groups: {", `groups: {method: regex, rewrites: ["^.*:group:(.*)$ -> \\1"], `),
 	})
 	s.AddUser("taken", "")
-	s.AddUser("taken_user", "")
+	s.AddUser("collide", "")
 	for _, name := range []string{"root", "daemon", "taken"} {
 		t.Run(name, func(t *testing.T) {
 			before := s.Read("/etc/passwd")
@@ -352,6 +358,9 @@ func TestRefusedClaims(t *testing.T) {
 			}
 		})
 	}
+	s.refuse(t, refusal{"no_name_is_free", status(401, "I cannot create usernames", func(s *site) answer {
+		return s.get("/user/deploy", s.at("collide"))
+	}), "I cannot create usernames"})
 	s.refuse(t, refusal{"more_groups_than_may_be", status(401, "rejected", func(s *site) answer {
 		return s.get("/user/deploy", s.at("crowd"))
 	}), "groups"})
@@ -384,23 +393,26 @@ func TestRefusedMismatch(t *testing.T) {
 		s.kill(s.serve)
 		s.startFront()
 	}
-	for name, line := range map[string][]string{
-		"identity_taken_away":     {"usermod", "-c", "", alice},
-		"identity_of_another":     {"usermod", "-c", s.id("bob"), alice},
-		"account_under_the_floor": {"usermod", "-u", "499", alice},
-		"account_made_root":       {"usermod", "-o", "-u", "0", alice},
-		"account_gone":            {"userdel", alice},
+	for name, c := range map[string]struct {
+		log  string
+		line []string
+	}{
+		"identity_taken_away":     {"the account system says", []string{"usermod", "-c", "", alice}},
+		"identity_of_another":     {"the identities of the account do not agree", []string{"usermod", "-c", s.id("bob"), alice}},
+		"account_under_the_floor": {"number is outside of the range", []string{"usermod", "-u", "499", alice}},
+		"account_made_root":       {`refused "alice"`, []string{"usermod", "-o", "-u", "0", alice}},
+		"account_gone":            {"sshd knows no such user", []string{"userdel", alice}},
 	} {
 		pw := s.password("alice")
-		back := spoil(line...)
+		back := spoil(c.line...)
 		settle()
-		s.refuse(t, refusal{name, out(is(alice), is(pw)), alice})
-		s.refuse(t, refusal{name + "_deploy_of_another", func(_ *testing.T, s *site) string {
+		s.refuse(t, refusal{name, out(is(alice), is(pw)), c.log})
+		s.refuse(t, refusal{name + "_by_another", func(_ *testing.T, s *site) string {
 			if a := s.get("/verify_user?username="+alice, s.at("bob")); strings.Contains(a.body, `"verified":true`) {
 				return a.String()
 			}
 			return ""
-		}, ""})
+		}, `"event":"refused"`})
 		back()
 		settle()
 		if who := s.ssh(bob, s.password("bob")); who != bob {
@@ -425,7 +437,7 @@ func TestRefusedWhenDown(t *testing.T) {
 				return a.String()
 			}
 			return ""
-		}, ""})
+		}, "worker"})
 		s.startWork()
 		if name := s.deploy("bob"); name != "bob" {
 			t.Errorf("bob is %q", name)
@@ -434,18 +446,32 @@ func TestRefusedWhenDown(t *testing.T) {
 	t.Run("server_down", func(t *testing.T) {
 		pw := s.password("alice")
 		s.kill(s.serve)
-		s.refuse(t, refusal{"password", out(is(alice), is(pw)), "oidcbox-pam"})
+		s.refuse(t, refusal{"password", out(is(alice), is(pw)), "nobody is listening"})
 		s.refuse(t, refusal{"key", func(*testing.T, *site) string {
 			return s.login(s.sshd, services.SSHLogin{User: alice, Key: key, Methods: "publickey"})
-		}, "oidcbox-pam"})
+		}, "nobody is listening"})
 		t.Run("somebody_else_at_its_socket", func(t *testing.T) {
 			s.AddUser("squatter", "")
-			if err := os.Remove(s.File("/run/oidcbox/login.sock")); err != nil {
+			path := s.File("/run/oidcbox/login.sock")
+			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
 			}
-			s.Run("chown", "squatter", "/run/oidcbox")
-			defer s.Run("chown", serveUser, "/run/oidcbox")
-			s.refuse(t, refusal{"password", out(is(alice), is(pw)), "oidcbox-pam"})
+			ln, err := net.Listen("unix", path) // who says yes to everybody
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan struct{})
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() {
+				defer close(done)
+				_ = login.Serve(ctx, ln, func(context.Context, sock.Peer, login.Question) login.Answer {
+					return login.Answer{Allowed: true, State: "deployed", ID: s.id("alice")}
+				}, login.ServeOptions{})
+			}()
+			defer func() { cancel(); <-done }()
+			s.Run("chown", "-R", "squatter", "/run/oidcbox")
+			defer s.Run("chown", "-R", serveUser, "/run/oidcbox")
+			s.refuse(t, refusal{"password", out(is(alice), is(pw)), "the socket for logins is somebody else's"})
 		})
 		s.startFront()
 		if who := s.ssh(alice, pw); who != alice {

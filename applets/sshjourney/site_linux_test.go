@@ -7,7 +7,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,6 +44,7 @@ type site struct {
 }
 
 const (
+	workerLog = "/var/log/worker-audit.log"
 	auditLog  = "/var/lib/oidcbox/provisioner/audit.log"
 	serveFile = "/etc/oidcbox/provisioner.yaml"
 	workFile  = "/etc/oidcbox/worker.yaml"
@@ -94,6 +97,7 @@ func newSite(t testing.TB, o siteOptions) *site {
 	if o.before != nil {
 		o.before(s.journey)
 	}
+	t.Cleanup(s.sound)
 	s.Run("groupadd", "--system", "federated")
 	s.Write("/etc/oidcbox/op-secret", "op-secret\n", 0o600)
 	s.Run("chown", serveUser, "/etc/oidcbox/op-secret")
@@ -294,25 +298,54 @@ func (s *site) admin(args ...string) outcome {
 	return s.run(s.oidcbox(append([]string{"provisioner", "admin"}, args...)...))
 }
 
-// awaitLogs waits until the logs behind the first from bytes of each have text in them.
-func (s *site) awaitLogs(t *testing.T, from [3]int, text string) {
+// logs are those of server, worker and helper, and what the server says beside its audit.
+func (s *site) logs() [4]string {
+	said, _ := os.ReadFile(filepath.Join(s.Root(), "serve.log"))
+	return [4]string{s.Read(auditLog), s.Read(workerLog), s.Log(), string(said)}
+}
+
+// logMark is a place in each of the logs.
+type logMark [4]int
+
+// mark is where the logs end now.
+func (s *site) mark() (at logMark) {
+	for i, log := range s.logs() {
+		at[i] = len(log)
+	}
+	return at
+}
+
+// since is what the logs have behind a mark.
+func (s *site) since(from logMark) string {
+	var b strings.Builder
+	for i, log := range s.logs() {
+		b.WriteString(log[from[i]:])
+	}
+	return b.String()
+}
+
+// awaitLogs waits until one of the logs has text in it behind a mark.
+func (s *site) awaitLogs(t *testing.T, from logMark, text string) {
 	t.Helper()
-	var log string
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if log = s.since(from); strings.Contains(log, text) {
+		if strings.Contains(s.since(from), text) {
 			return
 		}
 	}
-	t.Errorf("no log says %q but:\n%s", text, log)
+	t.Errorf("no log says %q but:\n%s", text, s.since(from))
 }
 
-// mark is where the logs end now.
-func (s *site) mark() [3]int {
-	return [3]int{len(s.Read(auditLog)), len(s.Read("/var/log/worker-audit.log")), len(s.Log())}
-}
-
-func (s *site) since(from [3]int) string {
-	return s.Read(auditLog)[from[0]:] + s.Read("/var/log/worker-audit.log")[from[1]:] + s.Log()[from[2]:]
+// sound checks that the audit is what programs read: one JSON object a line.
+func (s *site) sound() {
+	logs := s.logs()
+	for _, log := range logs[:2] {
+		for line := range strings.Lines(log) {
+			if strings.HasSuffix(line, "\n") && !json.Valid([]byte(line)) { // the last one may be cut by a kill
+				s.t.Errorf("a line of the audit is no JSON: %s", line)
+				return
+			}
+		}
+	}
 }
 
 // accounts is what the host has of accounts: users, groups, and homes.
