@@ -37,7 +37,7 @@ func soleImporters() map[string][]string {
 // tiers orders the packages of core: a package imports those of earlier lines only. A new package gets its place here.
 func tiers() [][]string {
 	return [][]string{
-		{"core/secret", "core/cli", "core/token/entitlement", "core/token/assurance", "core/audit", "core/account/state", "core/account/otp/form"},
+		{"core/sorted", "core/secret", "core/cli", "core/token/entitlement", "core/token/assurance", "core/audit", "core/account/state", "core/account/otp/form"},
 		{"core/transport/metrics", "core/transport/limit", "core/account/names", "core/account/backend", "core/account/otp"},
 		{"core/secret/vault", "core/config", "core/token/jose", "core/cli/term", "core/transport/sock", "core/token/bearer"},
 		{"core/account/dryrun", "core/cli/setup", "core/account/importconfig"},

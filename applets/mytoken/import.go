@@ -16,6 +16,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/config"
 	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/sorted"
 )
 
 // maxTokensFile bounds a tokens.json.
@@ -115,7 +116,7 @@ func (c *importCmd) read(env *cli.Env) (list []oldToken, path string, err error)
 			}
 		}
 	}
-	slices.SortFunc(list, func(a, b oldToken) int {
+	sorted.By(list, func(a, b oldToken) int {
 		return strings.Compare(a.issuer+"\x00"+a.Name, b.issuer+"\x00"+b.Name)
 	})
 	return list, path, nil

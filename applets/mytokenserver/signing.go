@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/mytoken/mint"
 	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/sorted"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
@@ -66,7 +66,7 @@ func loadKeys(dir string) ([]signingKey, error) {
 	if len(list) == 0 {
 		return nil, fmt.Errorf("%s: %w", dir, errNoKeys)
 	}
-	slices.SortFunc(list, func(a, b signingKey) int { return cmp.Compare(b.file, a.file) })
+	sorted.By(list, func(a, b signingKey) int { return cmp.Compare(b.file, a.file) })
 	return list, nil
 }
 

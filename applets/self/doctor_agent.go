@@ -13,6 +13,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/agent/control"
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
+	"github.com/oidcbox/oidcbox/core/sorted"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
 
@@ -170,7 +171,7 @@ func accountsOf(ctx context.Context, cl proto.Client) []knownLogin {
 			out = append(out, knownLogin{name: name, issuer: issuer})
 		}
 	}
-	slices.SortFunc(out, func(a, b knownLogin) int { return strings.Compare(a.name, b.name) })
+	sorted.By(out, func(a, b knownLogin) int { return strings.Compare(a.name, b.name) })
 	return out
 }
 

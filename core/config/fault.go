@@ -3,8 +3,9 @@ package config
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
+
+	"github.com/oidcbox/oidcbox/core/sorted"
 )
 
 // Fault is one thing that is wrong with a file.
@@ -39,7 +40,7 @@ func (f Faults) Error() string {
 }
 
 func (f Faults) sorted() Faults {
-	slices.SortFunc(f, func(a, b Fault) int {
+	sorted.By(f, func(a, b Fault) int {
 		return cmp.Or(
 			cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Text, b.Text),
 		)

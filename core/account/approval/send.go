@@ -7,9 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/sorted"
 	"github.com/oidcbox/oidcbox/core/transport/mail"
 	"github.com/oidcbox/oidcbox/store"
 )
@@ -94,7 +94,7 @@ func (o *Office) due(ctx context.Context) ([]waiting, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look what is to be sent: %w", err)
 	}
-	slices.SortFunc(all, func(a, b waiting) int {
+	sorted.By(all, func(a, b waiting) int {
 		return cmp.Or(a.mail.Created.Compare(b.mail.Created), cmp.Compare(a.mail.To, b.mail.To))
 	})
 	return all[:min(len(all), perSession)], nil

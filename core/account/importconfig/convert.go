@@ -3,10 +3,10 @@ package importconfig
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/sorted"
 )
 
 // Source is an old file.
@@ -61,7 +61,7 @@ func Convert(cue, adapter *Source) (*Result, error) {
 	provisioner, worker := c.provisioner(), c.worker()
 	c.notes = append(c.notes, mr.finish()...)
 	c.notes = append(c.notes, fr.finish()...)
-	slices.SortStableFunc(c.notes, func(a, b Note) int {
+	sorted.By(c.notes, func(a, b Note) int {
 		switch {
 		case a.Loud == b.Loud:
 			return 0

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/oidcbox/oidcbox/core/sorted"
 )
 
 // Note is a remark about a setting: what has no equal, or another meaning.
@@ -166,7 +168,7 @@ func (r *reader) finish() []Note {
 		r.warn(value{line: w.line}, "["+w.section+"] "+w.key,
 			"the indented line %q belongs to this value, not to a setting of its own, and did so before", shorten(w.text))
 	}
-	slices.SortStableFunc(r.notes, func(a, b Note) int { return cmp.Compare(a.Line, b.Line) })
+	sorted.By(r.notes, func(a, b Note) int { return cmp.Compare(a.Line, b.Line) })
 	return r.notes
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/sorted"
 )
 
 const (
@@ -142,7 +143,7 @@ func newestFirst(dir string) ([]string, error) {
 			infos = append(infos, info)
 		}
 	}
-	slices.SortStableFunc(infos, func(a, b fs.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
+	sorted.By(infos, func(a, b fs.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
 	var paths []string
 	for _, i := range infos {
 		paths = append(paths, filepath.Join(dir, i.Name()))
@@ -320,7 +321,7 @@ func merge(entries []issuerEntry) ([]Issuer, error) {
 		}
 		list = append(list, i)
 	}
-	slices.SortStableFunc(list, func(a, b Issuer) int { return len(b.Accounts) - len(a.Accounts) })
+	sorted.By(list, func(a, b Issuer) int { return len(b.Accounts) - len(a.Accounts) })
 	return list, errors.Join(faults...)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/oidc/custody"
 	"github.com/oidcbox/oidcbox/core/secret"
 	"github.com/oidcbox/oidcbox/core/secret/keystore"
+	"github.com/oidcbox/oidcbox/core/sorted"
 	"github.com/oidcbox/oidcbox/store"
 )
 
@@ -105,7 +106,7 @@ func (s *Service) describeLogins(ctx context.Context) ([]control.Login, error) {
 		d.Loaded, d.Expires = true, l.expires
 		list = append(list, d)
 	}
-	slices.SortFunc(list, func(a, b control.Login) int { return strings.Compare(a.Name, b.Name) })
+	sorted.By(list, func(a, b control.Login) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
 }
 

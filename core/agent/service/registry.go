@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/agent/login"
+	"github.com/oidcbox/oidcbox/core/sorted"
 )
 
 // maxLoaded bounds the logins a client can load.
@@ -97,7 +98,7 @@ func (r *registry) list() []loaded {
 			out = append(out, l)
 		}
 	}
-	slices.SortFunc(out, func(a, b loaded) int { return cmp.Compare(a.order, b.order) })
+	sorted.By(out, func(a, b loaded) int { return cmp.Compare(a.order, b.order) })
 	return out
 }
 

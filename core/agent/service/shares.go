@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/agent/proto"
 	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/sorted"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
 
@@ -181,7 +181,7 @@ func (a Admin) Shares(context.Context) ([]control.Shared, error) {
 	for _, sh := range s.shares.rows {
 		list = append(list, sh.Shared)
 	}
-	slices.SortFunc(list, func(a, b control.Shared) int {
+	sorted.By(list, func(a, b control.Shared) int {
 		if c := a.Since.Compare(b.Since); c != 0 {
 			return c
 		}

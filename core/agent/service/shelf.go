@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/agent/login"
 	"github.com/oidcbox/oidcbox/core/oidc/custody"
 	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/sorted"
 	"github.com/oidcbox/oidcbox/store"
 )
 
@@ -212,7 +212,7 @@ func (sh *shelf) close(ctx context.Context) error {
 func (sh *shelf) all(ctx context.Context) ([]login.Config, error) {
 	var out []login.Config
 	err := sh.each(ctx, func(cfg login.Config, _ row) { out = append(out, cfg.WithoutSecrets()); cfg.Wipe() })
-	slices.SortFunc(out, func(a, b login.Config) int { return strings.Compare(a.Name, b.Name) })
+	sorted.By(out, func(a, b login.Config) int { return strings.Compare(a.Name, b.Name) })
 	return out, err
 }
 

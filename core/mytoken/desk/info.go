@@ -14,6 +14,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
 	"github.com/oidcbox/oidcbox/core/mytoken/rules"
+	"github.com/oidcbox/oidcbox/core/sorted"
 	"github.com/oidcbox/oidcbox/core/token/jose"
 )
 
@@ -196,7 +197,7 @@ func (d *Desk) events(ctx context.Context, which []string) ([]mytoken.Event, err
 			break
 		}
 	}
-	slices.SortStableFunc(all, func(a, b mytoken.Event) int { return b.Time.Compare(a.Time) })
+	sorted.By(all, func(a, b mytoken.Event) int { return b.Time.Compare(a.Time) })
 	return all, nil
 }
 

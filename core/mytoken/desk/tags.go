@@ -15,6 +15,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
 	"github.com/oidcbox/oidcbox/core/mytoken/rules"
+	"github.com/oidcbox/oidcbox/core/sorted"
 )
 
 // Events of tags.
@@ -79,7 +80,7 @@ func (r tagRecord) on(t ledger.Token) []MarkedTag {
 			out = append(out, MarkedTag{mytoken.Tag{Name: e.Name, Color: e.Color}, children})
 		}
 	}
-	slices.SortFunc(out, func(a, b MarkedTag) int { return strings.Compare(a.Name, b.Name) })
+	sorted.By(out, func(a, b MarkedTag) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
@@ -259,7 +260,7 @@ func (d *Desk) Tags(ctx context.Context, c Caller) ([]mytoken.Tag, *Issued, erro
 	for _, e := range r.Tags {
 		out = append(out, mytoken.Tag{Name: e.Name, Color: e.Color})
 	}
-	slices.SortFunc(out, func(a, b mytoken.Tag) int { return strings.Compare(a.Name, b.Name) })
+	sorted.By(out, func(a, b mytoken.Tag) int { return strings.Compare(a.Name, b.Name) })
 	update, err := v.Done(ctx, eventTagsListed, "")
 	return out, update, err
 }

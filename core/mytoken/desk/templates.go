@@ -16,6 +16,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
 	"github.com/oidcbox/oidcbox/core/mytoken/profiles"
+	"github.com/oidcbox/oidcbox/core/sorted"
 )
 
 // Bounds of what one group keeps of one kind: it is one record.
@@ -113,7 +114,7 @@ func (t *Templates) List(ctx context.Context, group, kind string) ([]mytoken.Tem
 		k.Payload = payload
 		out = append(out, k)
 	}
-	slices.SortFunc(out, func(a, b mytoken.Template) int { return strings.Compare(a.Name, b.Name) })
+	sorted.By(out, func(a, b mytoken.Template) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
 }
 

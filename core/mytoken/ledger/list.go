@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/mytoken/rules"
+	"github.com/oidcbox/oidcbox/core/sorted"
 	"github.com/oidcbox/oidcbox/store"
 )
 
@@ -139,7 +139,7 @@ func (l *Ledger) List(ctx context.Context, user string) ([]Token, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the mytokens of a person: %w", err)
 	}
-	slices.SortFunc(all, func(a, b Token) int {
+	sorted.By(all, func(a, b Token) int {
 		if c := a.Created.Compare(b.Created); c != 0 {
 			return c
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/sorted"
 	"github.com/oidcbox/oidcbox/store"
 )
 
@@ -28,7 +29,7 @@ func (n *Notices) calendars(ctx context.Context, user string) (all []calendarRec
 	if err != nil {
 		return nil, fmt.Errorf("list calendars: %w", err)
 	}
-	slices.SortFunc(all, func(a, b calendarRecord) int {
+	sorted.By(all, func(a, b calendarRecord) int {
 		return cmpOr(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID))
 	})
 	return all, nil

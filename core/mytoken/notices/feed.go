@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
+	"github.com/oidcbox/oidcbox/core/sorted"
 	"github.com/oidcbox/oidcbox/core/transport/httpd"
 	"github.com/oidcbox/oidcbox/store"
 )
@@ -81,7 +82,7 @@ func (n *Notices) Feed(ctx context.Context, calID string) (Feed, error) {
 		}
 		f.Entries = append(f.Entries, e)
 	}
-	slices.SortFunc(f.Entries, func(a, b Entry) int { return a.Expires.Compare(b.Expires) })
+	sorted.By(f.Entries, func(a, b Entry) int { return a.Expires.Compare(b.Expires) })
 	f.Entries = f.Entries[:min(len(f.Entries), maxEntries)]
 	return f, nil
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/oidcbox/oidcbox/core/sorted"
 	"github.com/oidcbox/oidcbox/core/transport/mail"
 	"github.com/oidcbox/oidcbox/store"
 )
@@ -135,7 +136,7 @@ func (n *Notices) due(ctx context.Context, held store.Lease) ([]waiting, error) 
 	if err != nil {
 		return nil, fmt.Errorf("look what is to be sent: %w", err)
 	}
-	slices.SortFunc(all, func(a, b waiting) int { return a.out.Created.Compare(b.out.Created) })
+	sorted.By(all, func(a, b waiting) int { return a.out.Created.Compare(b.out.Created) })
 	return all, nil
 }
 

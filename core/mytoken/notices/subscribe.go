@@ -9,6 +9,7 @@ import (
 
 	"github.com/oidcbox/oidcbox/core/mytoken"
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
+	"github.com/oidcbox/oidcbox/core/sorted"
 	"github.com/oidcbox/oidcbox/store"
 )
 
@@ -84,7 +85,7 @@ func (n *Notices) subscriptions(ctx context.Context, user string) (all []subReco
 	if err != nil {
 		return nil, fmt.Errorf("list notifications: %w", err)
 	}
-	slices.SortFunc(all, func(a, b subRecord) int { return a.ID - b.ID })
+	sorted.By(all, func(a, b subRecord) int { return a.ID - b.ID })
 	return all, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/oidcbox/oidcbox/core/mytoken/desk"
 	"github.com/oidcbox/oidcbox/core/mytoken/ledger"
 	"github.com/oidcbox/oidcbox/core/secret"
+	"github.com/oidcbox/oidcbox/core/sorted"
 )
 
 func (p *Pages) routeHome(get, post func(string, reply)) {
@@ -85,7 +85,7 @@ func (v *visit) showHome(trees []ledger.Node, notice string) error {
 		nodes = flatten(nodes, nil)
 	}
 	nodes = sift(nodes, body)
-	slices.SortStableFunc(nodes, func(a, b node) int {
+	sorted.By(nodes, func(a, b node) int {
 		if a.Live != b.Live {
 			if a.Live {
 				return -1

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
+
+	"github.com/oidcbox/oidcbox/core/sorted"
 )
 
 // Trusted is an issuer whose keys are to be kept.
@@ -86,7 +87,7 @@ func (k *Keys) Status() []Status {
 		list = append(list, e.(*entry).status(now))
 		return true
 	})
-	slices.SortFunc(list, func(a, b Status) int { return strings.Compare(a.Issuer, b.Issuer) })
+	sorted.By(list, func(a, b Status) int { return strings.Compare(a.Issuer, b.Issuer) })
 	return list
 }
 
