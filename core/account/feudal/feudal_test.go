@@ -176,3 +176,19 @@ func TestNotification(t *testing.T) {
 		})
 	}
 }
+
+// FuzzAnswer: no text makes the desk act for an identity that is not the one in it.
+func FuzzAnswer(f *testing.F) {
+	f.Add([]byte(`{"state_target":"deployed","user":` + person + `}`))
+	f.Add([]byte(`{"state_target":"suspended","user":{"userinfo":{"sub":"a","iss":"i"}},"user":{"userinfo":{"sub":"b","iss":"i"}}}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		d := &desk{}
+		r, err := feudal.Answer(t.Context(), d, body, feudal.Options{Trusted: all})
+		if err != nil && (d.asked != "" || !errors.Is(err, feudal.ErrForm)) {
+			t.Errorf("%v after %q", err, d.asked)
+		}
+		if err == nil && r.State == "" {
+			t.Error("no state")
+		}
+	})
+}
