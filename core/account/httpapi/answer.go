@@ -91,12 +91,7 @@ func (a *API) fail(c *call, op string, err error) {
 	}
 }
 
-// Values of headers that every answer has, made once.
-var (
-	noStore  = []string{"no-store"}
-	noSniff  = []string{"nosniff"}
-	typeJSON = []string{"application/json"}
-)
+const typeJSON = "application/json"
 
 // json sends v as motley-cue does: no blanks, no line end, nothing escaped that needs not be.
 func (c *call) json(status int, v any) error {
@@ -104,8 +99,7 @@ func (c *call) json(status int, v any) error {
 	if err != nil {
 		return err
 	}
-	c.w.Header()["Content-Type"] = typeJSON
-	c.send(status, b)
+	c.text(status, typeJSON, b)
 	return nil
 }
 
@@ -125,7 +119,7 @@ func (c *call) text(status int, kind string, b []byte) {
 }
 
 func (c *call) send(status int, b []byte) {
-	c.w.Header()["Content-Length"] = []string{strconv.Itoa(len(b))}
+	c.w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 	c.w.WriteHeader(status)
 	_, _ = c.w.Write(b) // that the caller has gone away is not ours to report
 }

@@ -107,11 +107,7 @@ type API struct {
 	queue   chan struct{} // of requests that wait for their turn with an issuer
 }
 
-// New makes an API. The error is ErrOptions.
-func New(o Options) (*API, error) {
-	if o.Gate == nil || o.Desk == nil || o.Book == nil || len(o.Issuers) == 0 {
-		return nil, fmt.Errorf("%w: gate, desk, book or issuers are missing", ErrOptions)
-	}
+func (o Options) withDefaults() Options {
 	if o.Version == "" {
 		o.Version = "v1"
 	}
@@ -130,6 +126,15 @@ func New(o Options) (*API, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	return o
+}
+
+// New makes an API. The error is ErrOptions.
+func New(o Options) (*API, error) {
+	if o.Gate == nil || o.Desk == nil || o.Book == nil || len(o.Issuers) == 0 {
+		return nil, fmt.Errorf("%w: gate, desk, book or issuers are missing", ErrOptions)
+	}
+	o = o.withDefaults()
 	a := &API{
 		o: o, issuers: map[string]*Issuer{}, service: o.Issuers[0].URL, queue: make(chan struct{}, maxQueue),
 	}

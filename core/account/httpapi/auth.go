@@ -252,9 +252,11 @@ func (a *API) asking(c *call, judge func() (known, error)) (known, error) {
 		if no.Status == http.StatusUnauthorized && no.RetryAfter == 0 {
 			a.o.Limiter.guessed(key)
 		}
-		a.o.Audit(c, Event{
-			Kind: "refused", ID: who.ID, Remote: c.remote(), Reason: no.Reason(), Token: c.token.ID(),
-		})
+		e := Event{Kind: "refused", ID: who.ID, Remote: c.remote(), Reason: no.Reason()}
+		if signed(c.token) { // what is no token may be somebody's password, whose digest says too much
+			e.Token = c.token.ID()
+		}
+		a.o.Audit(c, e)
 	}
 	return known{}, err
 }

@@ -145,7 +145,8 @@ func TestContract_texts(t *testing.T) {
 
 func TestContract_info(t *testing.T) {
 	b := newBed(t)
-	b.want(b.get("/info", ""), 200, `{"login_info":{"description":"Test","login_help":"ask","ssh_host":"login.example.org"},`+
+	b.want(b.get("/info", ""), 200, `{"login_info":{"description":"Test","login_help":"ask",`+
+		`"ssh_host":"login.example.org"},`+
 		`"supported_OPs":["`+opURL+`","`+otherURL+`","`+quietURL+`"],`+
 		`"ops_info":{"`+opURL+`":{"scopes":["openid","profile"],"audience":"`+audience+`"},`+
 		`"`+otherURL+`":{"scopes":["openid"],"audience":["`+audience+`","second"]},`+
@@ -402,7 +403,8 @@ func TestContract_privacy(t *testing.T) {
 	b := newBed(t, func(o *Options, _ *provision.Options) {
 		o.Contact = "privacy@example.org"
 		o.Privacy = func() ([]byte, error) {
-			return []byte("# Privacy\n\nWrite to {{privacy_contact}} <script>alert(1)</script>.\n\n- one\n- [two](https://example.org)\n"), err
+			return []byte("# Privacy\n\nWrite to {{privacy_contact}} <script>alert(1)</script>.\n\n" +
+				"- one\n- [two](https://example.org)\n"), err
 		}
 	})
 	r := b.get("/privacy", "")

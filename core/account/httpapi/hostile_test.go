@@ -93,7 +93,8 @@ func TestHostile_bytes(t *testing.T) {
 				strings.Repeat("a", 80<<10), 413,
 		},
 		{
-			"a_form_that_is_none", "POST /admin/suspend HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\n" +
+			"a_form_that_is_none", "POST /admin/suspend HTTP/1.1\r\nHost: h\r\n" +
+				"Content-Type: application/x-www-form-urlencoded\r\n" +
 				"Content-Length: 3\r\n" + auth + "\r\n%zz", 400,
 		},
 	} {

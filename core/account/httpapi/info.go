@@ -120,8 +120,7 @@ func (a *API) getInfo(c *call) error {
 	}
 	b := bytes.Clone(a.info)
 	b = append(append(append(b, `,"ssh_host_keys":`...), list...), '}')
-	c.w.Header()["Content-Type"] = typeJSON
-	c.send(http.StatusOK, b)
+	c.text(http.StatusOK, typeJSON, b)
 	return nil
 }
 

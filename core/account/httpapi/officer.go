@@ -35,7 +35,6 @@ const maxListed = 1000
 // officerRoutes are for administrators and not known to motley-cue. An administrator sees people of the own issuer,
 // unless that issuer's administrators are for all. What is sent is a form.
 func (a *API) officerRoutes() []route {
-	o := a.o.Officer
 	id := []string{"id"}
 	routes := []route{
 		{
@@ -56,42 +55,40 @@ func (a *API) officerRoutes() []route {
 			post: true, params: id,
 		},
 	}
-	for _, change := range []struct {
-		path, summary string
-		do            change
-	}{
-		{"/admin/v1/suspend", "Stop an account", o.Suspend},
-		{"/admin/v1/resume", "Let an account be used again", o.Resume},
-		{"/admin/v1/limit", "Take the shell away", o.Limit},
-		{"/admin/v1/unlimit", "Give the shell back", o.Unlimit},
-		{"/admin/v1/undeploy", "Take an account away; home stays", o.Undeploy},
-	} {
-		routes = append(routes, route{
-			path: change.path, summary: change.summary, auth: true, post: true, params: id, more: []string{"reason"},
-			answer: func(c *call) error { return a.officerChange(c, change.do) },
-		})
-	}
-	for _, decision := range []struct {
-		path, summary string
-		accept        bool
-	}{
-		{"/admin/v1/accept", "Grant what waits", true},
-		{"/admin/v1/reject", "Refuse what waits", false},
-	} {
-		do := func(ctx context.Context, c *call, id string, by provision.By) (provision.Answer, error) {
-			return o.Decide(ctx, id, c.arg("revision"), decision.accept, by)
+	return slices.Concat(routes, a.changeRoutes(), a.bulkRoutes())
+}
+
+// changeRoutes are for one account each.
+func (a *API) changeRoutes() []route {
+	o := a.o.Officer
+	decide := func(accept bool) func(*call) change {
+		return func(c *call) change {
+			return func(ctx context.Context, id string, by provision.By) (provision.Answer, error) {
+				return o.Decide(ctx, id, c.arg("revision"), accept, by)
+			}
 		}
+	}
+	always := func(do change) func(*call) change { return func(*call) change { return do } }
+	var routes []route
+	for _, r := range []struct {
+		word, summary string
+		do            func(*call) change
+		more          []string
+	}{
+		{"suspend", "Stop an account", always(o.Suspend), nil},
+		{"resume", "Let an account be used again", always(o.Resume), nil},
+		{"limit", "Take the shell away", always(o.Limit), nil},
+		{"unlimit", "Give the shell back", always(o.Unlimit), nil},
+		{"undeploy", "Take an account away; home stays", always(o.Undeploy), nil},
+		{"accept", "Grant what waits", decide(true), []string{"revision"}},
+		{"reject", "Refuse what waits", decide(false), []string{"revision"}},
+	} {
 		routes = append(routes, route{
-			path: decision.path, summary: decision.summary, auth: true, post: true, params: id,
-			more: []string{"reason", "revision"},
-			answer: func(c *call) error {
-				return a.officerChange(c, func(ctx context.Context, id string, by provision.By) (provision.Answer, error) {
-					return do(ctx, c, id, by)
-				})
-			},
+			path: "/admin/v1/" + r.word, summary: r.summary, auth: true, post: true, params: []string{"id"},
+			more: append([]string{"reason"}, r.more...), answer: func(c *call) error { return a.officerChange(c, r.do(c)) },
 		})
 	}
-	return append(routes, a.bulkRoutes()...)
+	return routes
 }
 
 // officer is admin for whoever may manage at least the own issuer.

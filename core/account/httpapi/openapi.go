@@ -84,8 +84,7 @@ func (r *route) operation(method, prefix string) ordered {
 }
 
 func (a *API) getOpenAPI(c *call) error {
-	c.w.Header()["Content-Type"] = typeJSON
-	c.send(http.StatusOK, a.openAPI)
+	c.text(http.StatusOK, typeJSON, a.openAPI)
 	return nil
 }
 

@@ -131,7 +131,8 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	start := a.o.Now()
 	c := &call{Context: r.Context(), w: &answered{ResponseWriter: w}, r: r, from: a.o.Proxies.Client(r)}
 	h := w.Header()
-	h["Cache-Control"], h["X-Content-Type-Options"] = noStore, noSniff
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
 	op := "unknown"
 	defer func() {
 		if v := recover(); v != nil {
