@@ -266,3 +266,27 @@ func TestWorkerLife(t *testing.T) {
 }
 
 func ownerOf(info os.FileInfo) uint32 { return info.Sys().(*syscall.Stat_t).Uid }
+
+// TestPrimaryGroup loses a person's primary group with the claim it came from: a number in passwd would keep it.
+func TestPrimaryGroup(t *testing.T) {
+	b := newBed(t, nil)
+	w := b.wanted("alice", "physics", "chess")
+	w.Primary = "physics"
+	if a := b.deploy(w).Account; a.Primary != "physics" {
+		t.Fatalf("%+v", a)
+	}
+	w.Primary, w.Groups = "users", []string{"chess", "physics"}
+	if d := b.deploy(w); d.Account.Primary != "physics" || len(d.Added)+len(d.Removed) != 0 {
+		t.Errorf("still in it: %+v", d)
+	}
+	w.Groups = []string{"chess"}
+	if d := b.deploy(w); d.Account.Primary != "users" || !slices.Contains(d.Removed, "physics") {
+		t.Errorf("no longer in it: %+v", d)
+	}
+	if out := b.Run("su", "alice", "-c", "id -Gn"); strings.Contains(out, "physics") {
+		t.Errorf("groups of a session: %s", out)
+	}
+	if out := b.Run("stat", "-c", "%G", "/home/alice"); strings.TrimSpace(out) != "users" {
+		t.Errorf("home is the group's: %s", out)
+	}
+}
