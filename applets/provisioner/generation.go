@@ -81,7 +81,9 @@ func (d *server) build(s *settings) (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &generation{gate: judge, users: map[string]*policy.Policy{}, claims: s.claims}
+	g := &generation{
+		gate: judge, users: map[string]*policy.Policy{}, hostKeys: &hostKeys{patterns: s.hostKeys, now: d.env.Now},
+	}
 	if err := d.mount(s, g); err != nil {
 		judge.Close()
 		return nil, err
