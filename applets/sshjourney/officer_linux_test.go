@@ -134,7 +134,8 @@ func TestLostLedger(t *testing.T) {
 		t.Fatal(r)
 	}
 	s.startFront()
-	if a := s.get("/user/deploy", s.at("alice")); a.status != 401 || !strings.Contains(a.body, "Reached state 'rejected'") {
+	if a := s.get("/user/deploy", s.at("alice")); a.status != 401 ||
+		!strings.Contains(a.body, "Reached state 'rejected'") {
 		t.Errorf("without a ledger: %s", a)
 	}
 	name := strings.Fields(before["alice"])[0]
@@ -159,8 +160,8 @@ func TestLostLedger(t *testing.T) {
 	}
 }
 
-// TestOldAccounts: those that motley-cue made go on as the same local users, and one that is somebody's of this host does
-// not become anybody else's.
+// TestOldAccounts: those that motley-cue made go on as the same local users, and one that is somebody's of this host
+// does not become anybody else's.
 func TestOldAccounts(t *testing.T) {
 	s := newSite(t, siteOptions{})
 	s.kill(s.worker)
@@ -168,9 +169,11 @@ func TestOldAccounts(t *testing.T) {
 	for i, args := range [][]string{
 		{"-c", s.id("alice"), "fdl_alice"}, {"-c", "Robert,Room 5", "bob"}, {"-c", s.id("bob") + "x%", "bob2"},
 	} {
-		s.Run("useradd", append([]string{"-m", "-s", "/bin/sh", "-g", "oldgroup", "-u", fmt.Sprint(s.FirstUID + 21 + i)}, args...)...)
+		s.Run("useradd", append([]string{"-m", "-s", "/bin/sh", "-g", "oldgroup", "-u", fmt.Sprint(s.FirstUID + 21 + i)},
+			args...)...)
 	}
-	if o := s.run(s.oidcbox("provisioner", "adopt", "--config", workFile)); o.code != 0 || !strings.Contains(o.errOut, "1 taken over") {
+	if o := s.run(s.oidcbox("provisioner", "adopt", "--config", workFile)); o.code != 0 ||
+		!strings.Contains(o.errOut, "1 taken over") {
 		t.Fatal(o)
 	}
 	s.startWork()

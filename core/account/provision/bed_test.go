@@ -221,7 +221,9 @@ func (h *host) Undeploy(_ context.Context, r backend.Ref) error {
 
 func (h *host) All(_ context.Context, each func(backend.Account) error) error {
 	h.mu.Lock()
-	all := slices.SortedFunc(maps.Values(h.accounts), func(a, b *backend.Account) int { return cmp.Compare(a.Name, b.Name) })
+	all := slices.SortedFunc(maps.Values(h.accounts), func(a, b *backend.Account) int {
+		return cmp.Compare(a.Name, b.Name)
+	})
 	h.mu.Unlock()
 	for _, a := range all {
 		if err := each(*a); err != nil {

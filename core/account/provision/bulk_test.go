@@ -201,7 +201,8 @@ func TestList(t *testing.T) {
 			}
 		})
 	}
-	if e, err := b.desk.Show(t.Context(), "member01"); err != nil || e.ID != members[1].ID || e.Suspended == nil || e.Suspended.By != "officer" {
+	if e, err := b.desk.Show(t.Context(), "member01"); err != nil || e.ID != members[1].ID || e.Suspended == nil ||
+		e.Suspended.By != "officer" {
 		t.Errorf("%+v, %v", e, err)
 	}
 	for _, no := range []string{"", "nobody", "root", subject("nobody").ID} {

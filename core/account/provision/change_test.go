@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/oidcbox/oidcbox/core/account/backend"
+	"github.com/oidcbox/oidcbox/core/account/names"
 	"github.com/oidcbox/oidcbox/core/account/state"
 )
 
@@ -21,7 +22,8 @@ func TestSuspend(t *testing.T) {
 	if len(b.host.killed) != 1 || len(b.otp.burned) != 1 || !b.host.account(alice.ID, nil).Suspended {
 		t.Errorf("killed %v, burned %v", b.host.killed, b.otp.burned)
 	}
-	if e := b.event(Suspended); e.ID != alice.ID || e.Name != "alice" || e.By != "officer" || e.Remote != "192.0.2.1" || e.Reason != "incident" {
+	if e := b.event(Suspended); e.ID != alice.ID || e.Name != "alice" || e.By != "officer" ||
+		e.Remote != "192.0.2.1" || e.Reason != "incident" {
 		t.Errorf("audit has %+v", e)
 	}
 	if got := b.deploy(alice); got.State != state.Deployed || got.Message != "User already existed." {
@@ -34,7 +36,8 @@ func TestSuspend(t *testing.T) {
 		t.Errorf("status %+v", s)
 	}
 	got, err = b.desk.Undeploy(t.Context(), alice.ID, officer())
-	if err != nil || got.State != state.Suspended || !strings.Contains(got.Message, "was not possible from the 'suspended' state") {
+	if err != nil || got.State != state.Suspended ||
+		!strings.Contains(got.Message, "was not possible from the 'suspended' state") {
 		t.Errorf("undeploy: %+v, %v", got, err)
 	}
 	got, err = b.desk.Resume(t.Context(), alice.ID, officer())
@@ -221,7 +224,9 @@ func TestUndeploy(t *testing.T) {
 		t.Errorf("ledger has %+v", e)
 	}
 	delete(b.host.former, "alice") // the host forgets
-	other := subject("other", func(s *Subject) { s.Person.PreferredUsername = "alice"; s.Person.Given = "Al"; s.Person.Family = "Ice" })
+	other := subject("other", func(s *Subject) {
+		s.Person = names.Person{PreferredUsername: "alice", Given: "Al", Family: "Ice"}
+	})
 	if b.deploy(other); b.show(other).Name == "alice" {
 		t.Error("the name was given to somebody else")
 	}

@@ -52,7 +52,8 @@ func TestDeploy(t *testing.T) {
 		t.Errorf("with other groups: %q", got.Message)
 	}
 	e := b.show(alice)
-	if !slices.Equal(e.Groups, []string{"hpc", "vo-b", "vo-c"}) || e.Primary != "vo-b" || e.UID != 2001 || !slices.Equal(e.VOs, []string{"vo-b", "vo-c"}) {
+	if !slices.Equal(e.Groups, []string{"hpc", "vo-b", "vo-c"}) || e.Primary != "vo-b" || e.UID != 2001 ||
+		!slices.Equal(e.VOs, []string{"vo-b", "vo-c"}) {
 		t.Errorf("ledger has %+v", e)
 	}
 	if s := b.status(alice); s.State != state.Deployed || s.Message != "username alice" || s.Credentials == nil {
@@ -137,7 +138,8 @@ func TestNames(t *testing.T) {
 	t.Run("none_left", func(t *testing.T) {
 		b := newBed(t, nil)
 		b.deploy(subject("x"))
-		_, err := b.desk.Deploy(t.Context(), subject("y", func(s *Subject) { s.Person = names.Person{PreferredUsername: "x"} }))
+		_, err := b.desk.Deploy(t.Context(), subject("y",
+			func(s *Subject) { s.Person = names.Person{PreferredUsername: "x"} }))
 		rejected(t, err, "I cannot create usernames. The list of tried ones is: x")
 		b.nothingOf(subject("y"))
 	})
@@ -236,7 +238,10 @@ func TestRefusals(t *testing.T) {
 			subject("alice"), state.LowAssurance,
 		},
 		{"too_many_groups", nil, subject("alice", inGroups(many...)), "You are in too many groups for this resource."},
-		{"no_group", func(r *Rules) { r.Fallback = "" }, subject("alice"), "There is no group for your account on this resource."},
+		{
+			"no_group", func(r *Rules) { r.Fallback = "" }, subject("alice"),
+			"There is no group for your account on this resource.",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBed(t, c.rules)
@@ -348,11 +353,25 @@ func TestTiers(t *testing.T) {
 		{"low", IssuerRules{Assurance: anything(), Tiers: tiers}, value("IAP/low"), false, backend.Restricted},
 		{"nothing", IssuerRules{Assurance: anything(), Tiers: tiers}, nil, false, ""},
 		{"mfa_is_no_value_of_a_person", IssuerRules{Assurance: anything(), Tiers: tiers}, nil, true, ""},
-		{"cap", IssuerRules{Assurance: anything(), Tiers: tiers, MaxTier: backend.Restricted}, value("IAP/high"), true, backend.Restricted},
-		{"cap_below", IssuerRules{Assurance: anything(), Tiers: tiers, MaxTier: backend.Limited}, value("IAP/low"), true, backend.Restricted},
+		{
+			"cap",
+			IssuerRules{Assurance: anything(), Tiers: tiers, MaxTier: backend.Restricted},
+			value("IAP/high"), true,
+			backend.Restricted,
+		},
+		{
+			"cap_below",
+			IssuerRules{Assurance: anything(), Tiers: tiers, MaxTier: backend.Limited},
+			value("IAP/low"), true,
+			backend.Restricted,
+		},
 		{"cap_alone", IssuerRules{Assurance: anything(), MaxTier: backend.NoShell}, nil, false, backend.NoShell},
 		{"door_first", IssuerRules{Assurance: parse("IAP/high"), Tiers: tiers}, value("IAP/medium"), true, ""},
-		{"four_terms", IssuerRules{Assurance: parse("IAP/low & ID/unique & ATP/ePA-1m & IAP/medium")}, value("IAP/medium", "ID/unique", "ATP/ePA-1m"), false, backend.Full},
+		{
+			"four_terms",
+			IssuerRules{Assurance: parse("IAP/low & ID/unique & ATP/ePA-1m & IAP/medium")},
+			value("IAP/medium", "ID/unique", "ATP/ePA-1m"), false, backend.Full,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.rules.LaxBase = true

@@ -17,11 +17,13 @@ func TestAuditLine(t *testing.T) {
 		Reason: "line\nbreak", Refused: []string{"sudo"}, Request: Request{Revision: "r1"},
 	}
 	line := string(e.AppendTo([]byte("x"), []byte("2026-01-02T03:04:05Z")))
-	if !strings.HasPrefix(line, `x{"time":"2026-01-02T03:04:05Z","event":"suspend","id":"a@b"`) || strings.ContainsAny(line, "\n\u202e") {
+	if !strings.HasPrefix(line, `x{"time":"2026-01-02T03:04:05Z","event":"suspend","id":"a@b"`) ||
+		strings.ContainsAny(line, "\n\u202e") {
 		t.Errorf("%q", line)
 	}
 	var got map[string]any
-	if err := json.Unmarshal([]byte(line[1:]), &got); err != nil || got["by"] != "off\u202eicer" || got["reason"] != "line\nbreak" || got["request"] != "r1" {
+	if err := json.Unmarshal([]byte(line[1:]), &got); err != nil || got["by"] != "off\u202eicer" ||
+		got["reason"] != "line\nbreak" || got["request"] != "r1" {
 		t.Errorf("%v, %v", got, err)
 	}
 }
@@ -35,7 +37,8 @@ func TestSubjectOf(t *testing.T) {
 		return o
 	}
 	p := policy.Subject{Issuer: testIssuer, Subject: "a b", Userinfo: object(`{
-		"sub":"a b", "preferred_username":"anna", "given_name":"Anna", "sn":"Berg", "name":"Anna Berg", "email":"a@home.example",
+		"sub":"a b", "preferred_username":"anna", "given_name":"Anna", "sn":"Berg", "name":"Anna Berg",
+			"email":"a@home.example",
 		"eduperson_entitlement":["urn:geant:h-df.de:group:vo#aai","x"], "groups":["g1"], "wlcg.groups":["/wlcg"],
 		"eduperson_assurance":["https://refeds.org/assurance/IAP/low"], "acr":"https://refeds.org/profile/mfa",
 		"keys":["ssh-ed25519 AAAA laptop"," "]}`)}
@@ -43,7 +46,8 @@ func TestSubjectOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.ID != "a+b@https%3A%2F%2Fop.example" || s.Person.Family != "Berg" || s.Person.Given != "Anna" || s.Email != "a@home.example" || !s.MFA {
+	if s.ID != "a+b@https%3A%2F%2Fop.example" || s.Person.Family != "Berg" || s.Person.Given != "Anna" ||
+		s.Email != "a@home.example" || !s.MFA {
 		t.Errorf("%+v", s)
 	}
 	if !slices.Equal(s.Groups, []string{"g1", "/wlcg"}) || len(s.Entitlements) != 2 || len(s.Assurance) != 1 ||
@@ -82,7 +86,8 @@ func TestNodesThatKeepTheirOwn(t *testing.T) {
 		}
 		return SeveralLocal(all)
 	}
-	for _, n := range []Node{{ID: "1", Name: "login1", Local: true}, {ID: "1", Name: "login1", Local: true}, {ID: "2", Name: "login2"}} {
+	first := Node{ID: "1", Name: "login1", Local: true}
+	for _, n := range []Node{first, first, {ID: "2", Name: "login2"}} {
 		if w := announce(n); w != "" {
 			t.Errorf("%+v: %q", n, w)
 		}

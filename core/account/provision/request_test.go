@@ -34,7 +34,8 @@ func TestApproval(t *testing.T) {
 	b := newBed(t, withApproval)
 	alice := subject("alice", inGroups("vo"))
 	got := b.deploy(alice)
-	if got.State != state.Pending || got.Message != "Request for deployment was submitted for approval." || len(got.Credentials) > 0 || got.Credentials == nil {
+	if got.State != state.Pending || got.Message != "Request for deployment was submitted for approval." ||
+		len(got.Credentials) > 0 || got.Credentials == nil {
 		t.Fatalf("%+v", got)
 	}
 	b.wantMail(Submitted)
@@ -54,7 +55,8 @@ func TestApproval(t *testing.T) {
 	}
 	b.wantMail()
 	first, err := b.desk.PendingOf(t.Context(), alice.ID)
-	if err != nil || first.Name != "alice" || !slices.Equal(first.Groups, []string{"vo"}) || first.Primary != "vo" || first.Email != alice.Email || first.Change {
+	if err != nil || first.Name != "alice" || !slices.Equal(first.Groups, []string{"vo"}) || first.Primary != "vo" ||
+		first.Email != alice.Email || first.Change {
 		t.Errorf("%+v, %v", first, err)
 	}
 	more := subject("alice", inGroups("vo", "admins-of-all"))
@@ -118,7 +120,12 @@ func TestRejection(t *testing.T) {
 func TestReservedByRequest(t *testing.T) {
 	b := newBed(t, withApproval)
 	person := func(sub string) Subject {
-		return subject(sub, func(s *Subject) { s.Person = names.Person{PreferredUsername: "anna", Given: "Anna", Family: "Berg"} })
+		return subject(sub, func(s *Subject) {
+			s.Person = names.Person{
+				PreferredUsername: "anna", Given: "Anna",
+				Family: "Berg",
+			}
+		})
 	}
 	b.deploy(person("1"))
 	b.deploy(person("2"))
@@ -127,7 +134,8 @@ func TestReservedByRequest(t *testing.T) {
 	}
 	b.host.locals["anna"] = true // an administrator makes a local user of that name before deciding
 	must(b.desk.Decide(t.Context(), person("1").ID, "", true, officer()))
-	if got := b.show(person("1")).Name; got == "anna" || got == "annber" || b.host.account(person("1").ID, nil).Name != got {
+	if got := b.show(person("1")).Name; got == "anna" || got == "annber" ||
+		b.host.account(person("1").ID, nil).Name != got {
 		t.Errorf("%q", got)
 	}
 }
@@ -222,7 +230,8 @@ func TestRefusedGrant(t *testing.T) {
 	if n, err := b.desk.Mend(t.Context()); n != 0 || err != nil {
 		t.Errorf("mended %d, %v", n, err)
 	}
-	if r, err := b.desk.PendingOf(t.Context(), alice.ID); err != nil || r.Name != "alice" || b.show(alice).Name != "alice" {
+	if r, err := b.desk.PendingOf(t.Context(), alice.ID); err != nil || r.Name != "alice" ||
+		b.show(alice).Name != "alice" {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

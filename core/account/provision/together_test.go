@@ -95,8 +95,8 @@ func (b *bed) consistent(people []Subject) {
 	}
 }
 
-// TestTogether: 50 people log in for the first time at once, and one of them 50 times, at two desks, on a host that fails
-// at every fourth step.
+// TestTogether: 50 people log in for the first time at once, and one of them 50 times, at two desks, on a host that
+// fails at every fourth step.
 func TestTogether(t *testing.T) {
 	engines := map[string]func(t *testing.T) store.Engine{
 		"memstore": func(*testing.T) store.Engine { return memstore.New() },
@@ -185,9 +185,12 @@ func TestAllAtOnce(t *testing.T) {
 // TestHostile: whatever claims say, nothing but names reaches the account system, the ledger's names and messages.
 func TestHostile(t *testing.T) {
 	pieces := []string{
-		"root", "..", "../", "/", "\n", "\r", "\x00", "\x1b[2J", ";", "|", "&", "$(id)", "`id`", "'", "\"", "*", ")(uid=*", "\\", " ", "\t", ":", ",",
-		"=", "--help", "-rf", "-", "_", ".", "~", "%n", "%2F", "+", "\u202e", "\u200b", "ａｄｍｉｎ", "北京", "é", "ﬁ", "K", "sudo", "docker",
-		"wheel", "adm", "urn:geant:x:group:", ":role=", "#", strings.Repeat("a", 40), "A", "0", "alice", "systemd-", "@", "\xff\xfe",
+		"root", "..", "../", "/", "\n", "\r", "\x00", "\x1b[2J", ";", "|", "&", "$(id)", "`id`", "'", "\"", "*",
+		")(uid=*", "\\", " ", "\t", ":", ",",
+		"=", "--help", "-rf", "-", "_", ".", "~", "%n", "%2F", "+", "\u202e", "\u200b", "ａｄｍｉｎ", "北京", "é", "ﬁ", "K",
+		"sudo", "docker",
+		"wheel", "adm", "urn:geant:x:group:", ":role=", "#", strings.Repeat("a", 40), "A", "0", "alice", "systemd-", "@",
+		"\xff\xfe",
 	}
 	random := rand.New(rand.NewPCG(7, 11))
 	text := func() string {
@@ -207,7 +210,8 @@ func TestHostile(t *testing.T) {
 	pending := b.another(withApproval)
 	for range 600 {
 		s := Subject{
-			Sub: text() + "x", Iss: "https://" + text(), Email: text(), Assurance: list(4), Entitlements: list(20), Groups: list(20),
+			Sub: text() + "x", Iss: "https://" + text(), Email: text(), Assurance: list(4), Entitlements: list(20),
+			Groups: list(20),
 			Person: names.Person{PreferredUsername: text(), Given: text(), Family: text(), Name: text(), Email: text()},
 		}
 		for _, value := range list(3) {

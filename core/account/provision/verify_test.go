@@ -127,7 +127,8 @@ func must(_ Answer, err error) {
 
 func TestNobody(t *testing.T) {
 	b := newBed(t, nil)
-	if v := b.verify(subject("alice"), "alice"); v.Allowed || v.Verified || v.State != state.NotDeployed || v.Reason == "" {
+	if v := b.verify(subject("alice"), "alice"); v.Allowed || v.Verified || v.State != state.NotDeployed ||
+		v.Reason == "" {
 		t.Errorf("%+v", v)
 	}
 	for _, name := range []string{"", "root", "nobody", "a b", "../etc", strings.Repeat("x", 5000), "a\x00b"} {
@@ -214,7 +215,10 @@ func TestNewerRecord(t *testing.T) {
 	alice := subject("alice")
 	b.deploy(alice)
 	err := b.eng.Update(t.Context(), func(tx store.WTx) error {
-		return put(tx, tableAccounts, key(alice.ID), account{Version: recordVersion + 1, ID: alice.ID, Name: "alice", Phase: made, Rev: 9})
+		return put(tx, tableAccounts, key(alice.ID), account{
+			Version: recordVersion + 1, ID: alice.ID, Name: "alice",
+			Phase: made, Rev: 9,
+		})
 	})
 	if err != nil {
 		t.Fatal(err)
