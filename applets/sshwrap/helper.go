@@ -36,7 +36,7 @@ func (*askpassCmd) Rewrite(args []string) []string {
 // Run prints the answer. That there is none is exit code 1, which ssh takes for a no.
 func (c *askpassCmd) Run(ctx context.Context, env *cli.Env) error {
 	words := c.Prompt
-	if len(words) > 1 && words[0] == "--" {
+	if len(words) > 0 && words[0] == "--" {
 		words = words[1:]
 	}
 	if len(words) != 1 {

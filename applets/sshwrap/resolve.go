@@ -52,20 +52,20 @@ func (s *session) resolve(ctx context.Context, options []string, destination str
 	defer cancel()
 	found := make(chan release, 1)
 	go func() { found <- s.releaseOf(ctx, path) }()
-	var out, said bytes.Buffer
+	out, said := &limited{left: maxConfig}, &limited{left: maxConfig}
 	cmd := exec.CommandContext(ctx, path, append(append([]string{"-G"}, options...), "--", destination)...)
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = s.childEnviron(), s.env.Dir, &out, &said
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = s.childEnviron(), s.env.Dir, out, said
 	cmd.WaitDelay = time.Second
 	err = cmd.Run()
 	v := <-found
 	var ended *exec.ExitError
 	if errors.As(err, &ended) {
-		return target{}, cli.Fail(cli.Usage, fmt.Errorf("ssh: %s", strings.TrimSpace(said.String())), "")
+		return target{}, cli.Fail(cli.Usage, fmt.Errorf("ssh: %s", strings.TrimSpace(said.text.String())), "")
 	}
 	if err != nil {
 		return target{}, fmt.Errorf("ask ssh for its configuration of %s: %w", destination, err)
 	}
-	t := parseConfig(out.String(), s.env.Getenv("HOME"))
+	t := parseConfig(out.text.String(), s.env.Getenv("HOME"))
 	t.typed, t.release = destination, v
 	if t.host == "" {
 		return target{}, fmt.Errorf("ask ssh for its configuration of %s: it names no host", destination)
@@ -109,11 +109,28 @@ func parseConfig(text, home string) target {
 func (s *session) releaseOf(ctx context.Context, path string) release {
 	cmd := exec.CommandContext(ctx, path, "-V")
 	cmd.Env, cmd.WaitDelay = s.childEnviron(), time.Second
-	out, err := cmd.CombinedOutput()
-	if err != nil {
+	out := &limited{left: maxConfig}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Run(); err != nil {
 		return 0
 	}
-	return parseRelease(string(out))
+	return parseRelease(out.text.String())
+}
+
+// maxConfig bounds what ssh says of itself and of its configuration.
+const maxConfig = 256 << 10
+
+// limited keeps what fits, and takes the rest as if it did.
+type limited struct {
+	text bytes.Buffer
+	left int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	n := min(len(p), l.left)
+	l.left -= n
+	l.text.Write(p[:n])
+	return len(p), nil
 }
 
 // parseRelease reads "OpenSSH_9.2p1 Debian-2, ...". "OpenSSH_for_Windows_9.5p1" is one as well.
