@@ -12,7 +12,7 @@ import (
 func (a *API) bulkRoutes() []route {
 	return []route{
 		{
-			path: "/admin/v1/bulk", summary: "Suspend or resume everybody of an issuer or a VO, or whom a job suspended",
+			path: "/admin/v1/bulk", summary: "Do something to everybody of an issuer or a VO, or whom a job suspended",
 			answer: a.startBulk, auth: true, post: true, params: []string{"action"},
 			more: []string{"issuer", "vo", "job", "reason"},
 		},
@@ -22,6 +22,14 @@ func (a *API) bulkRoutes() []route {
 			path: "/admin/v1/job/continue", summary: "Go on with a bulk job that was interrupted", answer: a.continueJob,
 			auth: true, post: true, params: []string{"id"},
 		},
+	}
+}
+
+// actions are what a bulk job can do, by the word for it.
+func actions() map[string]state.Request {
+	return map[string]state.Request{
+		"suspend": state.Suspend, "resume": state.Resume, "limit": state.Limit, "unlimit": state.Unlimit,
+		"undeploy": state.Undeploy,
 	}
 }
 
@@ -37,15 +45,10 @@ func (a *API) startBulk(c *call) error {
 	if err := a.mayManageAll(who, sel.Issuer); err != nil {
 		return err
 	}
-	var action state.Request
-	switch c.arg("action") {
-	case "suspend":
-		action = state.Suspend
-	case "resume":
-		action = state.Resume
-	default:
+	action, known := actions()[c.arg("action")]
+	if !known {
 		return detail(http.StatusBadRequest,
-			"1 request validation error: Input should be 'suspend' or 'resume' (query -> action)")
+			"1 request validation error: Input should be 'suspend', 'resume', 'limit', 'unlimit' or 'undeploy' (query -> action)")
 	}
 	by := provision.By{Who: who.ID, Remote: c.remote(), Reason: plain(c.arg("reason"))}
 	job, err := a.o.Officer.StartBulk(c, sel, action, by)

@@ -201,7 +201,7 @@ func TestOfficer_bulk(t *testing.T) {
 	zoe := b.sign(b.claims("zoe").with("iss", otherURL))
 	b.deployed(zoe)
 	for _, form := range [][]string{
-		{"action", "suspend"}, {"action", "undeploy", "issuer", opURL}, {"issuer", opURL},
+		{"action", "suspend"}, {"action", "delete", "issuer", opURL}, {"issuer", opURL},
 	} {
 		if r := b.post("/admin/v1/bulk", b.officer(), form...); r.status != 400 && r.status != 403 {
 			t.Errorf("%v: %d %s", form, r.status, r.body)
