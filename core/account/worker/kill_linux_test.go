@@ -307,3 +307,30 @@ func TestUnchangedIsCheap(t *testing.T) {
 		t.Errorf("files were written: %v", err)
 	}
 }
+
+// TestUserdelWasKilled has an account whose entry in passwd is gone, and whose other entries are not.
+func TestUserdelWasKilled(t *testing.T) {
+	b := newBed(t, nil)
+	w := b.wanted("alice", "physics", "chess")
+	a := b.deploy(w).Account
+	var rest []string
+	for line := range strings.Lines(b.Read("/etc/passwd")) {
+		if !strings.HasPrefix(line, "alice:") {
+			rest = append(rest, line)
+		}
+	}
+	b.Write("/etc/passwd", strings.Join(rest, ""), 0o644)
+	w.Groups = []string{"physics"}
+	again := b.deploy(w)
+	if again.Account.UID != a.UID || fmt.Sprint(again.Account.Groups) != "[physics]" || again.Account.Suspended {
+		t.Errorf("%+v", again)
+	}
+	b.consistent(1, func(backend.Account) {})
+	if err := b.client.Suspend(t.Context(), b.ref("alice"), false); err != nil {
+		t.Fatal(err)
+	}
+	b.Write("/etc/passwd", strings.Join(rest, ""), 0o644) // undeploying had suspended it first
+	if d := b.deploy(w); d.Account.Suspended {
+		t.Errorf("a new account that is suspended: %+v", d)
+	}
+}
