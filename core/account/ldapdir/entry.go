@@ -100,7 +100,7 @@ func (d *Dir) user(e entry) (*user, error) {
 	name := e.GetEqualFoldAttributeValues(d.opt.NameAttribute)
 	uid, badUID := number(e, "uidNumber")
 	gid, badGID := number(e, "gidNumber")
-	if len(name) != 1 || badUID || badGID {
+	if len(name) != 1 || badUID || badGID || gid == 0 {
 		return nil, fmt.Errorf("%w: %w: %s", backend.ErrRefused, ErrEntry, e.DN)
 	}
 	if len(e.GetEqualFoldAttributeValues(d.opt.IDAttribute)) > 1 {

@@ -16,7 +16,8 @@ var (
 	ErrReferral = errors.New("directory refers to another server, which is not followed")
 	// ErrPlain: the server can be reached over the network without encryption only. Nothing was sent to it.
 	ErrPlain = errors.New("directory does not encrypt")
-	// ErrEntry: an entry that has the identity is not fit for an account: no number, more than one name.
+	// ErrEntry: an entry that has the identity is not fit for an account: no number, root's group, more than
+	// one name.
 	ErrEntry = errors.New("entry is no usable account")
 	// ErrOptions: Options cannot work.
 	ErrOptions = errors.New("bad settings for the directory")

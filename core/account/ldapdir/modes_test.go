@@ -213,6 +213,7 @@ func TestTrust(t *testing.T) {
 func TestEntriesOfOthers(t *testing.T) {
 	d := services.Slapd(t)
 	d.Add(services.PersonLDIF("low", 50, 20000, "gecos: "+id(t, "low")))
+	d.Add(services.PersonLDIF("grouped", 30009, 0, "gecos: "+id(t, "grouped")))
 	d.Add(services.PersonLDIF("first", 30001, 20000, "gecos: "+id(t, "twice")))
 	d.Add(services.PersonLDIF("second", 30002, 20000, "gecos: "+id(t, "twice")))
 	d.Add(services.PersonLDIF("upper", 30003, 20000, "gecos: "+id(t, "CASE")))
@@ -222,6 +223,7 @@ func TestEntriesOfOthers(t *testing.T) {
 	power.Groups = []string{"powerful"}
 	for name, c := range map[string]struct{ got, want error }{
 		"identity_on_a_system_account": {findErr(t, dir, "low"), backend.ErrRefused},
+		"primary_group_of_root":        {findErr(t, dir, "grouped"), backend.ErrRefused},
 		"identity_twice":               {findErr(t, dir, "twice"), backend.ErrMismatch},
 		"identity_in_another_case":     {findErr(t, dir, "case"), backend.ErrNoAccount},
 		"name_of_somebody":             {second(dir.Deploy(t.Context(), wanted(t, "x", "olduser"))), backend.ErrTaken},
