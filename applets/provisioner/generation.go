@@ -82,7 +82,8 @@ func (d *server) build(s *settings) (*generation, error) {
 		return nil, err
 	}
 	g := &generation{
-		gate: judge, users: map[string]*policy.Policy{}, hostKeys: &hostKeys{patterns: s.hostKeys, now: d.env.Now},
+		gate: judge, users: map[string]*policy.Policy{}, claims: s.claims,
+		hostKeys: &hostKeys{patterns: s.hostKeys, now: d.env.Now},
 	}
 	if err := d.mount(s, g); err != nil {
 		judge.Close()
