@@ -411,7 +411,7 @@ func TestRefusedMismatch(t *testing.T) {
 		log  string
 		line []string
 	}{
-		"identity_taken_away":     {"the account system says", []string{"usermod", "-c", "", alice}},
+		"identity_taken_away":     {"the identities of the account do not agree", []string{"usermod", "-c", "", alice}},
 		"identity_of_another":     {"the identities of the account do not agree", []string{"usermod", "-c", s.id("bob"), alice}},
 		"account_under_the_floor": {"number is outside of the range", []string{"usermod", "-u", "499", alice}},
 		"account_made_root":       {`refused "alice"`, []string{"usermod", "-o", "-u", "0", alice}},
