@@ -228,7 +228,7 @@ func TestLocalUsersBesideTheHelper(t *testing.T) {
 		})
 		begin := time.Now()
 		j.refuse(t, s, services.SSHLogin{User: "ada", Key: key, Methods: "publickey"}, "no answer in time")
-		if took := time.Since(begin); took < 3*time.Second || took > 8*time.Second { // ssh itself takes its time, too
+		if took := time.Since(begin); took < 3*time.Second || took > 30*time.Second { // sshd would wait for a minute
 			t.Errorf("it took %v", took)
 		}
 		close(release)

@@ -37,7 +37,7 @@ const (
 	uidRange  = 500
 	firstUIDs = 20000
 	uidSlots  = 75
-	lastStop  = 10 * time.Second // for processes of the host to be gone after SIGKILL
+	lastStop  = 30 * time.Second // for processes of the host to be gone after SIGKILL, and for a line of its log
 )
 
 // NewHost makes a host, which is there until the test ends with all processes that still run in it. It needs root.
