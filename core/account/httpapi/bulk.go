@@ -47,8 +47,8 @@ func (a *API) startBulk(c *call) error {
 	}
 	action, known := actions()[c.arg("action")]
 	if !known {
-		return detail(http.StatusBadRequest,
-			"1 request validation error: Input should be 'suspend', 'resume', 'limit', 'unlimit' or 'undeploy' (query -> action)")
+		return detail(http.StatusBadRequest, "1 request validation error: "+
+			"Input should be 'suspend', 'resume', 'limit', 'unlimit' or 'undeploy' (query -> action)")
 	}
 	by := provision.By{Who: who.ID, Remote: c.remote(), Reason: plain(c.arg("reason"))}
 	job, err := a.o.Officer.StartBulk(c, sel, action, by)
