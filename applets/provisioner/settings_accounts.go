@@ -178,7 +178,8 @@ func (r reader) shorten(a config.At) names.Shorten {
 		a, "digest", "digest", "middle", "front")]
 }
 
-// readProgram reads a program with its arguments, and what else stands there. It is named by its path: where a PATH leads is not ours to guess.
+// readProgram reads a program with its arguments, and what else stands there. It is named by its path: where a PATH leads
+// is not ours to guess.
 // more are keys that stand there as well.
 func readProgram(r *config.Reader, a config.At, more ...string) (p program, f config.Fields) {
 	f = r.Fields(a, append(programKeys(), more...)...)

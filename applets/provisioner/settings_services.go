@@ -29,8 +29,8 @@ func (r reader) info(a config.At) {
 	i.LoginHelp, _ = r.Text(f["login_help"])
 	i.SSHHost, _ = r.Text(f["ssh_host"])
 	// Clients put it behind "ssh USER@", and people copy that into a shell.
-	if strings.ContainsFunc(i.SSHHost, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune("'\"\\`$;&|<>()*?", c) }) ||
-		strings.HasPrefix(i.SSHHost, "-") {
+	odd := func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune("'\"\\`$;&|<>()*?", c) }
+	if strings.ContainsFunc(i.SSHHost, odd) || strings.HasPrefix(i.SSHHost, "-") {
 		r.Fault(f["ssh_host"], "has to be the name of a host")
 	}
 }
