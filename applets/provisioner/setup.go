@@ -202,7 +202,9 @@ func (c *setupCmd) give(ctx context.Context, env *cli.Env, s *settings) error {
 
 // next says what is to be done now.
 func (c *setupCmd) next(env *cli.Env, s *settings) {
-	env.Note("written: %s and %s", s.file, c.workerConfig(env))
+	if !c.StateOnly {
+		env.Note("written: %s and %s", s.file, c.workerConfig(env))
+	}
 	if s.state.KeyFile != "" {
 		env.Note("key of the state: %s - keep a copy elsewhere: without it nobody can read the state", s.state.KeyFile)
 	}
