@@ -156,7 +156,8 @@ func startLoginNode(ctx context.Context, w *world) (string, error) {
 }
 
 func asServer(args ...string) []string {
-	return append([]string{"setpriv", "--reuid=" + loginServer, "--regid=" + loginServer, "--init-groups", "--", loginBin}, args...)
+	as := []string{"setpriv", "--reuid=" + loginServer, "--regid=" + loginServer, "--init-groups", "--", loginBin}
+	return append(as, args...)
 }
 
 // installNode puts the program there, and as a link the helper of PAM.
@@ -409,6 +410,7 @@ func resumeLogin(ctx context.Context, w *world) (string, error) {
 
 // loginClient is what the provider has to know of the pages of the login node.
 func loginClient(web string) string {
-	return "- id: login\n  secret_file: login-client\n  redirect_uris: [\"" + (&url.URL{Scheme: "https", Host: web, Path: "/login/back"}).String() +
+	back := (&url.URL{Scheme: "https", Host: web, Path: "/login/back"}).String()
+	return "- id: login\n  secret_file: login-client\n  redirect_uris: [\"" + back +
 		"\"]\n  grants: [authorization_code]\n  scope: openid profile\n"
 }

@@ -30,7 +30,8 @@ type node struct {
 // nodePrograms are what a login node takes beside root.
 func nodePrograms() []string {
 	return []string{
-		"cat", "nsenter", "mount", "setpriv", "useradd", "groupadd", "usermod", "userdel", "chage", "getent", "sshd", "ssh", "ssh-keygen",
+		"cat", "nsenter", "mount", "setpriv", "install", "useradd", "groupadd", "usermod", "userdel", "chage", "getent", "sshd",
+		"ssh", "ssh-keygen",
 	}
 }
 
@@ -118,18 +119,21 @@ func (n *node) prepare(ctx context.Context) error {
 		{"mount", "--make-rprivate", "/"},
 		{"mount", "-t", "proc", "proc", "/proc"},
 		{"mount", "-t", "tmpfs", "-o", "mode=0755,size=512m", "oidcbox-demo", base},
-		{"mkdir", base + "/etc", base + "/home", base + "/root", base + "/run", base + "/srv", base + "/log", base + "/mail", base + "/dev"},
+		{"mkdir", base + "/etc", base + "/home", base + "/root", base + "/run", base + "/srv", base + "/log", base + "/mail"},
+		{"mkdir", base + "/dev"},
 		{"mkdir", base + "/dev/pts", base + "/dev/shm", base + "/run/sshd", base + "/run/lock"},
 		{"cp", "-a", "/etc/.", base + "/etc"},
 		{"chmod", "0700", base + "/root"},
 		{"ln", "-s", "/proc/self/fd", base + "/dev/fd"},
 	}
 	for _, d := range devices() {
-		lines = append(lines, []string{"touch", base + "/dev/" + d}, []string{"mount", "--bind", "/dev/" + d, base + "/dev/" + d})
+		to := base + "/dev/" + d
+		lines = append(lines, []string{"touch", to}, []string{"mount", "--bind", "/dev/" + d, to})
 	}
 	lines = append(lines, []string{"mount", "--bind", "/dev/pts", base + "/dev/pts"})
 	for from, to := range map[string]string{
-		"etc": "/etc", "home": "/home", "root": "/root", "run": "/run", "srv": "/srv", "log": "/var/log", "mail": "/var/mail", "dev": "/dev",
+		"etc": "/etc", "home": "/home", "root": "/root", "run": "/run", "srv": "/srv", "log": "/var/log", "mail": "/var/mail",
+		"dev": "/dev",
 	} {
 		lines = append(lines, []string{"mount", "--rbind", base + "/" + from, to})
 	}

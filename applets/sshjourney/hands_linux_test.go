@@ -3,9 +3,11 @@ package sshjourney
 import (
 	"crypto/sha512"
 	"encoding/hex"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -38,4 +40,15 @@ func (s *site) officer(t *testing.T, args ...string) string {
 		t.Fatalf("admin %q: %s", args, o)
 	}
 	return o.out
+}
+
+// compat is the password that clients of motley-cue compute of their token.
+func (s *site) compat(t *testing.T, user string) string {
+	t.Helper()
+	token := s.at(user)
+	a := s.get("/user/generate_otp", token)
+	if a.status != http.StatusOK || !strings.Contains(a.body, `"successful":true`) {
+		t.Fatal(a)
+	}
+	return sha512Hex(token)
 }

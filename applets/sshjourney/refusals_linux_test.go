@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -210,16 +209,20 @@ func TestRefusedLogins(t *testing.T) {
 		{"replayed_password", out(is(alice), is(used)), "one-time password is not known"},
 		{"replayed_compatible_password", out(is(alice), is(compat)), "one-time password is not known"},
 		{"password_of_another", out(is(alice), func(s *site) string { return s.password("bob") }), "the local user of the identity is another one"},
-		{"password_for_another_account", out(is(bob), func(s *site) string { return s.password("alice") }),
-			"the local user of the identity is another one"},
+		{
+			"password_for_another_account", out(is(bob), func(s *site) string { return s.password("alice") }),
+			"the local user of the identity is another one",
+		},
 		{"password_nobody_made", out(is(alice), func(*site) string { return string(form.New()) }), "one-time password is not known"},
 		{"password_with_a_slip", out(is(alice), func(s *site) string {
 			pw := []byte(s.password("alice"))
 			pw[len(pw)-1] ^= 1
 			return string(pw)
 		}), "is no one-time password and no token"},
-		{"compatible_password_nobody_made", out(is(alice), is(strings.Repeat("0123456789abcdef", 8))),
-			"one-time password is not known"},
+		{
+			"compatible_password_nobody_made", out(is(alice), is(strings.Repeat("0123456789abcdef", 8))),
+			"one-time password is not known",
+		},
 		{"some_password", out(is(alice), is("correct horse battery staple")), "is no one-time password and no token"},
 		{"empty", out(is(alice), is("")), "no secret came"},
 		{"cut_token", out(is(alice), func(s *site) string { return s.at("alice") }), "the secret was cut off"},
@@ -348,7 +351,8 @@ func TestRefusedClaims(t *testing.T) {
 		issuer: func(o *issuer.Options) {
 			o.Users = []issuer.User{
 				person("alice"), person("root"), person("daemon"), person("taken"), person("crowd", many...),
-				{Name: "collide", Subject: "sub-collide"}, person("mallory", "urn:geant:sudo:group:sudo", ns+"../../etc", ns+"-G0", ns+"docker", ns+"x%0Ay"),
+				{Name: "collide", Subject: "sub-collide"},
+				person("mallory", "urn:geant:sudo:group:sudo", ns+"../../etc", ns+"-G0", ns+"docker", ns+"x%0Ay"),
 			}
 		},
 		provisioner: with("groups: {", `groups: {method: regex, rewrites: ["^.*:group:(.*)$ -> \\1"], `),
@@ -493,15 +497,4 @@ func TestRefusedWhenDown(t *testing.T) {
 			t.Errorf("the password of before: arrived as %q", who)
 		}
 	})
-}
-
-// compat is the password that clients of motley-cue compute of their token.
-func (s *site) compat(t *testing.T, user string) string {
-	t.Helper()
-	token := s.at(user)
-	a := s.get("/user/generate_otp", token)
-	if a.status != http.StatusOK || !strings.Contains(a.body, `"successful":true`) {
-		t.Fatal(a)
-	}
-	return sha512Hex(token)
 }

@@ -17,7 +17,8 @@ import (
 
 // A link is the base64url of
 //
-//	version (1 byte, 1) · who asks (16 bytes of a hash) · what for (16) · which administrator (8) · until (8, Unix seconds) · HMAC-SHA-256 of all that
+//	version (1 byte, 1) · who asks (16 bytes of a hash) · what for (16) · which administrator (8) ·
+//	until (8, Unix seconds) · HMAC-SHA-256 of all that
 //
 // in which the hashes are the first bytes of a SHA-256. It is short, so that no mail program breaks it, and says nothing
 // about anybody.

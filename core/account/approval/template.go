@@ -167,7 +167,7 @@ func expand(s string, values map[string]string) string {
 func variable(s string) (name string, width int) {
 	inner, braced := strings.CutPrefix(s, "{")
 	n := 0
-	for n < len(inner) && (inner[n] == '_' || inner[n]|0x20 >= 'a' && inner[n]|0x20 <= 'z' || n > 0 && inner[n] >= '0' && inner[n] <= '9') {
+	for n < len(inner) && (letter(inner[n]) || n > 0 && inner[n] >= '0' && inner[n] <= '9') {
 		n++
 	}
 	if !braced {
@@ -178,6 +178,8 @@ func variable(s string) (name string, width int) {
 	}
 	return inner[:n], n + 2
 }
+
+func letter(c byte) bool { return c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' }
 
 // oneLine is a value on one line: control characters, and what hides or turns letters around, are shown as what they are.
 func oneLine(s string) string {

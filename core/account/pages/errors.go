@@ -188,7 +188,9 @@ func wordsOfAccount(code string) errorWords {
 			Do:    "A newer mail has a newer link. The command “oidcbox provisioner admin pending” lists what waits.",
 		}
 	case codeTooMany:
-		return errorWords{Title: "Too often", Text: "This was tried too often.", Do: "Wait a little, and try again.", Home: true}
+		return errorWords{
+			Title: "Too often", Text: "This was tried too often.", Do: "Wait a little, and try again.", Home: true,
+		}
 	case codeLater:
 		return errorWords{
 			Title: "Not just now", Text: "Something that is needed does not answer at present. Nothing was changed.",
