@@ -59,20 +59,15 @@ func (s *session) agree(ctx context.Context, svc *service, scopes, audience stri
 }
 
 // modest reports whether scopes tell who somebody is and open nothing.
-func modest(scopes string) bool {
-	for _, scope := range strings.Fields(scopes) {
-		name, _, _ := strings.Cut(scope, ":")
-		switch {
-		case slices.Contains([]string{
-			"openid", "profile", "email", "offline_access", "entitlements", "eduperson", "wlcg", "wlcg.groups", "groups", "aarc",
-			"acr", "single-logout", "ssh", "sn", "display_name",
-		}, name):
-		case strings.HasPrefix(name, "eduperson_"), strings.HasPrefix(name, "voperson_"), strings.HasPrefix(name, "schac_"):
-		default:
-			return false
-		}
-	}
-	return true
+func modest(scopes string) bool { return !slices.ContainsFunc(strings.Fields(scopes), immodest) }
+
+func immodest(scope string) bool {
+	name, _, _ := strings.Cut(scope, ":")
+	return !slices.Contains([]string{
+		"openid", "profile", "email", "offline_access", "entitlements", "eduperson", "wlcg", "wlcg.groups", "groups", "aarc",
+		"acr", "single-logout", "ssh", "sn", "display_name",
+	}, name) && !strings.HasPrefix(name, "eduperson_") && !strings.HasPrefix(name, "voperson_") &&
+		!strings.HasPrefix(name, "schac_")
 }
 
 // isMeant reports whether an audience is the service itself: the host that the person has named, or the service's own.

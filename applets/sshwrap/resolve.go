@@ -154,12 +154,15 @@ func parseRelease(text string) release {
 }
 
 // known reports whether the files of person and system say anything of the host's key, or cannot be read: then they
-// decide, as
+// decide, as they do without this program.
 func (t target) known() bool {
 	name := sshlogin.KnownHostsName(t.host, t.alias, t.port)
 	for _, file := range t.knownHosts {
-		if file == os.DevNull { // how people say that there is none
+		if file == os.DevNull || file == "none" { // how people say that there is none
 			continue
+		}
+		if unclear(file) {
+			return true
 		}
 		b, err := readSome(file, maxKnownHosts)
 		if err == nil && sshlogin.KnownHost(b, name) || err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -170,6 +173,13 @@ func (t target) known() bool {
 }
 
 const maxKnownHosts = 16 << 20
+
+// unclear reports a name of which ssh does not say what file it is: half of one with a blank in it, since "ssh -G" quotes
+// nothing, a home of somebody else, or what old releases put in its place later.
+func unclear(file string) bool {
+	relative := !filepath.IsAbs(file) && !strings.HasPrefix(file, "__PROGRAMDATA__") // Windows
+	return relative || strings.Contains(file, "%") || strings.Contains(file, "${")
+}
 
 // readSome reads a regular file. One that is too large is no file that was read: an entry may stand behind the limit.
 func readSome(path string, limit int64) ([]byte, error) {

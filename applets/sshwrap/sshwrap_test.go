@@ -162,6 +162,7 @@ func TestTokenSources(t *testing.T) {
 	old := jwt(map[string]any{"iss": "https://op.example.org", "exp": time.Now().Add(-time.Hour).Unix()})
 	other := jwt(map[string]any{"iss": "https://other.example.org", "exp": time.Now().Add(time.Hour).Unix()})
 	storage := jwt(map[string]any{"iss": "https://op.example.org", "exp": time.Now().Add(time.Hour).Unix(), "aud": "https://se.example.org"})
+	data := jwt(map[string]any{"iss": "https://op.example.org", "exp": time.Now().Add(time.Hour).Unix(), "scope": "storage.read:/"})
 	svc := &service{
 		Service: sshlogin.Service{Base: "https://h"},
 		info: sshlogin.Info{Providers: []sshlogin.Provider{
@@ -184,6 +185,7 @@ func TestTokenSources(t *testing.T) {
 		{"discovered", options{}, map[string]string{"BEARER_TOKEN": good("a")}, good("a"), 0, ""},
 		{"discovered_of_another_issuer", options{}, map[string]string{"BEARER_TOKEN": other}, "", cli.NotFound, ""},
 		{"discovered_for_storage", options{}, map[string]string{"BEARER_TOKEN": storage}, "", cli.NotFound, ""},
+		{"discovered_that_opens_data", options{}, map[string]string{"BEARER_TOKEN": data}, "", cli.NotFound, ""},
 		{"discovered_opaque", options{}, map[string]string{"BEARER_TOKEN": "opaque"}, "", cli.NotFound, ""},
 		{"no_token", options{}, map[string]string{"ACCESS_TOKEN": "two words"}, "", cli.Usage, ""},
 		{"nothing", options{}, nil, "", cli.NotFound, ""},

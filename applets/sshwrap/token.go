@@ -190,7 +190,8 @@ func (s *session) discovered(_ context.Context, svc *service) (held, error) {
 		return held{text: t, where: where}, nil
 	}
 	p, ok := svc.info.Provider(c.issuer)
-	if !ok || len(p.Audience) > 0 && !c.meantFor(p.Audience) || len(p.Audience) == 0 && len(c.audience) > 0 {
+	elsewhere := len(p.Audience) > 0 && !c.meantFor(p.Audience) || len(p.Audience) == 0 && len(c.audience) > 0
+	if !ok || elsewhere || !modest(c.scope) {
 		s.say("the token of %s is for something else", where)
 		t.Wipe()
 		return held{}, errNext
@@ -238,6 +239,9 @@ func (s *session) ask(ctx context.Context, svc *service, req proto.Request, p ss
 	}
 	req.Scope, req.Audience, req.MinValid = scopes, audience, int64(leastValid/time.Second)
 	rep, err := s.agent(ctx, req)
+	if err == nil && scopes == "" {
+		rep, err = s.narrow(ctx, svc, &req, rep)
+	}
 	if err != nil {
 		return held{}, err
 	}
@@ -250,6 +254,40 @@ func (s *session) ask(ctx context.Context, svc *service, req proto.Request, p ss
 		where = "oidc-agent, issuer " + req.Issuer
 	}
 	return held{text: rep.AccessToken.Clone(), where: where, asked: req}, nil
+}
+
+// narrow is for a service that names no scopes: what a login has without them may open data elsewhere, and a host would
+// get it by not asking. A token that does is replaced by one for the scopes of it that say who somebody is.
+func (s *session) narrow(
+	ctx context.Context, svc *service, req *proto.Request, rep proto.Reply,
+) (proto.Reply, error) {
+	has := granted(rep)
+	if modest(has) || svc.Base == "" {
+		return rep, nil
+	}
+	less := *req
+	if less.Scope = strings.Join(slices.DeleteFunc(strings.Fields(has), immodest), " "); less.Scope != "" {
+		narrower, err := s.agent(ctx, less)
+		if err == nil && modest(granted(narrower)) {
+			rep.Wipe()
+			*req = less
+			return narrower, nil
+		}
+		narrower.Wipe()
+	}
+	if err := s.agree(ctx, svc, has, req.Audience); err != nil {
+		rep.Wipe()
+		return proto.Reply{}, err
+	}
+	return rep, nil
+}
+
+// granted is what a token is good for, as it says itself or as the agent knows, "" when nobody says.
+func granted(rep proto.Reply) string {
+	if c, ok := readClaims(rep.AccessToken); ok && c.scope != "" {
+		return c.scope
+	}
+	return rep.Scope
 }
 
 // wanting is what to ask for: what the person says, else what the service wants.
