@@ -256,7 +256,7 @@ func (a *API) asking(c *call, judge func() (known, error)) (known, error) {
 		if signed(c.token) { // what is no token may be somebody's password, whose digest says too much
 			e.Token = c.token.ID()
 		}
-		a.o.Audit(c, e)
+		a.tell(c, key, e)
 	}
 	return known{}, err
 }

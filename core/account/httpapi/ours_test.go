@@ -223,6 +223,49 @@ func TestLimits(t *testing.T) {
 		b.want(b.get("/verify_user?username=bob", b.user("bob")), 429, `{"detail":"Too Many Requests"}`)
 		b.wantVerified(token, name, "deployed", true)
 	})
+	t.Run("behind_a_host_of_many_people_a_login_counts_for_the_user", func(t *testing.T) {
+		b := newBed(t, func(o *Options, _ *provision.Options) {
+			exempt := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+			o.Limiter = NewLimiter(Rates{Guesses: Rate{3, time.Hour}, Exempt: exempt}, o.Now)
+		})
+		token := b.user("alice")
+		name := b.deployed(token)
+		ask := func(user, text string) login.Answer {
+			return b.Login(t.Context(), login.Question{
+				Phase: login.Auth, User: user, Secret: secret.FromString(text), Remote: "192.0.2.1",
+			})
+		}
+		for range 5 {
+			ask("bob", strings.Repeat("0", 128))
+		}
+		if a := ask(name, token); !a.Allowed {
+			t.Errorf("who guessed at bob keeps alice out: %+v", a)
+		}
+	})
+	t.Run("refusals_do_not_fill_the_audit", func(t *testing.T) {
+		b := newBed(t)
+		token := b.user("alice")
+		name := b.deployed(token)
+		for range 400 {
+			b.get("/verify_user?username=root", token)
+		}
+		told := b.seen()
+		if n := len(told); n < 250 || n > 310 {
+			t.Errorf("%d lines of 400 refusals", n)
+		}
+		if last := told[len(told)-1]; !strings.Contains(last.Reason, "not all of it") {
+			t.Errorf("the gap is not told: %+v", last)
+		}
+		b.wantVerified(token, name, "deployed", true)
+		if told = b.seen(); len(told) != 1 || told[0].Kind != "login" {
+			t.Errorf("a login is told of: %+v", told)
+		}
+		b.pass(time.Minute)
+		b.get("/verify_user?username=root", token)
+		if told = b.seen(); len(told) != 1 || strings.Contains(told[0].Reason, "not all of it") {
+			t.Errorf("a minute later: %+v", told)
+		}
+	})
 	t.Run("changes_of_one_person", func(t *testing.T) {
 		b.o.Limiter.guesses = nil
 		for range 3 { // the deployment was the first

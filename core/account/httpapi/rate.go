@@ -34,6 +34,8 @@ type Rates struct {
 type Limiter struct {
 	exempt                      []netip.Prefix
 	addresses, guesses, changes *limit.Limiter
+	// refusals are those that are written down, and gaps the notes that some were not.
+	refusals, gaps *limit.Limiter
 }
 
 // NewLimiter returns one that has counted nothing yet. now may be nil.
@@ -47,6 +49,7 @@ func NewLimiter(r Rates, now func() time.Time) *Limiter {
 	}
 	return &Limiter{
 		exempt: r.Exempt, addresses: of(r.Address, Rate{}), guesses: of(r.Guesses, often), changes: of(r.Changes, often),
+		refusals: of(Rate{300, time.Minute}, Rate{}), gaps: of(Rate{1, time.Minute}, Rate{}),
 	}
 }
 
@@ -68,6 +71,34 @@ func (l *Limiter) guesser(from netip.Addr, user string) string {
 		return ""
 	}
 	return limit.Address(from) + "\x00" + user[:min(len(user), maxUser)]
+}
+
+// loginGuesser is guesser for a login by PAM, of which remote is what PAM_RHOST says: who guesses at many users is one
+// guesser.
+func (l *Limiter) loginGuesser(remote, user string) string {
+	user = user[:min(len(user), maxUser)]
+	addr, err := netip.ParseAddr(remote)
+	switch {
+	case err == nil:
+		return l.guesser(addr.Unmap().WithZone(""), user)
+	case remote != "":
+		return "host\x00" + remote[:min(len(remote), maxUser)]
+	}
+	return "user\x00" + user
+}
+
+// told is what the audit is told of a refusal, false for nothing: who is refused all the time must not fill the disk,
+// nor hide among it what others do.
+func (l *Limiter) told(key string, e Event) (Event, bool) {
+	if e.Kind != "refused" || key == "" {
+		return e, true
+	}
+	if _, ok := l.refusals.Take(key); ok {
+		return e, true
+	}
+	_, ok := l.gaps.Take(key)
+	e.Reason = "refused too often: not all of it is written down (" + e.Reason + ")"
+	return e, ok
 }
 
 // address counts a request by where it comes from.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 
 	"github.com/oidcbox/oidcbox/core/account/login"
 	"github.com/oidcbox/oidcbox/core/account/otp"
@@ -13,7 +12,6 @@ import (
 	"github.com/oidcbox/oidcbox/core/account/provision"
 	"github.com/oidcbox/oidcbox/core/account/state"
 	"github.com/oidcbox/oidcbox/core/secret"
-	"github.com/oidcbox/oidcbox/core/transport/limit"
 )
 
 type verifyBody struct {
@@ -53,7 +51,7 @@ const maxUser = 256
 // attempt judges a login. The error is an *Error; a no about the account is no error. Everything is in the audit.
 func (a *API) attempt(ctx context.Context, q *attempt) (provision.Verdict, error) {
 	if err := a.o.Limiter.blocked(q.key); err != nil {
-		a.o.Audit(ctx, q.event(provision.Verdict{}, err))
+		a.tell(ctx, q.key, q.event(provision.Verdict{}, err))
 		return provision.Verdict{}, err
 	}
 	_ = q.secret.Use(func(b []byte) error {
@@ -78,8 +76,15 @@ func (a *API) attempt(ctx context.Context, q *attempt) (provision.Verdict, error
 	if no != nil && no.Status == http.StatusUnauthorized && no.RetryAfter == 0 {
 		a.o.Limiter.guessed(q.key)
 	}
-	a.o.Audit(ctx, q.event(v, err))
+	a.tell(ctx, q.key, q.event(v, err))
 	return v, err
+}
+
+// tell tells the audit of what was decided for somebody whose refusals count for key.
+func (a *API) tell(ctx context.Context, key string, e Event) {
+	if e, ok := a.o.Limiter.told(key, e); ok {
+		a.o.Audit(ctx, e)
+	}
 }
 
 var errUser = errors.New("name of the local user is too long")
@@ -161,7 +166,7 @@ func (a *API) loginAuth(ctx context.Context, question login.Question) login.Answ
 	defer cancel()
 	q := attempt{
 		secret: question.Secret, user: question.User, remote: question.Remote, via: question.Via,
-		key: guessKey(question.Remote, question.User),
+		key: a.o.Limiter.loginGuesser(question.Remote, question.User),
 	}
 	if q.secret.Empty() {
 		return login.Answer{Reason: "no secret came with the question"}
@@ -183,17 +188,6 @@ func (a *API) loginAuth(ctx context.Context, question login.Question) login.Answ
 		answer.Allowed = true
 	}
 	return answer
-}
-
-// guessKey is what wrong guesses at a login count for: who guesses at many users is one guesser.
-func guessKey(remote, user string) string {
-	if addr, err := netip.ParseAddr(remote); err == nil {
-		return limit.Address(addr.Unmap().WithZone(""))
-	}
-	if remote != "" {
-		return "host\x00" + remote[:min(len(remote), maxUser)]
-	}
-	return "user\x00" + user[:min(len(user), maxUser)]
 }
 
 func (a *API) loginAccount(ctx context.Context, question login.Question) login.Answer {
