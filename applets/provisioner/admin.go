@@ -63,7 +63,8 @@ func (c *adminListCmd) Run(ctx context.Context, env *cli.Env) error {
 		q.Set("limit", strconv.Itoa(c.Limit))
 	}
 	if _, known := state.Parse(c.State); c.State != "" && !known {
-		return cli.Failf(cli.Usage, "there is no state %q", c.State)
+		return cli.Fail(cli.Usage, fmt.Errorf("there is no state %q", c.State),
+			"deployed, not_deployed, pending, suspended, limited, rejected, failed or unknown")
 	}
 	o, err := c.openOffice(env)
 	if err != nil {

@@ -3,6 +3,7 @@ package provisioner
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -27,7 +28,7 @@ type adminWhoCmd struct {
 func (c *adminWhoCmd) Run(ctx context.Context, env *cli.Env) error {
 	token, err := c.token(env)
 	if err != nil {
-		return cli.Fail(cli.Usage, err, "")
+		return cli.Fail(cli.Usage, err, "it is read from standard input, or from --file FILE")
 	}
 	o, err := c.openOffice(env)
 	if err != nil {
@@ -118,6 +119,11 @@ func (c *adminBulkCmd) Run(ctx context.Context, env *cli.Env) error {
 	if !c.Yes {
 		return c.count(ctx, o)
 	}
+	if c.Job != "" {
+		if err := o.ask(ctx, http.MethodGet, jobPath+"?id="+url.QueryEscape(c.Job), nil, &provision.Job{}); err != nil {
+			return err
+		}
+	}
 	order := bulkOrder{
 		Selector: sel, Action: requestOf(c.Action), Reason: c.Reason, Behalf: env.Getenv("SUDO_USER"),
 	}
@@ -135,7 +141,10 @@ func (c *adminBulkCmd) count(ctx context.Context, o office) error {
 	if err := o.ask(ctx, http.MethodGet, accountsPath+"?"+q.Encode(), nil, &list); err != nil {
 		return err
 	}
-	return cli.Fail(cli.Usage, fmt.Errorf("%d people would be looked at", len(list)),
+	if len(list) == 0 && c.Job == "" {
+		return errNoMembers()
+	}
+	return cli.Fail(cli.Usage, fmt.Errorf("it would be about %d of those who are known here", len(list)),
 		"--yes does it; admin list with the same --issuer and --vo names them")
 }
 
@@ -146,7 +155,17 @@ func (c *adminBulkCmd) follow(ctx context.Context, env *cli.Env, o office, j pro
 			return err
 		}
 	}
-	return showJob(env, j, c.JSON)
+	err := showJob(env, j, c.JSON)
+	if err == nil && !j.Ended.IsZero() && j.Total == 0 && c.Job == "" {
+		return errNoMembers()
+	}
+	return err
+}
+
+// errNoMembers: an officer who mistypes an issuer must not believe that its people are stopped.
+func errNoMembers() error {
+	return cli.Fail(cli.NotFound, errors.New("nobody of that issuer or VO is known here"),
+		"issuers are compared byte for byte, with the slash at the end: oidcbox provisioner admin list shows how they are written")
 }
 
 func requestOf(action string) state.Request {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 
@@ -52,6 +53,8 @@ type configCheckCmd struct {
 	Of   string `default:"serve" enum:"serve,worker,relay" help:"Whose configuration it is: serve, worker or relay (${default})."`
 	File string `arg:"" optional:"" help:"The configuration; without it the usual place."`
 	JSON bool   `name:"json" help:"Print what was found as JSON."`
+	// Offline is for hosts that are not to ask anybody yet.
+	Offline bool `help:"Do not ask the issuers whether they are called so."`
 }
 
 // checkedConfig is what config check prints.
@@ -74,12 +77,12 @@ func defaultFile(of string) string {
 }
 
 // Run reads a configuration and says what there is to say about it.
-func (c *configCheckCmd) Run(_ context.Context, env *cli.Env) error {
+func (c *configCheckCmd) Run(ctx context.Context, env *cli.Env) error {
 	if c.File == "" {
 		c.File = defaultFile(c.Of)
 	}
 	file := within(env, c.File)
-	notes, err := notesOf(c.Of, file)
+	notes, err := c.look(ctx, env, file)
 	faults := faultsOf(err)
 	if err != nil && faults == nil {
 		return configError(c.Of, err)
@@ -104,6 +107,35 @@ func (c *configCheckCmd) Run(_ context.Context, env *cli.Env) error {
 	return nil
 }
 
+// look reads a configuration and holds it against this host and, unless told otherwise, against the issuers.
+func (c *configCheckCmd) look(ctx context.Context, env *cli.Env, file string) ([]config.Fault, error) {
+	notes, err := notesOf(c.Of, file)
+	if err != nil {
+		return notes, err
+	}
+	switch c.Of {
+	case ofWorker:
+		s, err := readWorkerSettings(file)
+		if err != nil {
+			return nil, err
+		}
+		return append(notes, s.absent(ctx)...), nil
+	case ofRelay:
+		return notes, nil
+	}
+	s, err := readSettings(file)
+	if err != nil {
+		return nil, err
+	}
+	notes = append(notes, s.absent()...)
+	if c.Offline {
+		return notes, nil
+	}
+	more, err := s.ask(ctx, env)
+	return append(notes, more...), err
+}
+
+// notesOf reads a configuration and says what works and may surprise.
 func notesOf(of, file string) ([]config.Fault, error) {
 	switch of {
 	case ofWorker:
@@ -162,9 +194,15 @@ func (c *configFlag) read(env *cli.Env) (*settings, error) {
 	return s, nil
 }
 
-// configError says what is wrong with a configuration: 3 when there is none, 1 when it has faults.
+// configError says what is wrong with a configuration: 3 when there is none, 4 when we may not read it, 1 when it has faults.
 func configError(of string, err error) error {
-	if faultsOf(err) == nil {
+	switch {
+	case faultsOf(err) != nil:
+	case errors.Is(err, fs.ErrPermission):
+		return cli.Fail(cli.Denied, err, "run it as root, or as the user of the daemon")
+	case of == ofRelay:
+		return cli.Fail(cli.NotFound, err, "oidcbox provisioner config example relay prints one to start from; --config names another file")
+	default:
 		return cli.Fail(cli.NotFound, err, "oidcbox provisioner setup writes one; --config names another file")
 	}
 	return cli.Fail(cli.No, err, "oidcbox provisioner config example "+of+" prints every key and what it means")

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/oidcbox/oidcbox/core/account/backend"
 	"github.com/oidcbox/oidcbox/core/account/provision"
 	"github.com/oidcbox/oidcbox/core/account/state"
 	"github.com/oidcbox/oidcbox/core/daemon"
@@ -90,6 +91,10 @@ const (
 	codeFailed   = "server_error"
 	codeBad      = "invalid_request"
 	codeEditable = "editable"
+	codeNoJob    = "unknown_job"
+	codeSettled  = "not_pending"
+	codeAccounts = "accounts_unavailable"
+	codeNobody   = "no_administrators"
 )
 
 // errNoOffice is told where nobody is told of requests.
@@ -238,13 +243,22 @@ func (d *server) burn(ctx context.Context, g *generation, v changedView, by prov
 func answerOrder(w http.ResponseWriter, v any, err error) error {
 	var refused *httpd.Error
 	var rejected *provision.Rejection
+	var failed *provision.Failure
 	switch {
 	case err == nil:
 		return httpd.WriteJSON(w, http.StatusOK, v)
 	case errors.As(err, &refused):
 		return err
-	case errors.Is(err, provision.ErrNoIdentity), errors.Is(err, provision.ErrNoJob), errors.Is(err, provision.ErrNotPending):
+	case errors.Is(err, provision.ErrNoIdentity):
 		return httpd.WriteJSON(w, http.StatusNotFound, problem{codeUnknown, daemon.OneLine(err.Error())})
+	case errors.Is(err, provision.ErrNoJob):
+		return httpd.WriteJSON(w, http.StatusNotFound, problem{codeNoJob, daemon.OneLine(err.Error())})
+	case errors.Is(err, provision.ErrNotPending):
+		return httpd.WriteJSON(w, http.StatusNotFound, problem{codeSettled, daemon.OneLine(err.Error())})
+	case errors.Is(err, errNoOffice):
+		return httpd.WriteJSON(w, http.StatusConflict, problem{codeNobody, err.Error()})
+	case errors.As(err, &failed) && errors.Is(err, backend.ErrUnavailable): // why is in the audit log
+		return httpd.WriteJSON(w, http.StatusServiceUnavailable, problem{codeAccounts, daemon.OneLine(failed.Message)})
 	case errors.As(err, &rejected), errors.Is(err, provision.ErrChanged), errors.Is(err, provision.ErrSelector):
 		return httpd.WriteJSON(w, http.StatusConflict, problem{codeRefused, daemon.OneLine(err.Error())})
 	}

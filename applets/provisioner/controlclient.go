@@ -29,8 +29,16 @@ const (
 var (
 	// errServer is a failure that the server reports.
 	errServer = errors.New("the server says")
-	// errUnknown: the server knows no such account, request or job.
+	// errUnknown: the server knows no such account.
 	errUnknown = errors.New("not found")
+	// errNoJob: the server knows no such job.
+	errNoJob = errors.New("not found")
+	// errSettled: nothing of that account waits for a decision.
+	errSettled = errors.New("not found")
+	// errAccounts: the server works, and whoever makes the accounts does not answer it.
+	errAccounts = errors.New("not all of it is done")
+	// errNoAdmins: there is no administrator to write to.
+	errNoAdmins = errors.New("refused")
 	// errRefused: what was asked for is not possible.
 	errRefused = errors.New("refused")
 	// errEditable: users can write the field that says whose an account is.
@@ -109,14 +117,15 @@ func refusal(status int, b []byte) error {
 	switch {
 	case json.Unmarshal(b, &said) != nil || said.Code == "":
 		return fmt.Errorf("%w %d, and nothing that can be read", errServer, status)
-	case said.Code == codeUnknown:
-		return fmt.Errorf("%w: %s", errUnknown, said.Problem)
-	case said.Code == codeRefused:
-		return fmt.Errorf("%w: %s", errRefused, said.Problem)
-	case said.Code == codeEditable:
-		return fmt.Errorf("%w: %s", errEditable, said.Problem)
 	}
-	return fmt.Errorf("%w: %s", errServer, said.Problem)
+	kind := map[string]error{
+		codeUnknown: errUnknown, codeNoJob: errNoJob, codeSettled: errSettled, codeRefused: errRefused, codeEditable: errEditable,
+		codeAccounts: errAccounts, codeNobody: errNoAdmins,
+	}[said.Code]
+	if kind == nil {
+		kind = errServer
+	}
+	return fmt.Errorf("%w: %s", kind, said.Problem)
 }
 
 // explain gives an error its exit code and what to do.
@@ -127,17 +136,30 @@ func explain(err error) error {
 	case errors.Is(err, errUnknown):
 		return cli.Fail(cli.NotFound, err, "oidcbox provisioner admin list shows who is known; an identity is written as docs/formats/"+
 			"account-mapping.md has it")
+	case errors.Is(err, errNoJob):
+		return cli.Fail(cli.NotFound, err, "oidcbox provisioner admin jobs lists them")
+	case errors.Is(err, errSettled):
+		return cli.Fail(cli.NotFound, err, "oidcbox provisioner admin pending shows what waits; undeploy forgets a rejection, so that the "+
+			"person can ask again")
 	case errors.Is(err, errRefused):
 		return cli.Fail(cli.No, err, "")
+	case errors.Is(err, errNoAdmins):
+		return cli.Fail(cli.No, err, "approval: {admins: [...]} and mail: of the configuration say who")
+	case errors.Is(err, errAccounts):
+		return cli.Fail(cli.Temporary, err, "does the worker run, and what does it say? systemctl status oidcbox-provisioner-worker")
 	case errors.Is(err, errEditable):
 		return cli.Fail(cli.No, err, "users must not be able to change that field (passwd: CHFN_RESTRICT in /etc/login.defs; LDAP: "+
 			"an access rule, and not_editable or probe in the configuration of the worker)")
 	case errors.Is(err, sock.ErrNobody):
-		return cli.Fail(cli.NotFound, fmt.Errorf("ask the server: %w", err), "does it run? systemctl status oidcbox-provisioner")
+		return cli.Fail(cli.NotFound, fmt.Errorf("ask the server: %w", err), "does it run? systemctl status oidcbox-provisioner; "+
+			"while it is down nobody gets in by token or one-time password")
 	case errors.Is(err, sock.ErrForeign), errors.Is(err, os.ErrPermission):
 		return cli.Fail(cli.Denied, fmt.Errorf("ask the server: %w", err), "it answers root and its own user")
 	case errors.Is(err, context.DeadlineExceeded):
 		return cli.Fail(cli.Temporary, fmt.Errorf("ask the server: %w", err), "it is still at work: look again later")
+	}
+	if errors.Is(err, errServer) {
+		return cli.Fail(cli.Temporary, err, "its log has more: journalctl -u oidcbox-provisioner")
 	}
 	return cli.Fail(cli.Temporary, fmt.Errorf("ask the server: %w", err), "")
 }

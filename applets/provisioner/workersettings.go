@@ -317,6 +317,9 @@ func (r workerReader) groups(a config.At) {
 	}
 	f := r.Fields(a, workerGroupKeys()...)
 	r.s.groups = worker.Groups{Allow: r.Texts(f["allow"]), Given: r.Texts(f["given"])}
+	if err := r.s.groups.Check(); err != nil {
+		r.Fault(a, "%v", err)
+	}
 }
 
 func (r workerReader) rate(a config.At) {

@@ -95,10 +95,12 @@ func (o Options) Check() error {
 	case len(o.PostCreate) > 0 && !path.IsAbs(o.PostCreate[0]):
 		return fmt.Errorf("%w: program %s has no absolute path", ErrOptions, o.PostCreate[0])
 	}
-	return o.Groups.check()
+	return o.Groups.Check()
 }
 
-func (g Groups) check() error {
+// Check says what no worker would take: a pattern or name that is none, and groups as good as root. The error wraps
+// [ErrOptions].
+func (g Groups) Check() error {
 	for _, pattern := range g.Allow {
 		if _, err := path.Match(pattern, "a"); err != nil || pattern == "" {
 			return fmt.Errorf("%w: %q is no pattern for groups", ErrOptions, pattern)
