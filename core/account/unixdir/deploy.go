@@ -156,7 +156,7 @@ func (s *System) checkFree(ctx context.Context, w backend.Wanted) error {
 	if _, err := s.Users.ByUID(ctx, w.UID); !errors.Is(err, sysuser.ErrNone) {
 		return taken(err, "uid %d is there", w.UID)
 	}
-	return s.homes.do(ctx, root, func() error { return checkHome(s.home(w.Name), w.UID) })
+	return s.homes.do(ctx, root, s.home(w.Name), func() error { return checkHome(s.home(w.Name), w.UID) })
 }
 
 // taken is the error for something that was found, or could not be looked for.

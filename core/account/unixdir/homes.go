@@ -28,19 +28,25 @@ type owners struct{ uid, gid uint32 }
 var root = owners{}
 
 // homes does work in homes: on threads of their own, as the user, for a time. A thread that a dead file server keeps is
-// given up; as long as it hangs, nothing else is tried for that user, and there are maxHomes of them at most.
+// given up; as long as it hangs, nothing else is tried in that home, and there are maxHomes of them at most.
 type homes struct {
 	room chan struct{}
 	mu   *sync.Mutex
-	busy map[owners]int
+	busy map[task]bool
+}
+
+// task is what may hang without keeping others waiting: work as one user, or as root, in one home.
+type task struct {
+	owners
+	home string
 }
 
 func newHomes() homes {
-	return homes{room: make(chan struct{}, maxHomes), mu: &sync.Mutex{}, busy: map[owners]int{}}
+	return homes{room: make(chan struct{}, maxHomes), mu: &sync.Mutex{}, busy: map[task]bool{}}
 }
 
-// do runs work as o and returns its error, or backend.ErrUnavailable when it takes too long.
-func (h homes) do(ctx context.Context, o owners, work func() error) error {
+// do runs work in a home as o and returns its error, or backend.ErrUnavailable when it takes too long.
+func (h homes) do(ctx context.Context, o owners, home string, work func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, homeTimeout)
 	defer cancel()
 	select {
@@ -48,13 +54,14 @@ func (h homes) do(ctx context.Context, o owners, work func() error) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: homes do not answer", backend.ErrUnavailable)
 	}
-	if !h.enter(o) {
+	t := task{o, home}
+	if !h.enter(t) {
 		<-h.room
 		return fmt.Errorf("%w: the home does not answer", backend.ErrUnavailable)
 	}
 	done := make(chan error, 1)
 	go func() {
-		defer func() { h.leave(o); <-h.room }()
+		defer func() { h.leave(t); <-h.room }()
 		done <- onThread(o, work)
 	}()
 	select {
@@ -65,23 +72,27 @@ func (h homes) do(ctx context.Context, o owners, work func() error) error {
 	}
 }
 
-// enter is false while work of this user hangs. Work as root is for many homes.
-func (h homes) enter(o owners) bool {
+// enter is false while the same work hangs, and for root's while half of all threads are its.
+func (h homes) enter(t task) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if o != root && h.busy[o] > 0 || h.busy[o] >= maxHomes/2 {
+	roots := 0
+	for other := range h.busy {
+		if other.owners == root {
+			roots++
+		}
+	}
+	if h.busy[t] || t.owners == root && roots >= maxHomes/2 {
 		return false
 	}
-	h.busy[o]++
+	h.busy[t] = true
 	return true
 }
 
-func (h homes) leave(o owners) {
+func (h homes) leave(t task) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.busy[o]--; h.busy[o] == 0 {
-		delete(h.busy, o)
-	}
+	delete(h.busy, t)
 }
 
 // onThread runs work on a thread that is o to the kernel's checks of files, and to nothing else: its real uid stays
@@ -143,7 +154,7 @@ func (s *System) ensureHome(ctx context.Context, u sysuser.User) error {
 		return nil // somebody has moved it, and sees to it
 	}
 	made := false
-	err := s.homes.do(ctx, root, func() (err error) {
+	err := s.homes.do(ctx, root, u.Home, func() (err error) {
 		made, err = s.makeHome(u)
 		return err
 	})
@@ -155,7 +166,7 @@ func (s *System) ensureHome(ctx context.Context, u sysuser.User) error {
 
 // homeThere reports whether there is something at the path of a home.
 func (s *System) homeThere(ctx context.Context, path string) (there bool, err error) {
-	err = s.homes.do(ctx, root, func() error {
+	err = s.homes.do(ctx, root, path, func() error {
 		_, err := os.Lstat(path)
 		there = err == nil
 		if os.IsNotExist(err) {

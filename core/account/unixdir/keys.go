@@ -40,7 +40,7 @@ var errHome = errors.New("not a file or directory of the user's own")
 // could not log in to tidy up, and could not be undeployed.
 func (s *System) putKeys(ctx context.Context, u sysuser.User, keys []backend.Key) []backend.Key {
 	lines, kept := keyLines(keys)
-	err := s.homes.do(ctx, owners{uid: u.UID, gid: u.GID}, func() error { return writeKeys(u, lines) })
+	err := s.homes.do(ctx, owners{uid: u.UID, gid: u.GID}, u.Home, func() error { return writeKeys(u, lines) })
 	if err == nil {
 		return kept
 	}

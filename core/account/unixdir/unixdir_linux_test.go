@@ -250,23 +250,25 @@ func TestHomesThatHang(t *testing.T) {
 	h := newHomes()
 	block := make(chan struct{})
 	defer close(block)
-	hang := func(o owners) error {
+	hang := func(o owners, home string) error {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		return h.do(ctx, o, func() error { <-block; return nil })
+		return h.do(ctx, o, home, func() error { <-block; return nil })
 	}
-	quick := func() error { return h.do(t.Context(), root, func() error { return nil }) }
-	if err := hang(owners{uid: uint32(os.Getuid()) + 1, gid: 1}); err == nil {
+	quick := func() error { return h.do(t.Context(), root, "/home/quick", func() error { return nil }) }
+	if err := hang(owners{uid: uint32(os.Getuid()) + 1, gid: 1}, "/home/a"); err == nil {
 		t.Error("a home that hangs")
 	}
-	if err := hang(root); !errors.Is(err, backend.ErrUnavailable) {
-		t.Errorf("root's work that hangs: %v", err)
+	for range maxHomes {
+		if err := hang(root, "/home/a"); !errors.Is(err, backend.ErrUnavailable) {
+			t.Errorf("root's work that hangs: %v", err)
+		}
 	}
 	if err := quick(); err != nil {
-		t.Errorf("beside it: %v", err)
+		t.Errorf("beside one user who tries again and again: %v", err)
 	}
-	for range maxHomes {
-		_ = hang(root)
+	for i := range maxHomes {
+		_ = hang(root, fmt.Sprint("/home/", i))
 	}
 	if err := quick(); !errors.Is(err, backend.ErrUnavailable) {
 		t.Errorf("with all of its threads hanging: %v", err)
