@@ -36,15 +36,15 @@ func (s *session) secretWord(ctx context.Context, v *visit) (string, error) {
 			return "", err
 		}
 		defer otp.Wipe()
-		return "'" + otp.Expose() + "'", nil
+		return singleQuoted(otp.Expose()), nil
 	}
 	req := v.held.asked
 	if req.Type == "" && req.Account == "" && req.Issuer == "" {
-		return "'" + v.held.text.Expose() + "'", nil
+		return singleQuoted(v.held.text.Expose()), nil
 	}
 	words := []string{"oidc-token"}
 	if req.Scope != "" {
-		words = append(words, `--scope "`+req.Scope+`"`)
+		words = append(words, "--scope "+scopeWord(req.Scope))
 	}
 	if req.Audience != "" {
 		words = append(words, "--aud "+cli.ShellQuote(req.Audience))
@@ -53,7 +53,27 @@ func (s *session) secretWord(ctx context.Context, v *visit) (string, error) {
 	if name == "" {
 		name = req.Issuer
 	}
-	return "`" + strings.Join(append(words, cli.ShellQuote(name)), " ") + "`", nil
+	return substituted(strings.Join(append(words, cli.ShellQuote(name)), " ")), nil
+}
+
+// singleQuoted is how the original writes a secret. A password is what a service says: it may have quotes in it.
+func singleQuoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// scopeWord is in double quotes, as the original has it, unless a shell would find something in there: a service says
+// which scopes there are.
+func scopeWord(scope string) string {
+	if strings.ContainsAny(scope, "\"$`\\!\r\n") {
+		return cli.ShellQuote(scope)
+	}
+	return `"` + scope + `"`
+}
+
+// substituted is a command whose output is meant. In the original's back quotes another one ends it, quoted or not.
+func substituted(command string) string {
+	if strings.ContainsAny(command, "`\\") {
+		return "$(" + command + ")"
+	}
+	return "`" + command + "`"
 }
 
 // dryRunAll is dryRun for scp with several hosts.

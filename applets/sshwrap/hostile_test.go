@@ -2,8 +2,13 @@ package sshwrap
 
 import (
 	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -68,8 +73,9 @@ func TestScopesNobodyNamed(t *testing.T) {
 			f.o.OIDC = "a"
 			s, _ := opened(t, f.o, map[string]string{"OIDC_SOCK": agentWith(t, f.login, f.stubborn)})
 			h, err := s.token(t.Context(), &service{
-				Service: sshlogin.Service{Base: "https://evil.example.net"}, target: target{host: "evil.example.net", batch: true},
-				info: sshlogin.Info{Providers: []sshlogin.Provider{{Issuer: "https://op.example.org", Told: true}}},
+				Service: sshlogin.Service{Base: "https://evil.example.net"},
+				target:  target{host: "evil.example.net", batch: true},
+				info:    sshlogin.Info{Providers: []sshlogin.Provider{{Issuer: "https://op.example.org", Told: true}}},
 			})
 			if c := code(explain(err)); c != f.code {
 				t.Fatalf("exit code %d: %v", c, err)
@@ -91,5 +97,48 @@ func TestKnownUnclear(t *testing.T) {
 		if got := (target{host: "h", port: "22", knownHosts: []string{file}}).known(); got != want {
 			t.Errorf("%s: %v", file, got)
 		}
+	}
+}
+
+// TestDryRunWordsOfAService: people give what is printed to a shell, and scopes, audiences and passwords in it are a
+// service's words.
+func TestDryRunWordsOfAService(t *testing.T) {
+	for name, evil := range map[string]string{
+		"substitution": "profile:$(touch${IFS}evil)", "back quotes": "https://h/`touch${IFS}evil`",
+		"quotes": `a'$(touch${IFS}evil)';touch${IFS}evil;"$(touch${IFS}evil)"`, "backslash": `a\';touch${IFS}evil;\'`,
+		"back quotes in quotes": "'`touch${IFS}evil`'", "plain": "openid",
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_ = json.NewEncoder(w).Encode(map[string]any{"supported": true, "successful": true, "password": evil})
+			}))
+			defer srv.Close()
+			s, _ := opened(t, options{}, nil)
+			for _, h := range []held{
+				{text: secret.FromString("t"), asked: proto.Request{Account: "a", Scope: evil}},
+				{text: secret.FromString("t"), asked: proto.Request{Account: "a", Audience: evil}},
+				{text: secret.FromString("t"), asked: proto.Request{Issuer: evil}},
+				{text: secret.FromString(strings.Repeat("t", originalLimit))},
+			} {
+				v := &visit{service: &service{Service: sshlogin.Service{Base: srv.URL, HTTP: s.call}}, held: h}
+				v.info.OwnOTP = true
+				word, err := s.secretWord(t.Context(), v)
+				if err != nil {
+					t.Fatal(err)
+				}
+				dir := t.TempDir()
+				// What "oidc-token" would be told is what it is to be told, and nothing else runs.
+				script := `oidc-token() { for a in "$@"; do printf '%s\n' "$a"; done; }; S=` + word + `; printf '%s' "$S"`
+				sh := exec.CommandContext(t.Context(), "bash", "-c", script)
+				sh.Dir = dir
+				out, err := sh.CombinedOutput()
+				if err != nil || !strings.Contains(string(out), evil) {
+					t.Errorf("%s: %v\n%s", word, err, out)
+				}
+				if left, _ := os.ReadDir(dir); len(left) > 0 {
+					t.Errorf("%s runs something", word)
+				}
+			}
+		})
 	}
 }
