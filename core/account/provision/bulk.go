@@ -149,7 +149,9 @@ func (d *Desk) gather(ctx context.Context, job Job) (Job, error) {
 			return job, fmt.Errorf("write the ledger: %w", err)
 		}
 	}
-	job.Unsure = job.Unsure[:min(len(job.Unsure), maxProblems)]
+	if more := len(job.Unsure) - maxProblems; more > 0 {
+		job.Unsure = append(job.Unsure[:maxProblems], fmt.Sprintf("... and %d more", more))
+	}
 	job.Total, job.Gathered = len(ids), true
 	return job, d.saveJob(ctx, job)
 }
