@@ -98,22 +98,43 @@ func (s *System) ensureGroups(ctx context.Context, w backend.Wanted) error {
 			return fmt.Errorf("%w: group %s: %w", backend.ErrRefused, name, err)
 		}
 	}
-	return s.checkLists(w)
+	local, err := s.localGroups()
+	if err != nil {
+		return err
+	}
+	for _, name := range w.Groups { // usermod could not put anybody in
+		if !local[name] {
+			return fmt.Errorf("%w: group %s is not a group of this host's files", backend.ErrRefused, name)
+		}
+	}
+	return s.mendGroups(ctx, w, local)
 }
 
-// checkLists refuses supplementary groups that the name service has from elsewhere: usermod could not put anybody in.
-func (s *System) checkLists(w backend.Wanted) error {
+// localGroups are the groups that are not from a directory.
+func (s *System) localGroups() (map[string]bool, error) {
 	groups, err := s.Users.Groups()
 	if err != nil {
-		return fmt.Errorf("%w: %w", backend.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", backend.ErrUnavailable, err)
 	}
 	local := map[string]bool{}
 	for _, g := range groups {
 		local[g.Name] = true
 	}
-	for _, name := range w.Groups {
-		if !local[name] {
-			return fmt.Errorf("%w: group %s is not a group of this host's files", backend.ErrRefused, name)
+	return local, nil
+}
+
+// mendGroups makes the entries of gshadow(5) that a groupadd which was killed between its two files has left out.
+func (s *System) mendGroups(ctx context.Context, w backend.Wanted, local map[string]bool) error {
+	shadowed, err := s.shadowGroups()
+	if err != nil || shadowed == nil {
+		return err
+	}
+	for _, name := range append([]string{w.Primary}, w.Groups...) {
+		if local[name] && !shadowed[name] {
+			if err := s.tools.run(ctx, "grpconv"); err != nil {
+				return fmt.Errorf("mend group %s: %w", name, err)
+			}
+			return nil
 		}
 	}
 	return nil

@@ -53,3 +53,29 @@ func (s *System) shadowOf(name string) (shadowEntry, error) {
 	}
 	return shadowEntry{}, nil
 }
+
+// shadowGroups are the groups that gshadow has; nil where there is no such file. Hashes are not kept.
+func (s *System) shadowGroups() (map[string]bool, error) {
+	f, err := os.Open(filepath.Join("/", s.Users.Root, "etc/gshadow"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // there is none, which is no error
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", backend.ErrUnavailable, err)
+	}
+	defer f.Close()
+	all := map[string]bool{}
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, maxGroupLine)
+	for lines.Scan() {
+		name, _, _ := strings.Cut(lines.Text(), ":")
+		all[name] = true
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read gshadow: %w: %w", backend.ErrUnavailable, err)
+	}
+	return all, nil
+}
+
+// maxGroupLine bounds a line of gshadow, in bytes: a group's members stand in one.
+const maxGroupLine = 4 << 20

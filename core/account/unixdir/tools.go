@@ -33,7 +33,7 @@ type tools struct {
 
 func newTools() tools {
 	t := tools{turn: make(chan struct{}, 1), urgent: &atomic.Int32{}, path: map[string]string{}}
-	for _, name := range []string{"useradd", "usermod", "userdel", "groupadd", "chage", "restorecon", "loginctl", "kill"} {
+	for _, name := range []string{"useradd", "usermod", "userdel", "groupadd", "grpconv", "chage", "restorecon", "loginctl", "kill"} {
 		t.path[name] = firstProgram("/usr/sbin/"+name, "/usr/bin/"+name, "/sbin/"+name, "/bin/"+name)
 	}
 	return t

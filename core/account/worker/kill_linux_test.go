@@ -334,3 +334,21 @@ func TestUserdelWasKilled(t *testing.T) {
 		t.Errorf("a new account that is suspended: %+v", d)
 	}
 }
+
+// TestGroupaddWasKilled finds a group that group(5) has and gshadow(5) has not, and mends it with the next deployment.
+func TestGroupaddWasKilled(t *testing.T) {
+	b := newBed(t, nil)
+	b.deploy(b.wanted("alice", "physics"))
+	var rest []string
+	for line := range strings.Lines(b.Read("/etc/gshadow")) {
+		if !strings.HasPrefix(line, "physics:") {
+			rest = append(rest, line)
+		}
+	}
+	b.Write("/etc/gshadow", strings.Join(rest, ""), 0o640)
+	b.deploy(b.wanted("alice", "physics"))
+	if !strings.Contains(b.Read("/etc/gshadow"), "\nphysics:") {
+		t.Error("gshadow still has no entry")
+	}
+	b.Run("grpck", "-r")
+}
