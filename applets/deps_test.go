@@ -64,8 +64,10 @@ func tiers() [][]string {
 		{"core/mytoken/httpapi", "core/mytoken/sshapi"},
 		{"core/mytoken/pages", "core/mytoken/notices"},
 		{"core/account/sysuser", "core/account/mark", "core/account/command"},
-		{"core/account/unixdir", "core/account/worker", "core/account/ldapdir",
-			"core/account/execdir", "core/account/regapp"},
+		{
+			"core/account/unixdir", "core/account/worker", "core/account/ldapdir",
+			"core/account/execdir", "core/account/regapp",
+		},
 		{"core/agent/proto", "core/agent/control", "core/agent/login", "core/agent/prompt"},
 		{"core/agent/grant"},
 		{"core/agent/service", "core/agent/start"},

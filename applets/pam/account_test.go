@@ -47,8 +47,10 @@ func TestLook(t *testing.T) {
 			"farhigh:x:70000:70000:"+id("farhigh")+":/h:/bin/sh\nalias:x:3001:3001:"+id("far")+":/h:/bin/sh\n")
 	marks := filepath.Join(t.TempDir(), "marks")
 	for _, m := range []mark.Mark{
-		{Name: "marked", UID: 2001, ID: id("marked")}, {Name: "other", UID: 2004, ID: id("somebody")},
-		{Name: "moved", UID: 9999, ID: id("moved")}, {Name: "pers", UID: 2006, ID: id("pers")},
+		{Name: "marked", UID: 2001, ID: id("marked")},
+		{Name: "other", UID: 2004, ID: id("somebody")},
+		{Name: "moved", UID: 9999, ID: id("moved")},
+		{Name: "pers", UID: 2006, ID: id("pers")},
 	} {
 		if err := mark.Write(marks, m); err != nil {
 			t.Skipf("marks cannot be written here: %v", err)

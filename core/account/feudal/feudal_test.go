@@ -122,11 +122,15 @@ func TestErrors(t *testing.T) {
 		want feudal.Result
 	}{
 		"rejected": {&provision.Rejection{Message: "no"}, feudal.Result{State: state.Rejected, Message: "no"}},
-		"failed": {&provision.Failure{Message: "oh", Err: errors.New("secret")},
-			feudal.Result{State: state.Failed, Message: "oh"}},
+		"failed": {
+			&provision.Failure{Message: "oh", Err: errors.New("secret")},
+			feudal.Result{State: state.Failed, Message: "oh"},
+		},
 		"mismatch": {provision.ErrMismatch, feudal.Result{State: state.Failed, Message: provision.ErrMismatch.Error()}},
-		"other": {errors.New("secret"), feudal.Result{State: state.Failed,
-			Message: "Something went wrong when trying to reach the state."}},
+		"other": {errors.New("secret"), feudal.Result{
+			State:   state.Failed,
+			Message: "Something went wrong when trying to reach the state.",
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if r, err := feudal.Answer(t.Context(), &desk{err: c.err}, body, feudal.Options{Trusted: all}); err != nil ||

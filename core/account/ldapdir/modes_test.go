@@ -134,8 +134,11 @@ func TestSuspensions(t *testing.T) {
 		want error
 		line string
 	}{
-		"attribute": {ldapdir.Suspension{Method: ldapdir.Attribute, Name: "employeeType", Value: "suspended"}, nil,
-			"employeeType: suspended"},
+		"attribute": {
+			ldapdir.Suspension{Method: ldapdir.Attribute, Name: "employeeType", Value: "suspended"},
+			nil,
+			"employeeType: suspended",
+		},
 		"shadow":             {ldapdir.Suspension{Method: ldapdir.ShadowExpire}, nil, "shadowExpire: 1"},
 		"chosen_by_schema":   {ldapdir.Suspension{}, nil, "shadowExpire: 1"},
 		"none":               {ldapdir.Suspension{Method: ldapdir.NoMethod}, backend.ErrUnsupported, ""},
