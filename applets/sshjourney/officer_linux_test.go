@@ -193,3 +193,41 @@ func TestOldAccounts(t *testing.T) {
 		t.Errorf("bob of the issuer became %s of this host", name)
 	}
 }
+
+// TestSuspendBehindPAM: PAM has let somebody in, and sshd is still busy with the session modules when the account is
+// stopped: nothing of that login is left.
+func TestSuspendBehindPAM(t *testing.T) {
+	const opening = "/run/opening"
+	stack := stackTokenOnly + "session required pam_exec.so quiet /usr/bin/touch " + opening + "\n" +
+		"session required pam_exec.so quiet /bin/sleep 4\n"
+	s := newSite(t, siteOptions{pam: stack})
+	alice := s.deploy("alice")
+	cmd := s.sshd.Client(services.SSHLogin{
+		User: alice, Key: s.key(t, alice), Methods: "publickey", Command: []string{"echo in; exec sleep 600"},
+	})
+	var said strings.Builder
+	cmd.Stdout = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for end := time.Now().Add(20 * time.Second); s.run(s.Command("test", "-e", opening)).code != 0; {
+		if time.Now().After(end) {
+			_ = cmd.Process.Kill()
+			t.Fatal("the session never begins", <-ended)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	s.officer(t, "suspend", alice)
+	select {
+	case err := <-ended:
+		if err == nil || said.String() != "" {
+			t.Errorf("let in: %v, %q", err, said.String())
+		}
+	case <-time.After(15 * time.Second):
+		t.Errorf("the login goes on after the suspension: %q", s.processes(alice))
+		_ = cmd.Process.Kill()
+		<-ended
+	}
+}

@@ -57,6 +57,9 @@ func (s *System) endSessions(ctx context.Context, u sysuser.User) error {
 			s.killAtOnce(ctx, u)
 		case clean == 1:
 			s.endLogind(ctx, u)
+			if err := endLogins(u.Name); err != nil {
+				return err
+			}
 		case clean == 2:
 			return nil
 		}
@@ -94,6 +97,46 @@ func (s *System) endLogind(ctx context.Context, u sysuser.User) {
 	if err != nil {
 		s.Log.Debug("loginctl terminate-user", "name", u.Name, "error", err)
 	}
+}
+
+// endLogins ends logins under way. Between PAM's last word about an account and the first process of the user sshd works
+// as root, for as long as the session modules take: who was let in just before the account expired would stay. A login
+// that begins later is refused by PAM, so once is enough, and strangers who only knock cannot keep us here.
+func endLogins(name string) error {
+	pids, err := processes()
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		if !logsIn(pid, name) {
+			continue
+		}
+		p, err := os.FindProcess(pid)
+		if err != nil {
+			continue
+		}
+		if logsIn(pid, name) {
+			_ = p.Kill()
+		}
+		_ = p.Release()
+	}
+	return nil
+}
+
+// logsIn reports whether a process is root's part of an sshd that serves the user: it says so in its title.
+func logsIn(pid int, name string) bool {
+	dir := "/proc/" + strconv.Itoa(pid)
+	exe, err := os.Readlink(dir + "/exe")
+	if err != nil || !(numbers{}).runs(pid) {
+		return false
+	}
+	program := filepath.Base(strings.TrimSuffix(exe, " (deleted)")) // an sshd that was updated meanwhile
+	if program != "sshd" && program != "sshd-session" {
+		return false
+	}
+	b, err := os.ReadFile(dir + "/cmdline")
+	title, _, _ := strings.Cut(string(b), "\x00")
+	return err == nil && strings.TrimSpace(title) == program+": "+name+" [priv]"
 }
 
 // numbers are the uids that processes of one user can have: the user's own, and in the user's own containers the
@@ -162,21 +205,35 @@ func (n numbers) contained(pid int) bool {
 	return false
 }
 
-// killAll kills every process that has one of the uids in one of its four, and returns how many there were.
-func (n numbers) killAll() (int, error) {
+// processes are the numbers of all processes but the first one and this.
+func processes() ([]int, error) {
 	proc, err := os.Open("/proc")
 	if err != nil {
-		return 0, fmt.Errorf("list processes: %w", err)
+		return nil, fmt.Errorf("list processes: %w", err)
 	}
 	defer proc.Close()
 	entries, err := proc.Readdirnames(-1)
 	if err != nil {
-		return 0, fmt.Errorf("list processes: %w", err)
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	var pids []int
+	for _, name := range entries {
+		if pid, err := strconv.Atoi(name); err == nil && pid > 1 && pid != os.Getpid() {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// killAll kills every process that has one of the uids in one of its four, and returns how many there were.
+func (n numbers) killAll() (int, error) {
+	pids, err := processes()
+	if err != nil {
+		return 0, err
 	}
 	killed := 0
-	for _, name := range entries {
-		pid, err := strconv.Atoi(name)
-		if err != nil || pid <= 1 || pid == os.Getpid() || !n.runs(pid) {
+	for _, pid := range pids {
+		if !n.runs(pid) {
 			continue
 		}
 		killed++
