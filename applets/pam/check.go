@@ -207,9 +207,12 @@ func (e *examiner) ask(ctx context.Context, h *helper) {
 		return
 	}
 	h.q.Secret = secret.Text{}
-	if said, err := h.account(ctx); err != nil {
+	switch said, err := h.account(ctx); {
+	case err != nil:
 		e.add("test", bad, e.user+" may not log in: "+err.Error(), "")
-	} else {
-		e.add("test", fine, e.user+" may log in: "+orNone(said), "")
+	case said == "":
+		e.add("test", notable, "nobody vouches for "+e.user+": a local user, or none at all", "")
+	default:
+		e.add("test", fine, e.user+" may log in: "+said, "")
 	}
 }

@@ -18,6 +18,8 @@ type visit struct {
 	*service
 	held held
 	user string
+	// stopped: the account is suspended, and mccli goes on as the original does.
+	stopped bool
 }
 
 // visit makes the account ready at a destination of ssh.
@@ -80,10 +82,11 @@ func (s *session) account(ctx context.Context, v *visit) (string, error) {
 			return "", cli.Fail(cli.Denied, fmt.Errorf("your account at %s is suspended", v.Base),
 				"its administrator can say why")
 		}
+		v.stopped = now.State == state.Suspended
 		s.warn("your account at %s is %s", v.Base, now.State)
 		return s.userOf(now)
 	case state.Rejected:
-		return "", cli.Fail(cli.Denied, fmt.Errorf("%s: %s", v.Base, now.Message), "")
+		return "", cli.Fail(cli.Denied, fmt.Errorf("%s: %s", v.Base, now.Message), "its administrator can change that")
 	}
 	made, err := v.Deploy(ctx, v.held.text)
 	if err != nil {
@@ -133,6 +136,9 @@ func (v *visit) password(ctx context.Context) (secret.Text, error) {
 	none := errors.Is(err, sshlogin.ErrNoOTP) || errors.As(err, &refused) && refused.Status == 404
 	if !none {
 		return otp, err
+	}
+	if v.stopped {
+		return secret.Text{}, cli.Fail(cli.Denied, fmt.Errorf("your account at %s is suspended", v.Base), "its administrator can say why")
 	}
 	if n := v.held.text.Len(); n > maxPlain {
 		//lint:ignore ST1005 the words are the original's

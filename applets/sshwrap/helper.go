@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/cli/term"
@@ -86,7 +87,7 @@ func askPerson(ctx context.Context, env *cli.Env, q sshlogin.Question) error {
 	if q.Visible() {
 		line, err := term.Line(ctx, q.Prompt)
 		if err != nil {
-			return noAnswer(env, err)
+			return noAnswer(env, err, q.Prompt)
 		}
 		if q.Kind == "confirm" && line != "" && line != "yes" && line != "y" {
 			return cli.Exit(cli.No)
@@ -96,15 +97,15 @@ func askPerson(ctx context.Context, env *cli.Env, q sshlogin.Question) error {
 	}
 	t, err := term.Hidden(ctx, q.Prompt)
 	if err != nil {
-		return noAnswer(env, err)
+		return noAnswer(env, err, q.Prompt)
 	}
 	defer t.Wipe()
 	return printLine(env.Stdout, t)
 }
 
-func noAnswer(env *cli.Env, err error) error {
+func noAnswer(env *cli.Env, err error, prompt string) error {
 	if errors.Is(err, term.ErrNoTerminal) {
-		env.Warn("ssh asks something, and there is no terminal to ask at")
+		env.Warn("ssh asks something, and there is no terminal to ask at: %s", strings.Join(strings.Fields(prompt), " "))
 	}
 	return cli.Exit(cli.No)
 }

@@ -65,8 +65,8 @@ func (s *session) info(ctx context.Context, words []string, asJSON bool) error {
 	if err == nil {
 		defer h.text.Wipe()
 		sections = append(sections, s.aboutToken(ctx, svc, h)...)
-	} else {
-		s.say("%v", err)
+	} else if len(sections) > 0 {
+		s.warn("nothing can be said of you: %v", err)
 	}
 	if len(sections) == 0 {
 		//lint:ignore ST1005 the words are the original's
@@ -100,11 +100,11 @@ func (s *session) aboutToken(ctx context.Context, svc *service, h held) []sectio
 	if !ok {
 		return out
 	}
-	out = append(out, section{
-		"Information stored inside the provided Access Token", "token",
-		map[string]any{"header": c.header, "body": c.body, "signature": c.signature},
-		"",
-	})
+	inside := map[string]any{"header": c.header, "body": c.body}
+	if s.compat { // with it the token is whole, and what is shown here is sent to help desks
+		inside["signature"] = c.signature
+	}
+	out = append(out, section{"Information stored inside the provided Access Token", "token", inside, ""})
 	if b, err := s.userinfo(ctx, c.issuer, h.text); err == nil {
 		out = append(out, section{"Information retrieved from userinfo endpoint", "userinfo", json.RawMessage(b), ""})
 	} else {

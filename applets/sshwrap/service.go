@@ -64,7 +64,11 @@ func (s *session) service(ctx context.Context, t target) (*service, error) {
 // notFound puts the original's sentence in front of what went wrong.
 func (s *session) notFound(host string, err error) error {
 	if s.Endpoint != "" {
-		return cli.Fail(cli.NotFound, fmt.Errorf("the endpoint %s: %w", s.Endpoint, err), "")
+		hint := "is the address right, and does the service run? its administrator knows"
+		if _, broken := untrustedHint(err); broken != "" {
+			hint = broken
+		}
+		return cli.Fail(cli.NotFound, fmt.Errorf("the endpoint %s: %w", s.Endpoint, err), hint)
 	}
 	if _, broken := untrustedHint(err); broken != "" {
 		return cli.Fail(cli.No, err, broken)

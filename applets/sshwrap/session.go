@@ -1,6 +1,7 @@
 package sshwrap
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -152,13 +153,24 @@ func explain(err error) error {
 	case errors.Is(err, sshlogin.ErrPending):
 		return cli.Fail(cli.Human, err, "you will be told; then try again")
 	case errors.As(err, &refused):
-		return cli.Fail(callCode(refused.Status), err, callHint(refused))
+		return cli.Fail(callCode(refused.Status), plain(err, refused), callHint(refused))
 	case errors.As(err, &agent), errors.Is(err, proto.ErrNoAgent):
 		return proto.Explain(err, false)
 	case httpc.Temporary(err):
 		return cli.Fail(cli.Temporary, err, "try again later")
 	}
 	return err
+}
+
+// plain is an error for a person: what a service wraps in JSON is taken out.
+func plain(err error, e *sshlogin.CallError) error {
+	var body struct {
+		Detail string `json:"detail"`
+	}
+	if json.Unmarshal([]byte(e.Text), &body) != nil || body.Detail == "" {
+		return err
+	}
+	return &sshlogin.CallError{Call: e.Call, Status: e.Status, Text: body.Detail}
 }
 
 func callCode(status int) int {
@@ -177,6 +189,10 @@ func callHint(e *sshlogin.CallError) string {
 		return "you are not among those who may log in there: see oidcbox ssh info HOST"
 	case e.Status == http.StatusUnauthorized && strings.Contains(e.Text, "not trusted"):
 		return "use a login of an issuer that the service knows: see oidcbox ssh info HOST"
+	case e.Status == http.StatusUnauthorized && strings.HasPrefix(e.Text, "Unauthenticated"):
+		return "the token is not believed: it has expired, or its issuer is none of those that oidcbox ssh info HOST shows"
+	case httpc.TemporaryStatus(e.Status):
+		return "try again later; if it stays so, the administrator of the host has to look"
 	}
 	return ""
 }

@@ -55,7 +55,7 @@ func takesValue(name string) bool {
 // wrapped is the grammar of ssh, scp and sftp: our options, and the words of the program.
 type wrapped struct {
 	options
-	Args []string `arg:"" optional:"" passthrough:"partial" help:"The program's own options and operands."`
+	Args []string `arg:"" optional:"" passthrough:"partial" help:"The program's own options and operands. Beside them ssh has info HOST and config HOST."`
 
 	program sshlogin.Program
 	compat  bool // called as mccli
