@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,6 +71,14 @@ func TestPlainSSH(t *testing.T) {
 		t.Errorf("ssh -G logged in: %d requests, %v", c.count(), o)
 	}
 	ends(t, j.run(cl.command(token, "ssh", "login", "id -un; exit 5")), 5, "ada\n")
+	// Another user, or another port, is not served by the connection that is there.
+	for _, words := range [][]string{{"root@login"}, {"-l", "root", "login"}, {"-p", "1", "login"}} {
+		o := j.run(cl.command(token, "ssh", slices.Concat([]string{"-o", "BatchMode=yes"}, words, []string{"id -un"})...))
+		if o.code != 255 || o.out != "" || !strings.Contains(o.errOut, "no login by token") {
+			t.Errorf("%v: %v", words, o)
+		}
+	}
+	ends(t, j.run(cl.command(token, "ssh", "ada@login", "id -un")), 0, "ada\n")
 	asked := c.count()
 	cl.write("file", "text\n")
 	if o := j.run(cl.command("", "scp", "-q", "file", "login:file")); o.code != 0 {

@@ -10,21 +10,23 @@ import (
 	"github.com/oidcbox/oidcbox/core/sshlogin"
 )
 
-// askedByG reports whether the ssh that runs us only prints its configuration (ssh -G), as completion of shells and git
-// have it do: nobody logs in for that. Between ssh and us there may be a shell.
-func askedByG() bool {
+// askedBy is the ssh that runs us. Between it and us there may be a shell.
+func askedBy() call {
 	for pid, tries := os.Getppid(), 0; pid > 1 && tries < 2; pid, tries = parentOf(pid), tries+1 {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if err != nil {
-			return false
+			return call{}
 		}
 		words := strings.Split(string(bytes.TrimRight(b, "\x00")), "\x00")
 		if filepath.Base(words[0]) == "ssh" {
 			line, err := sshlogin.SSH().Split(words[1:])
-			return err == nil && sshlogin.SSH().Has(sshlogin.SSH().Options(line), "G")
+			if err != nil {
+				return call{}
+			}
+			return callOf(line)
 		}
 	}
-	return false
+	return call{}
 }
 
 // parentOf is 0 when it is not to be known.

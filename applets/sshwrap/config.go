@@ -113,15 +113,16 @@ func NewMatch() cli.Command { return &matchCmd{} }
 // Run makes sure that there is a connection to the host, logged in by token. Without one it ends with 1: the lines do
 // not match then, and ssh goes on as if they were not there.
 func (c *matchCmd) Run(ctx context.Context, env *cli.Env) error {
-	if env.Getenv(guard) != "" || askedByG() {
+	typed := askedBy()
+	if env.Getenv(guard) != "" || typed.printed {
 		return cli.Exit(cli.No)
 	}
 	path := within(env.Dir, c.ControlPath)
-	if alive(path) {
+	if typed == (call{}) && alive(path) {
 		return nil
 	}
 	w := wrapped{options: c.options}
-	return w.within(env, func(s *session) error { return s.keepConnection(ctx, c, path) })
+	return w.within(env, func(s *session) error { return s.keepConnection(ctx, c, typed, path) })
 }
 
 // alive reports whether an ssh answers at a control socket.
@@ -135,13 +136,22 @@ func alive(path string) bool {
 }
 
 // keepConnection starts the ssh that other ones of the same host use.
-func (s *session) keepConnection(ctx context.Context, c *matchCmd, path string) error {
+func (s *session) keepConnection(ctx context.Context, c *matchCmd, typed call, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
 	v, err := s.visit(ctx, nil, c.Host)
 	if err != nil {
 		return err
+	}
+	if typed.elsewhere(v) {
+		v.held.text.Wipe()
+		s.warn("no login by token: with it you are %s at port %s of %s; for another port: oidcbox ssh", v.user, v.target.port, c.Host)
+		return cli.Exit(cli.No)
+	}
+	if alive(path) {
+		v.held.text.Wipe()
+		return nil
 	}
 	err = s.run(ctx, "ssh", newDesk(1, v), func(keys []string) []string {
 		return slices.Concat([]string{
