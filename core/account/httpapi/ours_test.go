@@ -208,6 +208,12 @@ func TestLimits(t *testing.T) {
 		if a := ask("192.0.2.2", name, token); !a.Allowed {
 			t.Errorf("another host: %+v", a)
 		}
+		relayed := login.Question{
+			Phase: login.Auth, User: name, Secret: secret.FromString(token), Remote: "192.0.2.1", Via: "sshd@b.example.org",
+		}
+		if a := b.Login(t.Context(), relayed); !a.Allowed {
+			t.Errorf("who guessed at one node is kept out of another: %+v", a)
+		}
 	})
 	t.Run("guesses_behind_a_login_node_count_for_the_user", func(t *testing.T) {
 		b := newBed(t, func(o *Options, _ *provision.Options) {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/transport/limit"
@@ -74,9 +75,17 @@ func (l *Limiter) guesser(from netip.Addr, user string) string {
 }
 
 // loginGuesser is guesser for a login by PAM, of which remote is what PAM_RHOST says: who guesses at many users is one
-// guesser.
-func (l *Limiter) loginGuesser(remote, user string) string {
-	user = user[:min(len(user), maxUser)]
+// guesser. A relay says where its logins come from, and counts by itself: a node that was taken over keeps nobody out of
+// others.
+func (l *Limiter) loginGuesser(remote, user, via string) string {
+	key := l.loginKey(remote, user[:min(len(user), maxUser)])
+	if _, node, relayed := strings.Cut(via, "@"); relayed {
+		key += "\x00node\x00" + node
+	}
+	return key
+}
+
+func (l *Limiter) loginKey(remote, user string) string {
 	addr, err := netip.ParseAddr(remote)
 	switch {
 	case err == nil:

@@ -166,7 +166,7 @@ func (a *API) loginAuth(ctx context.Context, question login.Question) login.Answ
 	defer cancel()
 	q := attempt{
 		secret: question.Secret, user: question.User, remote: question.Remote, via: question.Via,
-		key: a.o.Limiter.loginGuesser(question.Remote, question.User),
+		key: a.o.Limiter.loginGuesser(question.Remote, question.User, question.Via),
 	}
 	if q.secret.Empty() {
 		return login.Answer{Reason: "no secret came with the question"}
