@@ -103,7 +103,7 @@ func (r reader) approval(a config.At) {
 		p.admins = append(p.admins, to)
 	}
 	p.templates, _ = r.Path(f["templates_dir"])
-	p.linkLife = r.Duration(f["link_life"], defaultLinkLife, time.Hour, 90*24*time.Hour)
+	p.linkLife = r.Duration(f["link_life"], defaultLinkLife, time.Hour, 60*24*time.Hour)
 }
 
 func (r reader) api(a, privacy config.At) {

@@ -271,6 +271,16 @@ func TestLimits(t *testing.T) {
 		if told = b.seen(); len(told) != 1 || strings.Contains(told[0].Reason, "not all of it") {
 			t.Errorf("a minute later: %+v", told)
 		}
+		for range 400 {
+			b.wantVerified(token, name, "deployed", true)
+		}
+		if n := len(b.seen()); n < 250 || n > 310 {
+			t.Errorf("%d lines of one token that is verified 400 times", n)
+		}
+		q := login.Question{Phase: login.Auth, User: name, Secret: secret.FromString(token), Via: "sshd"}
+		if a := b.Login(t.Context(), q); !a.Allowed || len(b.seen()) != 1 {
+			t.Errorf("a login through PAM is always told of: %+v", a)
+		}
 	})
 	t.Run("changes_of_one_person", func(t *testing.T) {
 		b.o.Limiter.guesses = nil

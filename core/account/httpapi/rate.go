@@ -35,8 +35,8 @@ type Rates struct {
 type Limiter struct {
 	exempt                      []netip.Prefix
 	addresses, guesses, changes *limit.Limiter
-	// refusals are those that are written down, and gaps the notes that some were not.
-	refusals, gaps *limit.Limiter
+	// lines are those of the audit, and gaps the notes that there are not all of them.
+	lines, gaps *limit.Limiter
 }
 
 // NewLimiter returns one that has counted nothing yet. now may be nil.
@@ -50,7 +50,7 @@ func NewLimiter(r Rates, now func() time.Time) *Limiter {
 	}
 	return &Limiter{
 		exempt: r.Exempt, addresses: of(r.Address, Rate{}), guesses: of(r.Guesses, often), changes: of(r.Changes, often),
-		refusals: of(Rate{300, time.Minute}, Rate{}), gaps: of(Rate{1, time.Minute}, Rate{}),
+		lines: of(Rate{300, time.Minute}, Rate{}), gaps: of(Rate{1, time.Minute}, Rate{}),
 	}
 }
 
@@ -96,17 +96,19 @@ func (l *Limiter) loginKey(remote, user string) string {
 	return "user\x00" + user
 }
 
-// told is what the audit is told of a refusal, false for nothing: who is refused all the time must not fill the disk,
-// nor hide among it what others do.
+// told is what the audit is told of a decision, false for nothing: who is refused all the time, or has the same token
+// verified over and over, must not fill the disk, nor hide among it what others do. Logins through PAM are all told of.
 func (l *Limiter) told(key string, e Event) (Event, bool) {
-	if e.Kind != "refused" || key == "" {
+	if e.Kind == "login" && e.By == "" {
+		key = "login\x00" + e.ID
+	} else if e.Kind != "refused" || key == "" {
 		return e, true
 	}
-	if _, ok := l.refusals.Take(key); ok {
+	if _, ok := l.lines.Take(key); ok {
 		return e, true
 	}
 	_, ok := l.gaps.Take(key)
-	e.Reason = "refused too often: not all of it is written down (" + e.Reason + ")"
+	e.Reason = strings.TrimSuffix("too often, not all of it is written down: "+e.Reason, ": ")
 	return e, ok
 }
 
