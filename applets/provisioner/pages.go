@@ -97,6 +97,9 @@ const (
 	// documentLife is how long the endpoints of an issuer are used before they are looked up again.
 	documentLife = time.Hour
 	documentWait = 10 * time.Second
+	// documentPause is how long an issuer that did not answer is not asked again: requests would wait for one another, each
+	// for its own answer, until there is no room for those that need no issuer.
+	documentPause = 5 * time.Second
 )
 
 // loginAt is our client at one issuer, whose endpoints are found at the first login.
@@ -107,6 +110,8 @@ type loginAt struct {
 	mu    sync.Mutex
 	found *flow.Client
 	at    time.Time
+	wrong error // why the issuer was not found at last, good until again
+	again time.Time
 }
 
 // client returns it. Endpoints that were found before stay in use while the issuer does not answer.
@@ -117,14 +122,16 @@ func (l *loginAt) client(ctx context.Context) (*flow.Client, error) {
 	if l.found != nil && now.Sub(l.at) < documentLife && !now.Before(l.at) {
 		return l.found, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, documentWait)
+	if now.Before(l.again) {
+		return l.former()
+	}
+	// One caller asks for all that wait: it does not matter that it has gone meanwhile.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), documentWait)
 	defer cancel()
 	md, err := provider.Discover(ctx, l.d.hc, l.issuer.URL)
 	if err != nil {
-		if l.found != nil {
-			return l.found, nil
-		}
-		return nil, err
+		l.wrong, l.again = err, l.d.env.Now().Add(documentPause)
+		return l.former()
 	}
 	cc := flow.ClientConfig{ID: l.issuer.login.id}
 	if file := l.issuer.login.secretFile; file != "" {
@@ -138,6 +145,14 @@ func (l *loginAt) client(ctx context.Context) (*flow.Client, error) {
 	}
 	l.found, l.at = flow.New(l.d.hc, md, cc, flow.Options{Keys: l.d.keys, Now: l.d.env.Now, Audience: style}), now
 	return l.found, nil
+}
+
+// former is the client from before, or why there is none.
+func (l *loginAt) former() (*flow.Client, error) {
+	if l.found != nil {
+		return l.found, nil
+	}
+	return nil, l.wrong
 }
 
 // fingerprints are those of public keys, as ssh shows them.
