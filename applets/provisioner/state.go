@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/cli"
@@ -66,6 +67,8 @@ func openEngine(ctx context.Context, env *cli.Env, p keep.Place, mustExist bool)
 func engineError(err error) error {
 	var used *store.InUseError
 	switch {
+	case errors.As(err, &used) && strings.HasPrefix(used.Holder, ledgerRole):
+		return cli.Fail(cli.Temporary, err, "the worker runs: systemctl stop oidcbox-provisioner-worker first")
 	case errors.As(err, &used):
 		return cli.Fail(cli.Temporary, err, "a server runs on it; for several servers the state has to be in PostgreSQL")
 	case errors.Is(err, fs.ErrNotExist):

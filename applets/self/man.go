@@ -49,7 +49,9 @@ func (c *manCmd) writeAll(env *cli.Env) error {
 		if err := writePage(env, c.Dir, page, b.Bytes()); err != nil {
 			return err
 		}
-		for _, name := range r.Also {
+		names := slices.Concat(r.Also, r.Upstream)
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) {
 			if err := writePage(env, c.Dir, name+".1", []byte(".so man1/"+page+"\n")); err != nil {
 				return err
 			}

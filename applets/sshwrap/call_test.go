@@ -1,9 +1,11 @@
 package sshwrap
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/oidcbox/oidcbox/core/cli"
 	"github.com/oidcbox/oidcbox/core/sshlogin"
 )
 
@@ -39,5 +41,27 @@ func TestCall(t *testing.T) {
 		if c.elsewhere(v) {
 			t.Errorf("%+v is what is there", c)
 		}
+	}
+}
+
+// TestRefusals: what a service says no with has an exit code, words without JSON, and what to do next.
+func TestRefusals(t *testing.T) {
+	for name, c := range map[string]struct {
+		said       sshlogin.CallError
+		code       int
+		text, hint string
+	}{
+		"expired":       {sshlogin.CallError{Status: 401, Text: "Unauthenticated - x"}, cli.Denied, "Unauthenticated", "expired"},
+		"provider_down": {sshlogin.CallError{Status: 401, Text: "Unauthenticated - x", Later: true}, cli.Temporary, "x", "try again"},
+		"not_allowed":   {sshlogin.CallError{Status: 403, Text: "Forbidden - x"}, cli.Denied, "Forbidden", "not among those"},
+		"worker_down":   {sshlogin.CallError{Status: 500, Text: `{"detail":"not now"}`}, cli.Temporary, "] not now", "administrator"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var e *cli.Error
+			if err := explain(&c.said); !errors.As(err, &e) || e.Code != c.code || !strings.Contains(e.Error(), c.text) ||
+				!strings.Contains(e.Hint, c.hint) {
+				t.Errorf("%v: %+v", err, e)
+			}
+		})
 	}
 }

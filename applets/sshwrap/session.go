@@ -153,7 +153,7 @@ func explain(err error) error {
 	case errors.Is(err, sshlogin.ErrPending):
 		return cli.Fail(cli.Human, err, "you will be told; then try again")
 	case errors.As(err, &refused):
-		return cli.Fail(callCode(refused.Status), plain(err, refused), callHint(refused))
+		return cli.Fail(callCode(refused), plain(err, refused), callHint(refused))
 	case errors.As(err, &agent), errors.Is(err, proto.ErrNoAgent):
 		return proto.Explain(err, false)
 	case httpc.Temporary(err):
@@ -170,21 +170,23 @@ func plain(err error, e *sshlogin.CallError) error {
 	if json.Unmarshal([]byte(e.Text), &body) != nil || body.Detail == "" {
 		return err
 	}
-	return &sshlogin.CallError{Call: e.Call, Status: e.Status, Text: body.Detail}
+	return &sshlogin.CallError{Call: e.Call, Status: e.Status, Text: body.Detail, Later: e.Later}
 }
 
-func callCode(status int) int {
+func callCode(e *sshlogin.CallError) int {
 	switch {
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return cli.Denied
-	case httpc.TemporaryStatus(status):
+	case e.Later || httpc.TemporaryStatus(e.Status):
 		return cli.Temporary
+	case e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden:
+		return cli.Denied
 	}
 	return cli.No
 }
 
 func callHint(e *sshlogin.CallError) string {
 	switch {
+	case e.Status == http.StatusUnauthorized && e.Later:
+		return "the service could not ask your provider about the token: try again later"
 	case e.Status == http.StatusForbidden:
 		return "you are not among those who may log in there: see oidcbox ssh info HOST"
 	case e.Status == http.StatusUnauthorized && strings.Contains(e.Text, "not trusted"):

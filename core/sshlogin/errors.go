@@ -33,6 +33,7 @@ type CallError struct {
 	Call   string // "get_status", "deploy", "generate_otp"
 	Status int    // of HTTP
 	Text   string // what the service says, not yet safe for a terminal
+	Later  bool   // it says that asking again later may help: it could not ask the issuer, for one
 }
 
 // Error is the text that users of motley-cue's clients know.

@@ -200,7 +200,7 @@ func (s Service) send(ctx context.Context, method, call string, at secret.Text) 
 	if r.Status != http.StatusOK {
 		_, last, _ := strings.Cut(call, "/")
 		last, _, _ = strings.Cut(last, "?")
-		return nil, &CallError{Call: last, Status: r.Status, Text: said(r.Body)}
+		return nil, &CallError{Call: last, Status: r.Status, Text: said(r.Body), Later: r.Header.Get("Retry-After") != ""}
 	}
 	return r.Body, nil
 }
