@@ -179,7 +179,10 @@ const jobPause = 300 * time.Millisecond
 
 // await waits until a job has ended, or nothing more can be done about it for now.
 func await(ctx context.Context, o office, j provision.Job) (provision.Job, error) {
-	for j.Ended.IsZero() {
+	for turn := 1; j.Ended.IsZero(); turn++ {
+		if turn%10 == 0 && j.Gathered {
+			o.note("job %s: %d of %d", j.ID, j.Done+j.Skipped+j.Failed, j.Total)
+		}
 		select {
 		case <-ctx.Done():
 			return j, cli.Fail(cli.Temporary, fmt.Errorf("job %s goes on without us: %w", j.ID, ctx.Err()), "admin jobs shows how far it is")

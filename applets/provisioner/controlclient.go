@@ -22,6 +22,8 @@ import (
 const (
 	// controlWait bounds a conversation with the server; rebuilding can take a while.
 	controlWait = 2 * time.Minute
+	// slowAnswer is how long nothing is said.
+	slowAnswer = 2 * time.Second
 	// maxControlAnswer bounds what is read of an answer.
 	maxControlAnswer = 256 << 20
 )
@@ -48,7 +50,10 @@ var (
 )
 
 // office is a running server, asked over its control socket.
-type office struct{ control daemon.Control }
+type office struct {
+	control daemon.Control
+	note    func(format string, args ...any) // tells the person who waits
+}
 
 // openOffice finds the server of a configuration. Nothing but the place of its socket is read: a fault that stands there for
 // the next start must not keep an officer from stopping somebody now, and neither must secrets that only the server may read.
@@ -57,7 +62,7 @@ func (c *configFlag) openOffice(env *cli.Env) (office, error) {
 	if err != nil {
 		return office{}, cli.Fail(cli.NotFound, err, "")
 	}
-	return office{daemon.Control{Path: path, Dial: dialServer}}, nil
+	return office{daemon.Control{Path: path, Dial: dialServer}, env.Note}, nil
 }
 
 // controlOf is where the control socket of a configuration is: the usual place where it does not say, or is not there.
@@ -99,6 +104,7 @@ func dialServer(ctx context.Context, path string) (net.Conn, error) {
 func (o office) ask(ctx context.Context, method, path string, body, to any) error {
 	ctx, cancel := context.WithTimeout(ctx, controlWait)
 	defer cancel()
+	defer o.patience()()
 	err := o.control.Talk(ctx, method, path, body, func(resp *http.Response) error {
 		b, err := io.ReadAll(io.LimitReader(resp.Body, maxControlAnswer))
 		if err != nil {
@@ -110,6 +116,20 @@ func (o office) ask(ctx context.Context, method, path string, body, to any) erro
 		return refusal(resp.StatusCode, b)
 	})
 	return explain(err)
+}
+
+// patience tells the person that an answer takes long, unless the returned function was called before.
+func (o office) patience() (stop func()) {
+	told := make(chan struct{})
+	t := time.AfterFunc(slowAnswer, func() {
+		defer close(told)
+		o.note("the server is at work: waiting for its answer, up to %s", controlWait)
+	})
+	return func() {
+		if !t.Stop() {
+			<-told
+		}
+	}
 }
 
 func refusal(status int, b []byte) error {
