@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
+	"os"
 
 	"github.com/oidcbox/oidcbox/core/account/feudal"
 	"github.com/oidcbox/oidcbox/core/cli"
@@ -32,10 +34,15 @@ func NewFeudal() cli.Command { return &FeudalCmd{} }
 // Run asks the server. A rejection and a failure are answers as well: they are printed, and the exit code is 0, as programs
 // expect that read the answer.
 func (c *FeudalCmd) Run(ctx context.Context, env *cli.Env) error {
-	o, err := c.openOffice(env)
-	if said, ok := errors.AsType[*cli.Error](err); ok && env.Command == "feudal-adapter" && said.Code == cli.NotFound {
-		return cli.Fail(noConfig, said.Err, said.Hint)
+	// An officer's command does without a configuration; the adapter is expected to say that there is none.
+	if _, err := os.Stat(within(env, c.Config)); errors.Is(err, fs.ErrNotExist) {
+		code := cli.NotFound
+		if env.Command == "feudal-adapter" {
+			code = noConfig
+		}
+		return cli.Fail(code, err, "oidcbox provisioner setup writes one; --config names another file")
 	}
+	o, err := c.openOffice(env)
 	if err != nil {
 		return err
 	}

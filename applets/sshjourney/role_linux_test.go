@@ -148,7 +148,7 @@ func TestProvisionerRole(t *testing.T) {
 		}
 	})
 	t.Run("bulk", func(t *testing.T) {
-		if o := s.admin("bulk", "suspend", "--issuer", s.op.URL); o.code != 2 || !strings.Contains(o.errOut, " people would be looked at") {
+		if o := s.admin("bulk", "suspend", "--issuer", s.op.URL); o.code != 2 || !strings.Contains(o.errOut, "it would be about 1 of those") {
 			t.Errorf("without --yes: %v", o)
 		}
 		type job struct {
