@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -17,7 +18,12 @@ import (
 
 func listen(t *testing.T) (net.Listener, daemon.Control) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "control.sock")
+	dir, err := os.MkdirTemp("", "ctl") // shorter than t.TempDir: the path of a socket has 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "control.sock")
 	ln, err := sock.Listen(path, sock.ListenOptions{Mode: 0o600})
 	if err != nil {
 		t.Fatal(err)
