@@ -48,7 +48,7 @@ func newGuide(t *testing.T) *guide {
 		})
 	})
 	g.Run("userdel", "--force", serveUser) // the page makes it
-	g.Run("mkdir", "-p", "/srv/upper", "/srv/work")
+	g.Run("mkdir", "-p", "/srv/upper", "/srv/trial")
 	g.Run("mount", "-t", "tmpfs", "tmpfs", "/srv/upper")
 	g.Run("mkdir", "/srv/upper/up", "/srv/upper/work")
 	if o := g.run(g.Command("mount", "-t", "overlay", "overlay", "-o",
@@ -56,17 +56,17 @@ func newGuide(t *testing.T) *guide {
 		t.Skip("the page writes below /usr, and there is no overlay to catch it: " + o.errOut)
 	}
 	g.Run("sh", "-c", `printf '#!/bin/sh\necho "$@" >>/run/systemctl.told\n' >/usr/local/sbin/systemctl; chmod 755 /usr/local/sbin/systemctl`)
-	g.Run("cp", program, "/srv/work/oidcbox")
-	g.Write("/srv/work/client-secret", "a-secret\n", 0o600)
+	g.Run("cp", program, "/srv/trial/oidcbox")
+	g.Write("/srv/trial/client-secret", "a-secret\n", 0o600)
 	certs := services.Certificates(t)
 	for _, name := range []string{"ca.pem", "server.pem", "server.key"} {
 		b, err := os.ReadFile(filepath.Join(certs, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.Write("/srv/work/"+name, string(b), 0o644)
+		g.Write("/srv/trial/"+name, string(b), 0o644)
 	}
-	g.Run("mkdir", "-p", "/srv/work/packaging")
+	g.Run("mkdir", "-p", "/srv/trial/packaging")
 	units, err := filepath.Glob("../../packaging/system/*")
 	if err != nil || len(units) == 0 {
 		t.Fatal("no units", err)
@@ -76,7 +76,7 @@ func newGuide(t *testing.T) *guide {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.Write("/srv/work/packaging/system/"+filepath.Base(u), string(b), 0o644)
+		g.Write("/srv/trial/packaging/system/"+filepath.Base(u), string(b), 0o644)
 	}
 	g.token = g.op.Tokens("alice", scopes, url.Values{"audience": {g.web}}).Access.Expose()
 	return g
@@ -103,8 +103,8 @@ func (g *guide) text(first string, more ...string) string {
 // types runs a block in the host, as root, and does afterwards what systemctl was told.
 func (g *guide) types(first string) string {
 	g.t.Helper()
-	cmd := g.Command("sh", "-euc", "cd /srv/work\n"+g.text(first))
-	cmd.Env = append(cmd.Env, "SSL_CERT_FILE=/srv/work/ca.pem", "CURL_CA_BUNDLE=/srv/work/ca.pem", "ACCESS_TOKEN="+g.token)
+	cmd := g.Command("sh", "-euc", "cd /srv/trial\n"+g.text(first))
+	cmd.Env = append(cmd.Env, "SSL_CERT_FILE=/srv/trial/ca.pem", "CURL_CA_BUNDLE=/srv/trial/ca.pem", "ACCESS_TOKEN="+g.token)
 	var errOut bytes.Buffer
 	cmd.Stderr = &errOut
 	out, err := cmd.Output()
@@ -167,7 +167,7 @@ func (g *guide) nginx() {
 		temp += fmt.Sprintf("%s_temp_path /srv/nginx-%s;\n", kind, kind)
 	}
 	server := g.text("# /etc/nginx/conf.d/oidcbox.conf", "listen 443 ssl", "listen 127.0.0.1:"+port+" ssl",
-		"/etc/ssl/certs/login.example.org.pem", "/srv/work/server.pem", "/etc/ssl/private/login.example.org.key", "/srv/work/server.key")
+		"/etc/ssl/certs/login.example.org.pem", "/srv/trial/server.pem", "/etc/ssl/private/login.example.org.key", "/srv/trial/server.key")
 	g.Write("/etc/nginx-guide.conf", "user root;\ndaemon off;\nerror_log stderr;\npid /run/nginx-guide.pid;\nevents {}\nhttp {\naccess_log off;\n"+
 		temp+server+"}\n", 0o644)
 	g.Background("nginx", g.Command("nginx", "-e", "stderr", "-c", "/etc/nginx-guide.conf"))
@@ -214,7 +214,7 @@ func TestGuide(t *testing.T) {
 	says("# who is there", "alice", "deployed")
 	before := g.UID("alice")
 	says("# stop somebody", "suspended")
-	if o := g.run(g.Command("sh", "-c", "cd /srv/work; SSL_CERT_FILE=ca.pem ACCESS_TOKEN="+g.token+g.text("# with the wrapper"))); o.code == 0 {
+	if o := g.run(g.Command("sh", "-c", "cd /srv/trial; SSL_CERT_FILE=ca.pem ACCESS_TOKEN="+g.token+g.text("# with the wrapper"))); o.code == 0 {
 		t.Error("somebody who is stopped logs in")
 	}
 	says("# let somebody in again", "resumed")
