@@ -3,6 +3,7 @@ package provisioner
 import (
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/oidcbox/oidcbox/core/account/backend"
@@ -133,7 +134,25 @@ func (r reader) expression(a config.At) assurance.Expr {
 	if err != nil {
 		r.Fault(a, "%v", err)
 	}
+	r.profiles(a, e)
 	return e
+}
+
+// profiles says when an expression asks for a profile of REFEDS's that does not exist: whoever misspells one shuts
+// everybody out.
+func (r reader) profiles(a config.At, e assurance.Expr) {
+	for _, child := range e.Children {
+		r.profiles(a, child)
+	}
+	const profiles = assurance.Base + "/profile/"
+	name, ok := strings.CutPrefix(e.Value, profiles)
+	switch {
+	case !ok || name == "cappuccino" || name == "espresso":
+	case name == "mfa":
+		r.Note(a, "profile/mfa is %s, which nobody has: a second factor is https://refeds.org/profile/mfa", e.Value)
+	default:
+		r.Note(a, "%s is no profile of the REFEDS assurance framework (cappuccino, espresso): has anybody that?", e.Value)
+	}
 }
 
 func (r reader) names(a config.At) {

@@ -206,6 +206,8 @@ func TestNotes(t *testing.T) {
 		"relays_local":    {"login_info", "relays: {listen: \"127.0.0.1:1\", cert_file: a, key_file: b, client_ca_file: c, names: [n]}\nlogin_info", "LOCAL ACCOUNTS ON MORE THAN ONE NODE"},
 		"approval_untold": {`{assurance: "*"}`, `{assurance: "*", approval: true}`, "nobody is told"},
 		"groups_of_all":   {"    users: ANYONE", "    users: ANYONE\n  https://other.example:\n    users: ANYONE\n    groups: {method: classic}", "can put its people into"},
+		"no_profile":      {`{assurance: "*"}`, `{assurance: "IAP/low | profile/capuccino"}`, "profile/capuccino is no profile"},
+		"second_factor":   {`{assurance: "*"}`, `{assurance: profile/mfa}`, "https://refeds.org/profile/mfa"},
 		"no_get":          {"login_info", "api: {changes_by_get: false}\nlogin_info", "mccli"},
 	} {
 		t.Run(name, func(t *testing.T) {
