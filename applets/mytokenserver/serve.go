@@ -61,7 +61,7 @@ type server struct {
 	proofs   *dpop.Checker // of all generations
 	audit    *audit.Log
 	sockets  *listen.Set
-	others   *others // metrics and the control socket
+	others   *daemon.Doors // metrics and the control socket
 	ssh      *sshapi.Server
 	sshPlace net.Listener
 	hostKeys []sshapi.Signer
@@ -173,9 +173,9 @@ func (d *server) run(ctx context.Context, hup <-chan os.Signal) error {
 		g.Go(func() error { return httpd.Serve(serving, s, h, d.serverOptions()) })
 		d.log.Info("listening", "op", "listen", "addr", s.Name, "for", "requests")
 	}
-	for _, o := range d.others.list {
-		g.Go(func() error { return httpd.Serve(serving, o.Listener, o.handler, httpd.Options{Log: d.log}) })
-		d.log.Info("listening", "op", "listen", "addr", o.name, "for", o.what)
+	for _, o := range d.others.List {
+		g.Go(func() error { return httpd.Serve(serving, o.Listener, o.Handler, httpd.Options{Log: d.log}) })
+		d.log.Info("listening", "op", "listen", "addr", o.Name, "for", o.What)
 	}
 	if d.ssh != nil {
 		g.Go(func() error { return d.ssh.Serve(serving, d.sshPlace) })
@@ -216,7 +216,7 @@ func (d *server) close() {
 		d.sockets.Close()
 	}
 	if d.others != nil {
-		d.others.close()
+		d.others.Close()
 	}
 	if d.sshPlace != nil {
 		_ = d.sshPlace.Close()

@@ -12,35 +12,16 @@ import (
 	"strconv"
 
 	"github.com/oidcbox/oidcbox/core/account/sysuser"
+	"github.com/oidcbox/oidcbox/core/daemon"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
 
-// others are the listeners that are not for clients.
-type others struct{ list []other }
-
-type other struct {
-	net.Listener
-	handler http.Handler
-	name    string // for people
-	what    string // metrics, control
-}
-
-func (o *others) close() {
-	for _, l := range o.list {
-		_ = l.Close()
-	}
-}
-
-func (o *others) add(ln net.Listener, h http.Handler, what string) {
-	o.list = append(o.list, other{ln, h, ln.Addr().Network() + ":" + ln.Addr().String(), what})
-}
-
 // openOthers makes the listeners for metrics and for the officer.
-func (d *server) openOthers(s *settings, handed map[string]net.Listener) (o *others, err error) {
-	o = &others{}
+func (d *server) openOthers(s *settings, handed map[string]net.Listener) (o *daemon.Doors, err error) {
+	o = &daemon.Doors{}
 	defer func() {
 		if err != nil {
-			o.close()
+			o.Close()
 			o = nil
 		}
 	}()
@@ -53,14 +34,14 @@ func (d *server) openOthers(s *settings, handed map[string]net.Listener) (o *oth
 		mux.HandleFunc("GET "+metricsPath, d.page)
 		mux.HandleFunc("GET "+healthPath, d.health)
 		mux.HandleFunc("GET "+readyPath, d.ready)
-		o.add(ln, mux, "metrics")
+		o.Add(ln, mux, "metrics")
 	}
 	ln, err := ownSocket(handed, controlName, s.control)
 	if err != nil {
 		return o, fmt.Errorf("control socket: %w", err)
 	}
 	if ln != nil {
-		o.add(admitting{ln}, d.controlHandler(), "control")
+		o.Add(admitting{ln}, d.controlHandler(), "control")
 	}
 	return o, nil
 }

@@ -64,7 +64,7 @@ type server struct {
 	work    chan string // jobs to carry out
 
 	sockets *listen.Set
-	others  *others // metrics and the control socket
+	others  *daemon.Doors // metrics and the control socket
 	login   net.Listener
 	relays  *relayDoor
 
@@ -188,9 +188,9 @@ func (d *server) run(ctx context.Context, hup <-chan os.Signal) error {
 		g.Go(func() error { return httpd.Serve(serving, s, d.front(), d.serverOptions()) })
 		d.log.Info("listening", "op", "listen", "addr", s.Name, "for", "requests")
 	}
-	for _, o := range d.others.list {
-		g.Go(func() error { return httpd.Serve(serving, o.Listener, o.handler, httpd.Options{Log: d.log}) })
-		d.log.Info("listening", "op", "listen", "addr", o.name, "for", o.what)
+	for _, o := range d.others.List {
+		g.Go(func() error { return httpd.Serve(serving, o.Listener, o.Handler, httpd.Options{Log: d.log}) })
+		d.log.Info("listening", "op", "listen", "addr", o.Name, "for", o.What)
 	}
 	if d.login != nil {
 		g.Go(func() error { return login.Serve(serving, d.login, d.answerLogin, login.ServeOptions{Log: d.log}) })
@@ -235,7 +235,7 @@ func (d *server) close() {
 		d.sockets.Close()
 	}
 	if d.others != nil {
-		d.others.close()
+		d.others.Close()
 	}
 	if d.login != nil {
 		_ = d.login.Close()

@@ -141,14 +141,14 @@ func (d *server) run(ctx context.Context, hup <-chan os.Signal) error {
 	background.Go(func() { d.keys.Run(ctx) })
 	background.Go(func() { d.manager.Reloads(ctx, hup, d.reload) })
 	g, ctx := errgroup.WithContext(ctx)
-	for _, s := range d.sockets.list {
-		g.Go(func() error { return httpd.Serve(ctx, s.Listener, s.handler, d.serverOptions()) })
+	for _, s := range d.sockets.List {
+		g.Go(func() error { return httpd.Serve(ctx, s.Listener, s.Handler, d.serverOptions()) })
 	}
 	for _, n := range d.started.notes {
 		d.log.Warn(n.String(), "op", "configure")
 	}
-	for _, s := range d.sockets.list {
-		d.log.Info("listening", "op", "listen", "addr", s.name, "for", s.what)
+	for _, s := range d.sockets.List {
+		d.log.Info("listening", "op", "listen", "addr", s.Name, "for", s.What)
 	}
 	d.manager.Notify("READY=1\nSTATUS=answering")
 	background.Go(func() { <-ctx.Done(); d.manager.Notify("STOPPING=1") })
@@ -176,7 +176,7 @@ func (d *server) serverOptions() httpd.Options {
 // close ends everything, in the order in which things stand on each other. No request is under way any more.
 func (d *server) close() {
 	if d.sockets != nil {
-		d.sockets.close()
+		d.sockets.Close()
 	}
 	d.live.End()
 	if d.keys != nil {

@@ -7,31 +7,15 @@ import (
 	"net/http"
 
 	"github.com/oidcbox/oidcbox/core/cli"
+	"github.com/oidcbox/oidcbox/core/daemon"
 	"github.com/oidcbox/oidcbox/core/transport/listen"
 	"github.com/oidcbox/oidcbox/core/transport/sock"
 )
 
 // sockets are all that the daemon listens on.
 type sockets struct {
-	list     []socket
+	daemon.Doors
 	requests *listen.Set
-}
-
-type socket struct {
-	net.Listener
-	handler http.Handler
-	name    string // for people
-	what    string // requests, metrics, control
-}
-
-func (s *sockets) close() {
-	for _, l := range s.list {
-		_ = l.Close()
-	}
-}
-
-func (s *sockets) add(ln net.Listener, h http.Handler, what string) {
-	s.list = append(s.list, socket{ln, h, ln.Addr().Network() + ":" + ln.Addr().String(), what})
 }
 
 // listen makes all sockets, or none.
@@ -39,7 +23,7 @@ func (d *server) listen(s *settings) (list *sockets, err error) {
 	list = &sockets{}
 	defer func() {
 		if err != nil {
-			list.close()
+			list.Close()
 			list = nil
 		}
 	}()
@@ -48,21 +32,21 @@ func (d *server) listen(s *settings) (list *sockets, err error) {
 		return list, listenError(err)
 	}
 	for _, l := range list.requests.List {
-		list.add(l.Listener, front{d: d, unix: l.Unix}, "requests")
+		list.Add(l.Listener, front{d: d, unix: l.Unix}, "requests")
 	}
 	if s.metrics.listen != "" {
 		ln, err := net.Listen("tcp", s.metrics.listen)
 		if err != nil {
 			return list, listenError(fmt.Errorf("listen for metrics: %w", err))
 		}
-		list.add(ln, d.metricsOnly(), "metrics")
+		list.Add(ln, d.metricsOnly(), "metrics")
 	}
 	ln, err := d.control(s)
 	if err != nil {
 		return list, listenError(err)
 	}
 	if ln != nil {
-		list.add(ln, controlHandler(ownKeys{d.keys, d.env.Now}, d.log), "control")
+		list.Add(ln, controlHandler(ownKeys{d.keys, d.env.Now}, d.log), "control")
 	}
 	return list, nil
 }
